@@ -1,0 +1,42 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from vidcolor.checkpoint import save_weights
+from vidcolor.networks.unet import LiteUNet
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small generator with random weights whose colours are vivid: quick, and never grey."""
+    torch.manual_seed(7)
+    network = LiteUNet("lite0", (16, 16, 8, 8)).eval()
+    torch.nn.init.normal_(network.head.weight, std=0.3)
+    torch.nn.init.constant_(network.head.bias, 0.3)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, network, recipe="random", data="none", date="2026-01-01")
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def vidcolor(weights: str) -> Run:
+    """Runs the command in a process of its own, with the small generator unless told otherwise."""
+
+    def run(
+        *arguments: str | Path, stdin: bytes | None = None, small: bool = True, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        quick = ["--weights", weights, "--render-size", "64"] if small else []
+        command = [sys.executable, "-c", "from vidcolor.cli import main; main()", *quick, *map(str, arguments)]
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=120, cwd=cwd)
+
+    return run

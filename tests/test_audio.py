@@ -1,0 +1,178 @@
+"""Re-encoded sound stays where it was against the picture."""
+
+from __future__ import annotations
+
+import io
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from vidcolor.errors import UsageError
+from vidcolor.media.audio import AudioConverter, default_encoder, find_encoder
+
+CLICKS = (0.3, 1.0, 1.75)  # seconds
+
+
+def film(
+    codec: str, *, rate: int = 48_000, layout: str = "stereo", late: float = 0.0, gap=None, fmt="matroska"
+):
+    """Return a file of 2 seconds of silence with clicks; ``gap`` (seconds) leaves out a span of packets."""
+    channels = av.AudioLayout(layout).nb_channels
+    wave = np.zeros((2 * rate, channels), np.int16)
+    for click in CLICKS:
+        wave[round(click * rate) : round(click * rate) + rate // 100] = 20_000
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format=fmt) as output:
+        stream = output.add_stream(codec, rate=rate)
+        stream.layout = layout
+        shift = round(late * rate)
+        for begin in range(0, len(wave), rate // 50):
+            if gap and gap[0] <= begin / rate < gap[1]:
+                continue
+            part = wave[begin : begin + rate // 50]
+            frame = av.AudioFrame.from_ndarray(part.reshape(1, -1), "s16", layout)
+            frame.rate, frame.pts, frame.time_base = rate, begin + shift, Fraction(1, rate)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return io.BytesIO(buffer.getvalue())
+
+
+def convert(
+    source: io.BytesIO, format_name: str, encoder: str | None = None, spoil=(), **options
+) -> io.BytesIO:
+    buffer = io.BytesIO()
+    settings = {"avoid_negative_ts": "disabled"}
+    with av.open(source) as heard, av.open(buffer, "w", format=format_name, options=settings) as output:
+        track = heard.streams.audio[0]
+        converter = AudioConverter(track, output, encoder or default_encoder(output), **options)
+        for number, packet in enumerate(p for p in heard.demux(track) if p.size):
+            if number in spoil:
+                junk = av.Packet(b"\xff\x00" * 40)
+                junk.stream, junk.pts, junk.dts, junk.time_base = (
+                    track,
+                    packet.pts,
+                    packet.dts,
+                    packet.time_base,
+                )
+                packet = junk
+            for done in converter.convert(packet):
+                done.stream = converter.stream
+                output.mux(done)
+        for done in converter.flush():
+            done.stream = converter.stream
+            output.mux(done)
+        convert.damaged = converter.damaged
+    return io.BytesIO(buffer.getvalue())
+
+
+def clicks(file: io.BytesIO) -> list[float]:
+    """Return where sound begins after at least 0.1 s of silence, seconds."""
+    found: list[float] = []
+    last = -1.0
+    file.seek(0)
+    with av.open(file) as heard:
+        for frame in heard.decode(audio=0):
+            data = frame.to_ndarray().astype(float)
+            data = data if frame.format.is_planar else data.reshape(frame.samples, -1).T
+            peak = (
+                32768 if frame.format.name.startswith("s16") else 2**31 if "s32" in frame.format.name else 1
+            )
+            for index in np.flatnonzero(np.abs(data).max(axis=0) > 0.25 * peak):
+                at = float(frame.pts * frame.time_base) + index / frame.sample_rate
+                if at - last > 0.1:
+                    found.append(at)
+                last = at
+    return found
+
+
+@pytest.mark.parametrize("format_name", ["webm", "mp4", "matroska", "mov", "mpegts"])
+def test_pcm_is_re_encoded_in_sync(format_name):
+    done = convert(film("pcm_s16le"), format_name)
+    shift = 0.0
+    if format_name == "mpegts":  # the muxer moves all tracks until none begins before zero
+        shift = clicks(done)[0] - CLICKS[0]
+        assert abs(shift) < 0.03
+    assert clicks(done) == pytest.approx([c + shift for c in CLICKS], abs=0.003)
+
+
+@pytest.mark.parametrize("source", ["aac", "libmp3lame", "libopus", "ac3"])
+def test_the_source_s_own_priming_is_respected(source):
+    heard = film(source, fmt="mp4" if source == "aac" else "matroska")
+    assert clicks(convert(heard, "webm")) == pytest.approx(clicks(heard), abs=0.003)
+
+
+def test_a_late_start_stays_late():
+    done = convert(film("pcm_s16le", late=0.5), "webm")
+    assert clicks(done) == pytest.approx([c + 0.5 for c in CLICKS], abs=0.003)
+
+
+def test_a_gap_is_filled_with_silence():
+    done = convert(film("pcm_s16le", gap=(0.5, 0.8)), "webm")
+    assert clicks(done) == pytest.approx(CLICKS, abs=0.006)
+
+
+def test_a_short_gap_does_not_shift_what_follows():
+    done = convert(film("pcm_s16le", gap=(0.5, 0.56)), "mp4")
+    assert clicks(done) == pytest.approx(CLICKS, abs=0.006)
+
+
+def test_a_jump_of_hours_costs_no_silence():
+    heard = film("pcm_s16le", late=0.0)
+    buffer = io.BytesIO()
+    with av.open(heard) as source, av.open(buffer, "w", format="matroska") as output:
+        track = source.streams.audio[0]
+        converter = AudioConverter(track, output, "flac")
+        made = 0
+        for number, packet in enumerate(p for p in source.demux(track) if p.size):
+            if number > 50:
+                packet.pts = packet.dts = packet.pts + 3600 * 1000
+            made += sum(p.duration for p in converter.convert(packet))
+        packets = converter.flush()
+        made += sum(p.duration for p in packets)
+    assert made < 3 * 48_000
+    assert packets[-1].pts > 3600 * 48_000
+
+
+def test_a_start_is_padded_for_a_container_without_timestamps():
+    done = convert(film("pcm_s16le", late=0.5), "avi", "pcm_s16le", first=Fraction(0))
+    assert clicks(done) == pytest.approx([c + 0.5 for c in CLICKS], abs=0.003)
+
+
+def test_damaged_packets_are_counted_and_the_rest_stays_in_sync(caplog):
+    heard = film("ac3")
+    done = convert(heard, "webm", spoil=(20, 21))
+    assert clicks(done) == pytest.approx(clicks(heard), abs=0.006)
+    assert convert.damaged == 2
+    assert [r.getMessage() for r in caplog.records] == [
+        "audio track #0 (ac3): 2 damaged packets were left out"
+    ]
+
+
+@pytest.mark.parametrize(
+    "rate, layout, encoder, format_name, expected",
+    [
+        (8_000, "mono", "libopus", "webm", (48_000, 1)),
+        (44_100, "5.1", "aac", "mp4", (44_100, 6)),
+        (44_100, "5.1", "libmp3lame", "avi", (44_100, 2)),
+        (22_050, "stereo", "ac3", "matroska", (32_000, 2)),
+        (48_000, "5.1(side)", "libopus", "webm", (48_000, 6)),
+    ],
+)
+def test_rate_and_layout_fit_the_encoder(rate, layout, encoder, format_name, expected):
+    done = convert(film("pcm_s16le", rate=rate, layout=layout, fmt="mov"), format_name, encoder)
+    assert clicks(done)[1:] == pytest.approx(CLICKS[1:], abs=0.05)
+    done.seek(0)
+    with av.open(done) as heard:
+        context = heard.streams.audio[0].codec_context
+        assert (context.sample_rate, context.channels) == expected
+
+
+def test_an_encoder_must_exist_and_encode_sound():
+    with pytest.raises(UsageError, match="no encoder"):
+        find_encoder("nonsense", "mp4")
+    with pytest.raises(UsageError, match="not sound"):
+        find_encoder("libx264", "mp4")
+    with pytest.raises(UsageError, match="webm cannot hold"):
+        find_encoder("aac", "webm")

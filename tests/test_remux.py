@@ -1,0 +1,485 @@
+"""The remux stage keeps everything beside the picture, or names what it cannot keep."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Discard, Disposition
+
+from vidcolor.errors import UsageError
+from vidcolor.media.chapters import advance_timecode
+from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+
+FPS = 25
+RATE = 48_000
+FONT = bytes(range(256)) * 3
+
+
+def add_pictures(output, frames: int = 50, codec: str = "mpeg4", **options: str) -> Callable[[], None]:
+    """Add a small video stream; the returned function writes its packets."""
+    stream = output.add_stream(codec, rate=FPS, options=options)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+
+    def write() -> None:
+        for index in range(frames):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([index * 5 % 200 + 16]) * plane.buffer_size)
+            frame.pts, frame.time_base = index, Fraction(1, FPS)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+    return write
+
+
+def add_sound(output, codec: str = "aac", seconds: float = 2.0, **metadata: str) -> Callable[[], None]:
+    """Add a stereo tone; the returned function writes its packets."""
+    stream = output.add_stream(codec, rate=RATE)
+    stream.layout = "stereo"
+    stream.metadata.update(metadata)
+
+    def write() -> None:
+        time = np.arange(int(seconds * RATE)) / RATE
+        wave = np.repeat((np.sin(2 * np.pi * 440 * time) * 8000).astype(np.int16)[:, None], 2, 1)
+        for begin in range(0, len(wave), 4800):
+            frame = av.AudioFrame.from_ndarray(wave[begin : begin + 4800].reshape(1, -1), "s16", "stereo")
+            frame.rate, frame.pts, frame.time_base = RATE, begin, Fraction(1, RATE)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+    return write
+
+
+def make(path: Path, *, sound: tuple[str, ...] = ("aac",), chapters: bool = False, **picture: str) -> Path:
+    """Write a film with one picture and one track per codec in ``sound``."""
+    languages = ["deu", "fra", "jpn"]
+    with av.open(str(path), "w", options=muxer_options("mp4") if path.suffix == ".mp4" else {}) as output:
+        if chapters:
+            output.set_chapters(marks())
+        writers = [add_pictures(output, **picture)]
+        for number, codec in enumerate(sound):
+            writers.append(add_sound(output, codec, language=languages[number], title=f"Ton {number}"))
+        if len(sound) > 1:
+            output.streams[1].disposition = Disposition.default
+            output.streams[2].disposition = Disposition.comment
+        for write in writers:
+            write()
+    return path
+
+
+def marks() -> list[dict]:
+    base = Fraction(1, 1000)
+    return [
+        {"id": 1, "start": 0, "end": 1000, "time_base": base, "metadata": {"title": "Eins"}},
+        {"id": 2, "start": 1000, "end": 2000, "time_base": base, "metadata": {"title": "Zwei"}},
+    ]
+
+
+def carry(source: Path, target, format_name: str | None = None, *, encode: bool = False, **settings) -> None:
+    """Run the stage like the pipeline; unless ``encode`` the source's packets stand in for coloured ones."""
+    suffixes = {".mkv": "matroska", ".ts": "mpegts", ".y4m": "yuv4mpegpipe"}
+    if format_name is None:
+        format_name = suffixes.get(target.suffix, target.suffix[1:])
+    name = str(target) if isinstance(target, Path) else target
+    with (
+        av.open(str(source)) as film,
+        av.open(name, "w", format=format_name, options=muxer_options(format_name)) as output,
+    ):
+        picture = film.streams.video[0]
+        remuxer = Remuxer(film, output, picture, RemuxSettings(**settings))
+        video = remuxer.add_streams(lambda: add_coloured(output, picture, format_name, encode))
+        shift = round(settings.get("offset", 0) / picture.time_base)
+        for packet in film.demux():
+            if packet.stream.index != picture.index:
+                remuxer.write(packet)
+            elif encode:
+                for frame in packet.decode():
+                    frame.pict_type = 0
+                    remuxer.write_video(video.encode(frame))
+            elif packet.size and video.codec_context.name == picture.codec_context.name:
+                packet.stream = video
+                packet.pts += shift
+                packet.dts = (packet.dts if packet.dts is not None else packet.pts - shift) + shift
+                remuxer.write_video([packet])
+        remuxer.finish()
+
+
+def add_coloured(output, picture, format_name: str, encode: bool = False):
+    if encode or format_name in ("webm", "yuv4mpegpipe"):
+        codec = {"webm": "libvpx", "yuv4mpegpipe": "rawvideo"}.get(format_name, "mpeg4")
+        video = output.add_stream(codec, rate=FPS)
+        video.width, video.height = 64, 48
+        return video
+    video = output.add_stream_from_template(picture, opaque=True)
+    return video
+
+
+def packets(path: Path, kind: str, number: int = 0) -> list[bytes]:
+    with av.open(str(path)) as film:
+        stream = [s for s in film.streams if s.type == kind][number]
+        return [bytes(p) for p in film.demux(stream) if p.size]
+
+
+def times(path: Path, kind: str) -> list[Fraction]:
+    with av.open(str(path)) as film:
+        stream = next(s for s in film.streams if s.type == kind)
+        found = [p.pts * p.time_base for p in film.demux(stream) if p.size and p.pts is not None]
+    return sorted(found)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".ts", ".avi", ".nut"])
+def test_sound_that_the_container_takes_is_copied_byte_for_byte(tmp_path, suffix):
+    source = make(tmp_path / "in.mkv", sound=("ac3", "ac3"))
+    carry(source, tmp_path / f"out{suffix}")
+    for number in (0, 1):
+        assert packets(tmp_path / f"out{suffix}", "audio", number) == packets(source, "audio", number)
+
+
+def test_tracks_keep_order_language_title_and_disposition(tmp_path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        first = add_sound(output, "ac3", language="deu", title="Ton")
+        write = add_pictures(output)
+        second = add_sound(output, "flac", language="fra")
+        output.streams[0].disposition = Disposition.default
+        output.streams[2].disposition = Disposition.comment
+        for part in (first, write, second):
+            part()
+    for suffix in (".mkv", ".mp4"):
+        target = tmp_path / f"out{suffix}"
+        carry(source, target)
+        with av.open(str(target)) as film:
+            assert [s.type for s in film.streams] == ["audio", "video", "audio"]
+            assert [s.language for s in film.streams.audio] == ["deu", "fra"]
+            assert "Ton" in film.streams[0].metadata.values()
+            assert film.streams[0].disposition & Disposition.default
+            assert film.streams[2].disposition & Disposition.comment
+
+
+@pytest.mark.parametrize(
+    "first, second", [("in.mp4", "out.mp4"), ("in.mp4", "out.mkv"), ("in.mkv", "out.mp4")]
+)
+def test_priming_before_zero_moves_neither_picture_nor_sound(tmp_path, first, second):
+    source = make(tmp_path / first)
+    carry(source, tmp_path / second)
+    assert times(tmp_path / second, "video")[0] == times(source, "video")[0] == 0
+    pairs = zip(times(source, "audio"), times(tmp_path / second, "audio"), strict=True)
+    assert all(abs(a - b) <= Fraction(1, 1000) for a, b in pairs)
+    assert times(source, "audio")[0] < 0
+
+
+def test_the_picture_of_a_b_frame_film_keeps_its_times(tmp_path):
+    source = make(tmp_path / "in.mp4", codec="libx264", preset="veryfast", bf="2")
+    carry(source, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4", "video") == times(source, "video")
+
+
+def test_offset_moves_packets_and_chapters(tmp_path):
+    source = make(tmp_path / "in.mkv", sound=("ac3",), chapters=True)
+    carry(source, tmp_path / "out.mkv", offset=Fraction(3, 2))
+    moved = times(tmp_path / "out.mkv", "audio")
+    assert moved == [t + Fraction(3, 2) for t in times(source, "audio")]
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert [c["start"] * c["time_base"] for c in film.chapters()] == [Fraction(3, 2), Fraction(5, 2)]
+
+
+def test_span_leaves_out_packets_and_clips_chapters(tmp_path):
+    source = make(tmp_path / "in.mkv", sound=("ac3",), chapters=True)
+    carry(source, tmp_path / "out.mkv", start=Fraction(1, 2), end=Fraction(3, 2))
+    kept = times(tmp_path / "out.mkv", "audio")
+    assert kept == [t for t in times(source, "audio") if Fraction(1, 2) <= t < Fraction(3, 2)]
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        bounds = [(c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in film.chapters()]
+    assert bounds == [(Fraction(1, 2), 1), (1, Fraction(3, 2))]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".nut"])
+def test_chapters_are_kept(tmp_path, suffix):
+    source = make(tmp_path / "in.mp4", chapters=True)
+    carry(source, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        found = [(c["metadata"]["title"], c["start"] * c["time_base"]) for c in film.chapters()]
+        assert found == [("Eins", 0), ("Zwei", 1)]
+        tracks = [s for s in film.streams if s.type == "data"]
+    # The text track in which mp4 keeps chapter titles is made anew, not copied beside the new one.
+    assert len(tracks) == (1 if suffix in (".mp4", ".mov") else 0)
+
+
+def test_chapters_without_a_place_are_named(tmp_path, caplog):
+    carry(make(tmp_path / "in.mkv", sound=("ac3",), chapters=True), tmp_path / "out.avi")
+    assert "2 chapters are left out" in caplog.text
+
+
+def add_font(path: Path) -> Path:
+    with av.open(str(path), "w") as output:
+        write = add_pictures(output)
+        output.add_attachment("letters.ttf", "font/ttf", FONT)
+        write()
+    return path
+
+
+def test_attachments_are_kept_in_mkv(tmp_path):
+    carry(add_font(tmp_path / "in.mkv"), tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        (font,) = film.streams.attachments
+        assert (font.name, font.mimetype, font.data) == ("letters.ttf", "font/ttf", FONT)
+
+
+def test_attachments_are_named_where_they_cannot_be_kept(tmp_path, caplog):
+    carry(add_font(tmp_path / "in.mkv"), tmp_path / "out.mp4")
+    assert "letters.ttf is left out" in caplog.text
+
+
+def add_cover(path: Path) -> Path:
+    with av.open(str(path), "w") as output:
+        write = add_pictures(output)
+        cover = output.add_stream("png", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
+        cover.disposition = Disposition.attached_pic
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 77, np.uint8), "rgb24")
+        frame.pts, frame.time_base = 0, Fraction(1)
+        output.mux([*cover.encode(frame), *cover.encode(None)])
+        write()
+    return path
+
+
+def cover_of(path: Path) -> bytes:
+    with av.open(str(path)) as film:
+        cover = next(s for s in film.streams.video if s.disposition & Disposition.attached_pic)
+        return b"".join(bytes(p) for p in film.demux(cover))
+
+
+def test_cover_art_is_kept(tmp_path):
+    source = add_cover(tmp_path / "in.mp4")
+    picture = cover_of(source)
+    for first, second in (("in.mp4", "a.mp4"), ("in.mp4", "b.mkv"), ("b.mkv", "c.mkv"), ("c.mkv", "d.mp4")):
+        carry(tmp_path / first, tmp_path / second)
+        assert cover_of(tmp_path / second) == picture
+
+
+def test_cover_art_becomes_a_track_of_mov(tmp_path, caplog):
+    source = add_cover(tmp_path / "in.mp4")
+    carry(source, tmp_path / "out.mov")
+    assert packets(tmp_path / "out.mov", "video", 1) == [cover_of(source)]
+    assert "mov has no place for a cover" in caplog.text
+
+
+def test_another_picture_is_copied(tmp_path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        for write in [add_pictures(output), add_pictures(output, codec="libx264", preset="veryfast", bf="2")]:
+            write()
+    for suffix in (".mkv", ".mp4"):
+        carry(source, tmp_path / f"out{suffix}")
+        assert len(packets(tmp_path / f"out{suffix}", "video", 1)) == 50
+        with av.open(str(tmp_path / f"out{suffix}")) as film:
+            shown = [f.pts * f.time_base for f in film.decode(film.streams.video[1])]
+        assert shown == [Fraction(k, FPS) for k in range(50)]
+
+
+def test_timecode_track_is_made_anew(tmp_path, caplog):
+    source = tmp_path / "in.mov"
+    with av.open(str(source), "w") as output:
+        write = add_pictures(output)
+        output.streams[0].metadata["timecode"] = "01:02:03:04"
+        write()
+    for suffix in (".mov", ".mp4"):
+        carry(source, tmp_path / f"out{suffix}", encode=True)
+        with av.open(str(tmp_path / f"out{suffix}")) as film:
+            (track,) = film.streams.data
+            assert track.metadata["timecode"] == "01:02:03:04"
+    carry(source, tmp_path / "out.mkv")
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert film.streams.video[0].metadata["TIMECODE"] == "01:02:03:04"
+    assert "becomes a tag of the picture" in caplog.text
+
+
+def test_timecode_advances_by_drop_frame_rules():
+    rate = Fraction(30_000, 1001)
+    assert advance_timecode("00:00:59;29", rate, 1 / rate) == "00:01:00;02"
+    assert advance_timecode("00:09:59;29", rate, 1 / rate) == "00:10:00;00"
+    assert advance_timecode("00:00:00;00", rate, Fraction(3600)) == "01:00:00;00"
+    assert advance_timecode("23:59:59:24", Fraction(25), Fraction(1, 25)) == "00:00:00:00"
+
+
+def make_telemetry(path: Path) -> Path:
+    with av.open(str(path), "w") as output:
+        write = add_pictures(output)
+        track = output.add_data_stream("klv")
+        track.time_base = Fraction(1, 90_000)
+        write()
+        packet = av.Packet(b"\x06\x0e\x2b\x34" + bytes(28))
+        packet.stream, packet.pts, packet.dts, packet.time_base = track, 0, 0, Fraction(1, 90_000)
+        output.mux(packet)
+    return path
+
+
+def test_data_track_is_copied_or_named(tmp_path, caplog):
+    source = make_telemetry(tmp_path / "in.ts")
+    carry(source, tmp_path / "out.ts")
+    assert packets(tmp_path / "out.ts", "data") == packets(source, "data")
+    assert not caplog.records
+    carry(source, tmp_path / "out.mkv")
+    assert "data track #1 (klv) is left out" in caplog.text
+
+
+def test_stale_metadata_goes_and_other_metadata_stays(tmp_path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        output.metadata.update({"title": "Film", "REEL": "7", "encoder": "old", "major_brand": "xyz"})
+        write = add_pictures(output)
+        output.streams[0].metadata.update(
+            {"BPS-eng": "12", "NUMBER_OF_FRAMES": "99999", "_STATISTICS_TAGS": "BPS", "encoder": "old"}
+        )
+        write()
+    for suffix in (".mp4", ".mkv"):
+        carry(source, tmp_path / f"out{suffix}")
+        with av.open(str(tmp_path / f"out{suffix}")) as film:
+            found = film.metadata | film.streams[0].metadata
+        assert (found["title"], found["REEL"]) == ("Film", "7")
+        assert not {"BPS-eng", "NUMBER_OF_FRAMES", "_STATISTICS_TAGS"} & set(found)
+        assert not {"old", "xyz"} & set(found.values())
+
+
+def test_copy_is_refused_with_the_choices(tmp_path):
+    source = make(tmp_path / "in.mkv", sound=("ac3",))
+    with pytest.raises(UsageError, match=r"webm cannot hold audio track #1 \(ac3, deu\).*libopus.*none.*mkv"):
+        carry(source, tmp_path / "out.webm", audio="copy")
+
+
+@pytest.mark.parametrize(
+    "name, words", [("nonsense", "no encoder"), ("libx264", "not sound"), ("ac3", "webm")]
+)
+def test_an_encoder_that_cannot_serve_is_refused(tmp_path, name, words):
+    source = make(tmp_path / "in.mkv", sound=("ac3",))
+    with pytest.raises(UsageError, match=words):
+        carry(source, tmp_path / "out.webm", audio=name)
+
+
+def test_no_sound_on_request_and_every_track_by_name(tmp_path):
+    source = make(tmp_path / "in.mkv", sound=("ac3", "aac"))
+    carry(source, tmp_path / "none.mkv", audio="none")
+    carry(source, tmp_path / "flac.mkv", audio="flac")
+    with av.open(str(tmp_path / "none.mkv")) as none, av.open(str(tmp_path / "flac.mkv")) as flac:
+        assert not none.streams.audio
+        assert [s.codec_context.name for s in flac.streams.audio] == ["flac", "flac"]
+
+
+def test_re_encoding_is_said_in_one_line_a_track(tmp_path, caplog):
+    carry(make(tmp_path / "in.mkv", sound=("ac3", "ac3")), tmp_path / "out.webm")
+    lines = [r.getMessage() for r in caplog.records if "re-encoded" in r.getMessage()]
+    assert [("#1" in a, "#2" in a, "libopus" in a) for a in lines] == [
+        (True, False, True),
+        (False, True, True),
+    ]
+
+
+def test_y4m_says_that_it_holds_no_sound(tmp_path, caplog):
+    carry(make(tmp_path / "in.mkv"), tmp_path / "out.y4m")
+    assert [r.getMessage().startswith("y4m holds no sound") for r in caplog.records] == [True]
+    caplog.clear()
+    carry(make(tmp_path / "mute.mkv", sound=()), tmp_path / "mute.y4m")
+    assert not caplog.records
+
+
+class Feed:
+    """A remuxer of one copied sound track whose packets a test makes up."""
+
+    def __init__(self, tmp_path: Path, buffer: io.BytesIO, format_name: str = "matroska") -> None:
+        self.source = av.open(str(make(tmp_path / "in.mkv", sound=("ac3",))))
+        self.output = av.open(buffer, "w", format=format_name)
+        picture = self.source.streams.video[0]
+        self.remuxer = Remuxer(self.source, self.output, picture, RemuxSettings())
+        self.video = self.remuxer.add_streams(lambda: add_coloured(self.output, picture, format_name))
+
+    def sound(self) -> list[av.Packet]:
+        return [p for p in self.source.demux(self.source.streams.audio[0]) if p.size]
+
+    def close(self) -> None:
+        self.remuxer.finish()
+        self.output.close()
+        self.source.close()
+
+
+@pytest.mark.parametrize("format_name", ["matroska", "mp4", "mpegts"])
+def test_decode_times_that_run_backwards_are_moved_with_one_warning(tmp_path, caplog, format_name):
+    buffer = io.BytesIO()
+    feed = Feed(tmp_path, buffer, format_name)
+    track = feed.sound()
+    for number in (10, 20):
+        track[number].dts -= 100
+        track[number].pts -= 100
+    for packet in track:
+        feed.remuxer.write(packet)
+    feed.close()
+    assert [r.getMessage() for r in caplog.records if "backwards" in r.getMessage()] == [
+        "audio track #1 (ac3, deu): 2 decode times ran backwards and were moved"
+    ]
+    with av.open(io.BytesIO(buffer.getvalue())) as film:
+        assert sum(1 for p in film.demux(audio=0) if p.size) == len(track)
+
+
+def test_packets_without_timestamps_follow_one_another(tmp_path):
+    buffer = io.BytesIO()
+    feed = Feed(tmp_path, buffer, "mp4")
+    for packet in feed.sound():
+        packet.pts = packet.dts = None
+        feed.remuxer.write(packet)
+    feed.close()
+    with av.open(io.BytesIO(buffer.getvalue())) as film:
+        found = [p.pts * p.time_base for p in film.demux(audio=0) if p.size]
+    assert found == pytest.approx([k * 0.032 for k in range(len(found))], abs=0.002)
+
+
+def test_a_sparse_track_does_not_hold_up_the_others(tmp_path):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        write = add_pictures(output, frames=1000)
+        words = output.add_mux_stream("subrip", time_base=Fraction(1, 1000))
+        packet = av.Packet(b"only line")
+        packet.stream, packet.pts, packet.dts, packet.duration = words, 0, 0, 500
+        packet.time_base = Fraction(1, 1000)
+        output.mux(packet)
+        write()
+    buffer = io.BytesIO()
+    with av.open(str(source)) as film, av.open(buffer, "w", format="matroska") as output:
+        picture = film.streams.video[0]
+        remuxer = Remuxer(film, output, picture, RemuxSettings())
+        video = remuxer.add_streams(lambda: add_coloured(output, picture, "matroska"))
+        written = 0
+        for packet in film.demux():
+            if packet.stream.index != picture.index:
+                remuxer.write(packet)
+            elif packet.size:
+                written += packet.size
+                packet.stream = video
+                remuxer.write_video([packet])
+        # 40 seconds went in; no more than the muxer's 10 seconds of patience may still wait.
+        assert buffer.tell() > written * 0.6
+        remuxer.finish()
+
+
+def test_packets_of_left_out_tracks_and_ends_of_streams_are_ignored(tmp_path):
+    buffer = io.BytesIO()
+    feed = Feed(tmp_path, buffer)
+    everything = list(feed.source.demux(audio=0))
+    assert everything[-1].size == 0
+    for packet in [everything[-1], *everything]:
+        feed.remuxer.write(packet)
+    feed.close()
+    with av.open(io.BytesIO(buffer.getvalue())) as film:
+        assert sum(1 for p in film.demux(audio=0) if p.size) == len(everything) - 1
+
+
+def test_the_library_logs_and_the_chapter_track_is_known_by_its_discard_mark(tmp_path):
+    source = make(tmp_path / "in.mp4", chapters=True)
+    with av.open(str(source)) as film:
+        assert [s.discard for s in film.streams if s.type == "data"] == [Discard.all]
+    assert logging.getLogger("vidcolor.stages.remux").handlers == []

@@ -1,0 +1,161 @@
+"""Text subtitles survive a change of container; pictures of text are named when they cannot."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+
+from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+
+LINES = ["Grüße aus Köln\nzweite Zeile", "日本語の字幕"]
+MILLI = Fraction(1, 1000)
+HEADER = b"""[Script Info]
+ScriptType: v4.00+
+PlayResX: 384
+PlayResY: 288
+
+[V4+ Styles]
+Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, \
+Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, \
+MarginR, MarginV, Encoding
+Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
+
+[Events]
+Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
+"""
+
+
+def add_pictures(output):
+    stream = output.add_stream("mpeg4", rate=25)
+    stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+
+    def write() -> None:
+        for index in range(75):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([90]) * plane.buffer_size)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+    return write
+
+
+def make(path: Path, codec: str, payloads: list[bytes], language: str = "jpn") -> Path:
+    """Write a picture of 3 seconds and lines at 0.5 and 1.5 seconds that stay for 0.8."""
+    with av.open(str(path), "w") as output:
+        write = add_pictures(output)
+        if codec == "ass":
+            words = output.add_stream("ass")
+            words.codec_context.subtitle_header = HEADER
+            words.codec_context.time_base = MILLI
+        else:
+            words = output.add_mux_stream(codec)
+        words.time_base = MILLI
+        words.metadata["language"] = language
+        write()
+        for number, payload in enumerate(payloads):
+            packet = av.Packet(payload)
+            packet.stream, packet.time_base = words, MILLI
+            packet.pts = packet.dts = 500 + 1000 * number
+            packet.duration = 800
+            output.mux(packet)
+    return path
+
+
+def carry(source: Path, target: Path) -> None:
+    name = {".mkv": "matroska"}.get(target.suffix, target.suffix[1:])
+    with (
+        av.open(str(source)) as film,
+        av.open(str(target), "w", format=name, options=muxer_options(name)) as output,
+    ):
+        picture = film.streams.video[0]
+        remuxer = Remuxer(film, output, picture, RemuxSettings())
+
+        def add_video():
+            if name != "webm":
+                return output.add_stream_from_template(picture, opaque=True)
+            video = output.add_stream("libvpx", rate=25)
+            video.width, video.height = 64, 48
+            return video
+
+        video = remuxer.add_streams(add_video)
+        for packet in film.demux():
+            if packet.stream.index != picture.index:
+                remuxer.write(packet)
+            elif packet.size and name != "webm":
+                packet.stream = video
+                packet.dts = packet.pts
+                remuxer.write_video([packet])
+        remuxer.finish()
+
+
+def spoken(path: Path) -> list[tuple[float, str]]:
+    """Return when each line begins (seconds), and its words without markup."""
+    found = []
+    with av.open(str(path)) as film:
+        track = film.streams.subtitles[0]
+        for packet in film.demux(track):
+            if not packet.size:
+                continue
+            words = track.codec_context.decode2(packet)
+            if words is not None and len(words) and words[0].dialogue:
+                found.append((float(packet.pts * packet.time_base), words[0].dialogue.decode()))
+    return found
+
+
+@pytest.mark.parametrize(
+    "suffix, codec", [(".mp4", "mov_text"), (".mov", "mov_text"), (".webm", "webvtt"), (".mkv", "subrip")]
+)
+def test_words_and_times_survive(tmp_path, suffix, codec):
+    source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
+    carry(source, tmp_path / f"out{suffix}")
+    assert [words for _, words in spoken(tmp_path / f"out{suffix}")] == LINES
+    assert [at for at, _ in spoken(tmp_path / f"out{suffix}")] == pytest.approx([0.5, 1.5], abs=0.002)
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        assert film.streams.subtitles[0].codec_context.codec.canonical_name == codec
+        assert film.streams.subtitles[0].language == "jpn"
+
+
+def test_mov_text_becomes_subrip_in_mkv(tmp_path):
+    source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
+    carry(source, tmp_path / "mid.mp4")
+    carry(tmp_path / "mid.mp4", tmp_path / "out.mkv")
+    assert spoken(tmp_path / "out.mkv") == spoken(source)
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert film.streams.subtitles[0].codec_context.codec.canonical_name == "subrip"
+        durations = [p.duration for p in film.demux(film.streams.subtitles[0]) if p.size]
+    assert durations == [800, 800]
+
+
+def test_styles_that_are_lost_are_said(tmp_path, caplog):
+    events = [b"0,0,Default,,0,0,0,,{\\i1}schr\xc3\xa4g{\\i0}\\Nzwei", b"1,0,Default,,0,0,0,,drei"]
+    source = make(tmp_path / "in.mkv", "ass", events)
+    carry(source, tmp_path / "same.mkv")
+    assert not caplog.records
+    carry(source, tmp_path / "out.mp4")
+    assert "styles are simplified" in caplog.text
+    bare = [re.sub(r"\{[^}]*\}", "", words) for _, words in spoken(tmp_path / "out.mp4")]
+    assert bare == ["schräg\nzwei", "drei"]
+
+
+def test_text_is_copied_where_the_container_takes_it(tmp_path, caplog):
+    source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
+    carry(source, tmp_path / "out.mkv")
+    assert not caplog.records
+    assert spoken(tmp_path / "out.mkv") == spoken(source)
+
+
+@pytest.mark.parametrize(
+    "codec, suffix", [("hdmv_pgs_subtitle", ".mp4"), ("hdmv_pgs_subtitle", ".webm"), ("subrip", ".avi")]
+)
+def test_what_cannot_be_held_is_named(tmp_path, caplog, codec, suffix):
+    source = make(tmp_path / "in.mkv", codec, [b"\x16\x00\x0b" + bytes(11) + b"\x80\x00\x00"], language="ita")
+    carry(source, tmp_path / f"out{suffix}")
+    lines = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith(f"subtitle track #1 ({codec}, ita) is left out")

@@ -1,0 +1,27 @@
+"""vidcolor colours black-and-white video; luma, timing and sound stay as they were.
+
+``colorize`` does a whole job; the modules of :mod:`vidcolor.stages` are usable alone. What needs torch,
+av or OpenCV is imported on first use, so that importing the package is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vidcolor._version import __version__
+
+if TYPE_CHECKING:
+    from vidcolor.job import Result, colorize
+    from vidcolor.options import Options
+
+__all__ = ["Options", "Result", "__version__", "colorize"]
+
+_HOMES = {"colorize": "vidcolor.job", "Result": "vidcolor.job", "Options": "vidcolor.options"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vidcolor' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

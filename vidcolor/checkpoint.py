@@ -1,0 +1,125 @@
+"""Generators on disk: safetensors with their configuration in the metadata. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from vidcolor.errors import OutputError, WeightsError
+from vidcolor.networks.unet import LiteUNet
+
+DEFAULT_WEIGHTS = "default"
+_SUFFIX = ".safetensors"
+_FORMAT = "vidcolor-1"
+_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"lite-unet": LiteUNet}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generator:
+    """A generator ready for use.
+
+    Attributes:
+        network: in evaluation mode, float32, on the CPU; L* ``(N, 1, h, w)`` to ab ``(N, 2, h/2, w/2)``.
+        multiple: height and width must be multiples of this.
+        path: the file that it came from.
+        metadata: what the file says of itself (recipe, data, date, scores).
+    """
+
+    network: nn.Module
+    multiple: int
+    path: Path
+    metadata: dict[str, str]
+
+
+def find_weights(name: str) -> Path:
+    """Return the file that ``name`` stands for: a path, or the name of weights that came with vidcolor.
+
+    Raises:
+        WeightsError: there is none; the message names every place looked at.
+    """
+    package = Path(__file__).resolve().parent
+    shipped = [package / "weights", package.parent / "weights"]
+    candidates = [Path(name), *(folder / f"{name}{_SUFFIX}" for folder in shipped)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    places = ", ".join(str(c) for c in candidates)
+    raise WeightsError(f"no weights {name!r}; looked for {places}")
+
+
+def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
+    """Load the generator that ``name`` stands for (see :func:`find_weights`).
+
+    Raises:
+        WeightsError: missing, damaged, of another architecture, or with tensors that do not fit.
+    """
+    path = find_weights(name)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            network = _build(path, metadata)
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not readable as safetensors weights ({error})") from error
+    own = network.state_dict()
+    odd = [
+        k
+        for k in own.keys() | state.keys()
+        if k not in own or k not in state or own[k].shape != state[k].shape
+    ]
+    if odd:
+        raise WeightsError(
+            f"{path}: {len(odd)} tensors do not fit its architecture, {sorted(odd)[0]} among them"
+        )
+    network.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+    return Generator(
+        network=network.eval().requires_grad_(False),
+        multiple=int(getattr(network, "multiple", 1)),
+        path=path,
+        metadata=metadata,
+    )
+
+
+def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
+    architecture = metadata.get("architecture", "")
+    if metadata.get("format") != _FORMAT or architecture not in _ARCHITECTURES:
+        known = ", ".join(_ARCHITECTURES)
+        raise WeightsError(
+            f"{path}: not weights of a vidcolor generator ({known}), or made by a newer version"
+        )
+    try:
+        return _ARCHITECTURES[architecture](**json.loads(metadata["config"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: its configuration is damaged ({error!r})") from error
+
+
+def save_weights(path: Path, network: LiteUNet, **metadata: str) -> None:
+    """Write ``network`` in half precision with its configuration and further ``metadata``.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    state = {
+        k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous()
+        for k, v in network.state_dict().items()
+    }
+    header = {
+        "format": _FORMAT,
+        "architecture": "lite-unet",
+        "config": json.dumps(network.config),
+        **metadata,
+    }
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(state, part, header)
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(f"{path}: cannot write the weights ({error})") from error

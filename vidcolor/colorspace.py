@@ -1,0 +1,175 @@
+"""Colour arithmetic between luma, CIELAB and Y'CbCr, on torch tensors of any device.
+
+Notation: ``y`` is luma Y' with 0 black and 1 white; ``cb`` and ``cr`` lie in ±0.5; R'G'B' are
+gamma-coded and R, G, B linear, 0 to 1; L* is 0 to 100 and a, b about ±110 (D65 white).
+
+Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (luma coefficients, primaries), ITU-T H.273 (code points),
+IEC 61966-2-1 (sRGB transfer), CIE 015 (L*a*b*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_DELTA = 6.0 / 29.0
+_LOWEST, _HIGHEST = -50.0, 150.0
+_BISECTIONS = 16
+"""Halvings of the range of L* in :func:`chroma_from_ab`; 200 / 2**16 is far below one 12-bit code."""
+
+_RGB709_TO_XYZ = (
+    (0.4123908, 0.3575843, 0.1804808),
+    (0.2126390, 0.7151687, 0.0721923),
+    (0.0193308, 0.1191948, 0.9505322),
+)
+_RGB2020_TO_XYZ = (
+    (0.6369580, 0.1446169, 0.1688810),
+    (0.2627002, 0.6779981, 0.0593017),
+    (0.0000000, 0.0280727, 1.0609851),
+)
+_WHITE_D65 = (0.9504559, 1.0, 1.0890578)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """A luma matrix: Y' = kr R' + (1 - kr - kb) G' + kb B'.
+
+    Attributes:
+        code: ``matrix_coefficients`` of ITU-T H.273.
+        wide: whether the primaries are BT.2020's rather than BT.709's (BT.601's are taken as 709's).
+    """
+
+    name: str
+    code: int
+    kr: float
+    kb: float
+    wide: bool = False
+
+    @property
+    def kg(self) -> float:
+        """Weight of green."""
+        return 1.0 - self.kr - self.kb
+
+
+BT709 = Matrix(name="bt709", code=1, kr=0.2126, kb=0.0722)
+FCC = Matrix(name="fcc", code=4, kr=0.30, kb=0.11)
+BT470BG = Matrix(name="bt470bg", code=5, kr=0.299, kb=0.114)
+SMPTE170M = Matrix(name="smpte170m", code=6, kr=0.299, kb=0.114)
+SMPTE240M = Matrix(name="smpte240m", code=7, kr=0.212, kb=0.087)
+BT2020 = Matrix(name="bt2020nc", code=9, kr=0.2627, kb=0.0593, wide=True)
+MATRICES = {m.code: m for m in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020)}
+
+
+def luma_from_rgb(rgb: Tensor, matrix: Matrix) -> Tensor:
+    """Y' ``(N, 1, h, w)`` of R'G'B' ``(N, 3, h, w)``."""
+    return matrix.kr * rgb[:, 0:1] + matrix.kg * rgb[:, 1:2] + matrix.kb * rgb[:, 2:3]
+
+
+def lightness_from_luma(y: Tensor) -> Tensor:
+    """L* of the grey whose R' = G' = B' = ``y``; what the generator sees, in training and in use.
+
+    Values outside 0 to 1 (footroom and headroom) are clipped first. Any shape.
+    """
+    return 116.0 * _lab_f(_linear(y.clamp(0.0, 1.0))) - 16.0
+
+
+def ab_from_rgb(rgb: Tensor, *, wide: bool = False) -> Tensor:
+    """CIELAB ab ``(N, 2, h, w)`` of R'G'B' ``(N, 3, h, w)``, sRGB transfer."""
+    xyz = _apply(_RGB2020_TO_XYZ if wide else _RGB709_TO_XYZ, _linear(rgb))
+    fx, fy, fz = (_lab_f(xyz[:, i : i + 1] / _WHITE_D65[i]) for i in range(3))
+    return torch.cat((500.0 * (fx - fy), 200.0 * (fy - fz)), 1)
+
+
+def rgb_from_lab(lightness: Tensor, ab: Tensor, *, wide: bool = False) -> Tensor:
+    """R'G'B' ``(N, 3, h, w)`` of L* ``(N, 1, h, w)`` and ab ``(N, 2, h, w)``; may leave 0 to 1."""
+    fy = (lightness + 16.0) / 116.0
+    f = torch.cat((fy + ab[:, 0:1] / 500.0, fy, fy - ab[:, 1:2] / 200.0), 1)
+    inverse = torch.linalg.inv(torch.tensor(_RGB2020_TO_XYZ if wide else _RGB709_TO_XYZ, dtype=torch.float64))
+    rows = (inverse * torch.tensor(_WHITE_D65, dtype=torch.float64)).tolist()
+    return _coded(_apply(rows, _lab_f_inverse(f)))
+
+
+def ycbcr_from_rgb(rgb: Tensor, matrix: Matrix) -> Tensor:
+    """Y'CbCr ``(N, 3, h, w)`` of R'G'B' ``(N, 3, h, w)``."""
+    y = luma_from_rgb(rgb, matrix)
+    cb = (rgb[:, 2:3] - y) / (2.0 * (1.0 - matrix.kb))
+    cr = (rgb[:, 0:1] - y) / (2.0 * (1.0 - matrix.kr))
+    return torch.cat((y, cb, cr), 1)
+
+
+def rgb_from_ycbcr(y: Tensor, cbcr: Tensor, matrix: Matrix) -> Tensor:
+    """R'G'B' ``(N, 3, h, w)`` of Y' ``(N, 1, h, w)`` and CbCr ``(N, 2, h, w)``; not clipped."""
+    r = y + 2.0 * (1.0 - matrix.kr) * cbcr[:, 1:2]
+    b = y + 2.0 * (1.0 - matrix.kb) * cbcr[:, 0:1]
+    g = (y - matrix.kr * r - matrix.kb * b) / matrix.kg
+    return torch.cat((r, g, b), 1)
+
+
+def chroma_from_ab(y: Tensor, ab: Tensor, matrix: Matrix) -> Tensor:
+    """CbCr that gives the pixel the chromaticness ``ab`` at exactly the luma ``y``.
+
+    Colour of equal L* has not quite the luma of the grey, so the L* is sought (by bisection) at which
+    the colour (L*, a, b) has the luma ``y``. What would leave the R'G'B' cube is brought back by
+    scaling chroma towards grey, never by moving luma; luma outside 0 to 1 therefore gets none.
+    This is the exact but slow form: pictures go through :class:`vidcolor.chromatable.ChromaTable`.
+
+    Args:
+        y: luma ``(N, 1, h, w)``; codes below black or above white may leave 0 to 1.
+        ab: CIELAB ab ``(N, 2, h, w)``.
+        matrix: the luma matrix of the picture.
+
+    Returns:
+        CbCr ``(N, 2, h, w)`` within ±0.5.
+    """
+    return fit_gamut(y, unbounded_chroma_from_ab(y, ab, matrix), matrix)
+
+
+def unbounded_chroma_from_ab(y: Tensor, ab: Tensor, matrix: Matrix) -> Tensor:
+    """As :func:`chroma_from_ab`, but without the fit into the R'G'B' cube (smooth, thus tabulated)."""
+    low = torch.full_like(y, _LOWEST)
+    step = (_HIGHEST - _LOWEST) / 2.0
+    for _ in range(_BISECTIONS):
+        reached = luma_from_rgb(rgb_from_lab(low + step, ab, wide=matrix.wide), matrix)
+        low = torch.where(reached < y, low + step, low)
+        step /= 2.0
+    rgb = rgb_from_lab(low + step, ab, wide=matrix.wide)
+    return ycbcr_from_rgb(rgb, matrix)[:, 1:3]
+
+
+def fit_gamut(y: Tensor, cbcr: Tensor, matrix: Matrix) -> Tensor:
+    """Scale CbCr ``(N, 2, h, w)`` so that R'G'B' at luma ``y`` ``(N, 1, h, w)`` stays within 0 to 1."""
+    offset = rgb_from_ycbcr(torch.zeros_like(y), cbcr, matrix)
+    room = torch.where(offset > 0, 1.0 - y, y).clamp_min(0.0)
+    scale = (room / offset.abs().clamp_min(1e-9)).amin(1, keepdim=True).clamp_max(1.0)
+    return cbcr * scale
+
+
+def _linear(coded: Tensor) -> Tensor:
+    """Inverse sRGB transfer, continued as an odd function outside 0 to 1."""
+    magnitude = coded.abs()
+    curve = ((magnitude + 0.055) / 1.055) ** 2.4
+    return torch.where(magnitude <= 0.04045, magnitude / 12.92, curve) * coded.sign()
+
+
+def _coded(linear: Tensor) -> Tensor:
+    """SRGB transfer, continued as an odd function outside 0 to 1."""
+    magnitude = linear.abs()
+    curve = 1.055 * magnitude.clamp_min(0.0031308) ** (1.0 / 2.4) - 0.055
+    return torch.where(magnitude <= 0.0031308, magnitude * 12.92, curve) * linear.sign()
+
+
+def _lab_f(t: Tensor) -> Tensor:
+    root = t.clamp_min(_DELTA**3) ** (1.0 / 3.0)
+    return torch.where(t > _DELTA**3, root, t / (3.0 * _DELTA**2) + 4.0 / 29.0)
+
+
+def _lab_f_inverse(f: Tensor) -> Tensor:
+    return torch.where(f > _DELTA, f * f * f, 3.0 * _DELTA**2 * (f - 4.0 / 29.0))
+
+
+def _apply(rows: Sequence[Sequence[float]], planes: Tensor) -> Tensor:
+    x, y, z = planes[:, 0:1], planes[:, 1:2], planes[:, 2:3]
+    return torch.cat([r[0] * x + r[1] * y + r[2] * z for r in rows], 1)

@@ -1,0 +1,177 @@
+"""The finished film as the pipeline's writer: recolor, reencode and remux on one output container."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from vidcolor.errors import OutputError, ReaderClosed
+from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.media.encoders import EncoderPlan, encoder_settings, is_image, muxer_for, plan_encoder
+from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
+from vidcolor.options import Options
+from vidcolor.stages.recolor import Recolorer
+from vidcolor.stages.reencode import Reencoder, add_video_stream
+from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+
+log = logging.getLogger(__name__)
+
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
+
+
+class Film:
+    """Writes one film to an address that FFmpeg's muxers can open.
+
+    Args:
+        source: the open source and the stream of it that is coloured.
+        address: FFmpeg's name of the output, ``file:…`` or ``pipe:N``.
+        target: the user's name of it, for its suffix and for messages.
+    """
+
+    def __init__(
+        self, source: InputContainer, stream: VideoStream, address: str, target: str, options: Options
+    ) -> None:
+        self._source, self._stream = source, stream
+        self._address, self._target, self._options = address, target, options
+        self.muxer = muxer_for(target, options.format)
+        self.size: tuple[int, int] = (0, 0)
+        self.codec = ""
+        self._output: OutputContainer | None = None
+        self._offset = 0
+
+    def begin(self, first: Frame) -> None:
+        """Open the output and add every track, now that the first frame is known."""
+        options = self._options
+        with _mapped_errors(self._target):
+            self._output = av.open(self._address, "w", format=self.muxer, options=self._container_options())
+        video = first.video
+        plan = plan_encoder(
+            self._output,
+            self.muxer,
+            self._target,
+            codec=options.codec,
+            pix_fmt=options.pix_fmt,
+            depth=depth_of(video.format),
+            subsampling=subsampling_of(video.format),
+            size=(video.width, video.height),
+        )
+        for note in (*plan.notes, *_warnings(first)):
+            log.warning("%s", note)
+        settings = encoder_settings(
+            plan.codec, crf=options.crf, preset=options.preset, extra=options.encoder_options
+        )
+        offset = self._shift(first)
+        self._offset = round(offset / first.time_base)
+        self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
+        self._recolorer = Recolorer(plan.subsampling, options.saturation)
+        self.size, self.codec = (video.width, video.height), plan.codec
+        with _mapped_errors(self._target):
+            coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
+        self._reencoder = Reencoder(coloured, plan)
+
+    def _container_options(self) -> dict[str, str]:
+        options = muxer_options(self.muxer)
+        if self.muxer in ("mp4", "mov", "3gp"):
+            options["movflags"] = _FRAGMENTS if self._address.startswith("pipe:") else "faststart"
+        if self._address.startswith("pipe:"):
+            options["flush_packets"] = "1"
+        if self.muxer == "yuv4mpegpipe":
+            options["strict"] = "-1"  # depths above 8 bits are an extension of y4m
+        if self.muxer == "image2" and "%" not in self._target:
+            options["update"] = "1"
+        return options
+
+    def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
+        assert self._output is not None
+        decoder = self._stream.codec_context
+        stream = add_video_stream(
+            self._output,
+            first,
+            plan,
+            settings,
+            rate=self._stream.average_rate or self._stream.guessed_rate,
+            field_order=int(decoder.field_order),
+        )
+        matrix = display_matrix(first.video)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        return stream
+
+    def _shift(self, first: Frame) -> Fraction:
+        """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
+        start = self._options.start
+        if start is not None:
+            return -min(start, first.seconds)
+        if first.seconds < 0:
+            log.warning(
+                "the picture begins at %.3f s: all tracks are moved by that much", float(first.seconds)
+            )
+            return -first.seconds
+        return Fraction(0)
+
+    def _remux_settings(self, offset: Fraction) -> RemuxSettings:
+        start, duration = self._options.start, self._options.duration
+        end = None if duration is None else (start or Fraction(0)) + duration
+        return RemuxSettings(audio=self._options.audio, offset=offset, start=start, end=end)
+
+    def write_packet(self, packet: Packet[Stream]) -> None:
+        """Pass a packet of another track on."""
+        with _mapped_errors(self._target):
+            self._remuxer.write(packet)
+
+    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
+        """Colour, encode and mux one frame."""
+        cb, cr = self._recolorer(frame, pictures, abs_)
+        with _mapped_errors(self._target):
+            self._remuxer.write_video(self._reencoder.encode(frame, cb, cr, self._offset))
+
+    def finish(self) -> None:
+        """Flush the encoders and close the container."""
+        with _mapped_errors(self._target):
+            self._remuxer.write_video(self._reencoder.flush())
+            self._remuxer.finish()
+            self.close()
+
+    def close(self) -> None:
+        """Close the output if it is open; harmless a second time."""
+        output, self._output = self._output, None
+        if output is not None:
+            output.close()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether the target is a picture rather than a film."""
+        return is_image(self.muxer)
+
+
+def _warnings(first: Frame) -> list[str]:
+    transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
+    if transfer is None:
+        return []
+    return [f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"]
+
+
+class _mapped_errors:  # noqa: N801  # reads as a statement: with _mapped_errors(target)
+    """Turn errors of the container into OutputError, of a closed pipe into ReaderClosed."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise ReaderClosed(f"{self._target}: the reader has closed the pipe") from error
+        if isinstance(error, OSError):
+            reason = error.strerror or str(error)
+            raise OutputError(f"{self._target}: cannot be written ({reason})") from error
+        if isinstance(error, av.FFmpegError):
+            raise OutputError(f"{self._target}: the film cannot be put together ({error})") from error

@@ -1,0 +1,142 @@
+"""What passes from stage to stage: decoded frames, the pictures in them, and their geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vidcolor.colorspace import Matrix
+
+Codes = NDArray[np.uint8] | NDArray[np.uint16]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """How codes stand for light.
+
+    Attributes:
+        depth: bits a sample, 8 to 16.
+        full_range: whether 0 is black and the highest code white (else 16 and 235, scaled by depth).
+        matrix: the luma matrix.
+    """
+
+    depth: int
+    full_range: bool
+    matrix: Matrix
+
+    @property
+    def _unit(self) -> int:
+        return int(1 << (self.depth - 8))
+
+    def expand(self, luma: NDArray[Any]) -> Floats:
+        """Y' with 0 black and 1 white (beyond that: foot- and headroom) of luma codes, any shape."""
+        low, span = (0, 2**self.depth - 1) if self.full_range else (16 * self._unit, 219 * self._unit)
+        scaled: Floats = (luma.astype(np.float32) - np.float32(low)) * np.float32(1.0 / span)
+        return scaled
+
+    def chroma_codes(self, cbcr: Floats) -> Codes:
+        """Codes of Cb and Cr in ±0.5, rounded and kept in the legal range; any shape."""
+        middle = 128 * self._unit
+        if self.full_range:
+            low, high, span = 0, 2**self.depth - 1, 2**self.depth - 1
+        else:
+            low, high, span = 16 * self._unit, 240 * self._unit, 224 * self._unit
+        codes = np.clip(np.rint(cbcr * np.float32(span) + np.float32(middle)), low, high)
+        result: Codes = codes.astype(np.uint8 if self.depth == 8 else np.uint16)
+        return result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Orientation:
+    """How the stored picture becomes upright: transposed first, then mirrored."""
+
+    transpose: bool = False
+    mirror: bool = False
+    flip: bool = False
+
+    @classmethod
+    def from_matrix(cls, matrix: tuple[int, ...]) -> Orientation:
+        """Read a display matrix (nine 16.16 fixed-point numbers, ISO/IEC 14496-12); others than quarter
+        turns and mirrors count as upright."""
+        a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+        if abs(a) + abs(d) < (abs(b) + abs(c)) / 100:
+            return cls(transpose=True, mirror=c < 0, flip=b < 0)
+        if abs(b) + abs(c) < (abs(a) + abs(d)) / 100:
+            return cls(mirror=a < 0, flip=d < 0)
+        return cls()
+
+    def upright(self, stored: Floats) -> Floats:
+        """Turn a stored plane ``(h, w, ...)`` upright; a view."""
+        turned = stored.swapaxes(0, 1) if self.transpose else stored
+        turned = turned[:, ::-1] if self.mirror else turned
+        return turned[::-1] if self.flip else turned
+
+    def stored(self, upright: Floats) -> Floats:
+        """Undo :meth:`upright`; a view."""
+        turned = upright[::-1] if self.flip else upright
+        turned = turned[:, ::-1] if self.mirror else turned
+        return turned.swapaxes(0, 1) if self.transpose else turned
+
+
+@dataclass(kw_only=True)
+class Frame:
+    """One frame of the source.
+
+    Attributes:
+        video: the frame as decoded (properties and side data travel with it).
+        luma: its luma codes ``(h, w)``, uint8 or uint16 in native byte order.
+        signal: how to read them.
+        pts: presentation time in units of ``time_base``, strictly rising.
+        duration: in the same units; 0 where unknown.
+        fields: 2 where the frame is interlaced, else 1.
+        orientation: how it becomes upright.
+        aspect: width over height of one sample.
+    """
+
+    video: av.VideoFrame
+    luma: Codes
+    signal: Signal
+    pts: int
+    duration: int
+    time_base: Fraction
+    fields: int = 1
+    orientation: Orientation = Orientation()
+    aspect: Fraction = Fraction(1)
+
+    @property
+    def seconds(self) -> Fraction:
+        """Presentation time in seconds."""
+        return self.pts * self.time_base
+
+    def pictures(self) -> Iterator[Codes]:
+        """Luma ``(h, w)`` of the frame, or of its two fields (upper lines first)."""
+        for field in range(self.fields):
+            yield self.luma[field :: self.fields]
+
+
+@dataclass(kw_only=True)
+class Picture:
+    """What the generator sees of a frame or field.
+
+    Attributes:
+        grey: Y' ``(h, w)``, upright, square pixels, at render size, 0 to 1.
+        luminance: L* of it ``(h, w)``, 0 to 100.
+    """
+
+    grey: Floats
+    luminance: Floats
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Frames that are coloured together, with one picture for each frame or field."""
+
+    frames: list[Frame]
+    pictures: list[Picture]

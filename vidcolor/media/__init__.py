@@ -1,0 +1,1 @@
+"""Containers, tracks and codecs: what travels beside the picture."""

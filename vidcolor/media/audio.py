@@ -1,0 +1,248 @@
+"""Re-encoding of a sound track that a container cannot hold, in step with the picture.
+
+Sound is placed by its timestamps: silence fills a gap, an overlap is cut, a slow drift is absorbed by
+resampling. A damaged packet is skipped and counted; silence takes its place.
+"""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.codec import Codec, CodecContext
+from av.codec.codec import UnknownCodecError
+from av.container import OutputContainer
+from av.filter import Graph
+from av.packet import Packet
+from av.stream import Stream
+
+from vidcolor.errors import UsageError
+from vidcolor.media.containers import MOV_FAMILY, describe, label, takes
+
+log = logging.getLogger(__name__)
+
+# A jump in time longer than this (seconds) starts the resampler afresh: filling it with silence would
+# cost memory in proportion to the jump.
+_LONGEST_FILL = 10
+# Up to 1000 samples a second are stretched to absorb more than 5 ms of drift; more than 40 ms is a gap.
+_SYNC = "async=1000:min_comp=0.005:min_hard_comp=0.04"
+_BITS_PER_CHANNEL = 96_000
+_ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
+_LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
+_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
+def default_encoder(output: OutputContainer) -> str:
+    """Return the encoder for tracks that ``output`` cannot hold as they are."""
+    name = output.format.name
+    if name in MOV_FAMILY or name == "matroska":
+        return "aac"
+    fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
+    return _ENCODERS.get(fallback, fallback)
+
+
+def same_encoder(source: AudioStream, fallback: str) -> str:
+    """Return the encoder that keeps PCM as it is, or ``fallback`` for other codecs."""
+    name = source.codec_context.name
+    if not name.startswith("pcm_"):
+        return fallback
+    try:
+        return str(Codec(name, "w").name)
+    except UnknownCodecError:
+        return fallback
+
+
+def find_encoder(name: str, format_name: str) -> Codec:
+    """Return the audio encoder ``name``. UsageError if there is none or the container refuses it."""
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError as exc:
+        raise UsageError(
+            f"there is no encoder {name!r}; --audio takes auto, copy, none or an encoder's name"
+        ) from exc
+    if codec.type != "audio":
+        raise UsageError(f"{name!r} encodes {codec.type}, not sound; try --audio auto")
+    options = {"strict": "experimental"}
+    if not takes(format_name, lambda trial: trial.add_stream(name, rate=48000, options=options)):
+        raise UsageError(f"{label(format_name)} cannot hold sound encoded by {name!r}; try --audio auto")
+    return codec
+
+
+def _rate(codec: Codec, wanted: int) -> int:
+    """Return the encoder's sample rate (Hz) nearest to ``wanted``, from above if there is one."""
+    if codec.canonical_name == "opus":
+        return 48_000  # every decoder of Opus gives 48 kHz
+    rates = codec.audio_rates
+    if not rates or wanted in rates:
+        return wanted
+    return min((r for r in rates if r > wanted), default=max(rates))
+
+
+def _sample_format(codec: Codec, wanted: str) -> str:
+    """Return the encoder's sample format that loses least of ``wanted`` (planar or packed alike)."""
+    names = [f.name for f in codec.audio_formats or ()]
+    if not names or wanted in names:
+        return wanted
+    depth = ["u8", "s16", "s32", "s64", "flt", "dbl"]
+    base = wanted.rstrip("p")
+    better = [n for n in names if depth.index(n.rstrip("p")) >= depth.index(base)]
+    return min(better or names, key=lambda n: depth.index(n.rstrip("p")))
+
+
+def _layouts(source: AudioCodecContext) -> list[str]:
+    """Return channel layouts to offer an encoder, the source's own first."""
+    count = source.channels
+    plain = [_LAYOUTS[n] for n in range(min(count, 8), 0, -1)]
+    own = source.layout.name
+    return plain if own.endswith("channels") else [own, *plain]
+
+
+def _configure(context: AudioCodecContext, codec: Codec, source: AudioCodecContext, layout: str) -> None:
+    """Set sample rate, format, layout and bit rate of an encoder that is not yet open."""
+    context.sample_rate = _rate(codec, source.sample_rate)
+    context.format = _sample_format(codec, source.format.name)
+    context.layout = layout
+    context.time_base = Fraction(1, context.sample_rate)
+    if codec.name in _LOSSY:
+        context.bit_rate = max(_BITS_PER_CHANNEL * context.channels, 96_000)
+    if codec.experimental:
+        context.options = {**context.options, "strict": "experimental"}
+
+
+def _accepted_layout(codec: Codec, source: AudioCodecContext) -> str:
+    """Return the first layout with which the encoder opens. UsageError if it opens with none."""
+    failure: Exception | None = None
+    for layout in _layouts(source):
+        trial = CodecContext.create(codec, "w")
+        assert isinstance(trial, AudioCodecContext)
+        try:
+            _configure(trial, codec, source, layout)
+            trial.open()
+        except (av.FFmpegError, ValueError) as exc:
+            failure = exc
+        else:
+            return layout
+    raise UsageError(
+        f"encoder {codec.name!r} takes no sound of {source.sample_rate} Hz, {source.layout.name}"
+    ) from failure
+
+
+class AudioConverter:
+    """Decodes the packets of one track and encodes them anew for ``stream``, a stream of the output.
+
+    Packets come out on the source's clock (the encoder's priming before the first of them). With
+    ``first`` (seconds) the track is padded or cut to begin there, for containers without timestamps.
+    """
+
+    def __init__(
+        self, source: AudioStream, output: OutputContainer, encoder: str, *, first: Fraction | None = None
+    ) -> None:
+        codec = find_encoder(encoder, output.format.name)
+        layout = _accepted_layout(codec, source.codec_context)
+        rate = _rate(codec, source.codec_context.sample_rate)
+        added = output.add_stream(encoder, rate=rate)
+        assert isinstance(added, AudioStream)
+        self.stream = added
+        _configure(added.codec_context, codec, source.codec_context, layout)
+        added.time_base = Fraction(1, rate)
+        self.damaged = 0
+        self._source = source
+        self._first = first
+        self._graph: Graph | None = None
+        self._input: tuple[str, str, int] | None = None
+        self._next = Fraction(0)  # where the next decoded frame should begin, seconds
+
+    def convert(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
+        """Return the encoded packets that one demuxed packet completes."""
+        try:
+            frames = self._source.decode(packet)
+        except av.FFmpegError:
+            self.damaged += 1
+            return []
+        return [p for frame in frames for p in self._push(frame)]
+
+    def flush(self) -> list[Packet[Stream]]:
+        """Return what is still inside decoder, resampler and encoder, and say what was damaged."""
+        packets: list[Packet[Stream]] = []
+        try:
+            for frame in self._source.decode(None):
+                packets += self._push(frame)
+        except av.FFmpegError:
+            self.damaged += 1
+        packets += self._drain()
+        packets += self._encode(None)
+        if self.damaged:
+            log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
+        return packets
+
+    def _push(self, frame: AudioFrame) -> list[Packet[Stream]]:
+        if not frame.samples or not frame.sample_rate:
+            return []
+        time_base = frame.time_base or self._source.time_base
+        if time_base is None or frame.pts is None:
+            time_base = Fraction(1, frame.sample_rate)
+            frame.pts = round(self._next / time_base)
+        frame.time_base = time_base
+        begin = frame.pts * time_base
+        packets: list[Packet[Stream]] = []
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._input or begin - self._next > _LONGEST_FILL:
+            packets = self._drain()
+            self._graph, self._input = self._build(frame), kind
+        self._next = begin + Fraction(frame.samples, frame.sample_rate)
+        assert self._graph is not None
+        self._graph.push(frame)
+        return packets + self._pull()
+
+    def _build(self, frame: AudioFrame) -> Graph:
+        """Return a filter graph from frames like ``frame`` to an unbroken stream of the encoder's kind."""
+        target = self.stream.codec_context
+        sync = f"{target.sample_rate}:{_SYNC}"
+        if self._first is not None and self._graph is None:
+            sync += f":first_pts={round(self._first * target.sample_rate)}"
+        graph = Graph()
+        nodes = [
+            graph.add(
+                "abuffer",
+                f"time_base={frame.time_base}:sample_rate={frame.sample_rate}"
+                f":sample_fmt={frame.format.name}:channel_layout={frame.layout.name}",
+            ),
+            graph.add("aresample", sync),
+            graph.add(
+                "aformat",
+                f"sample_rates={target.sample_rate}:sample_fmts={target.format.name}"
+                f":channel_layouts={target.layout.name}",
+            ),
+            graph.add("abuffersink"),
+        ]
+        graph.link_nodes(*nodes).configure()
+        return graph
+
+    def _drain(self) -> list[Packet[Stream]]:
+        """Empty the resampler, which cannot be used again afterwards."""
+        if self._graph is None:
+            return []
+        self._graph.push(None)
+        packets = self._pull()
+        self._graph = None
+        return packets
+
+    def _pull(self) -> list[Packet[Stream]]:
+        packets: list[Packet[Stream]] = []
+        assert self._graph is not None
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return packets
+            assert isinstance(frame, AudioFrame)
+            packets += self._encode(frame)
+
+    def _encode(self, frame: AudioFrame | None) -> list[Packet[Stream]]:
+        if frame is None and not self.stream.codec_context.is_open:
+            return []  # an encoder that was given nothing has nothing to flush
+        return list(self.stream.encode(frame))

@@ -1,0 +1,173 @@
+"""What an output container can hold, found by asking its muxer.
+
+A muxer's list of codecs is a first guess only: some muxers accept anything and write a track that no
+reader understands, others refuse late, with the header. So a track is tried in a throw-away file in
+memory, and the few muxers that accept too much are listed here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.container import OutputContainer
+from av.stream import Disposition
+
+if TYPE_CHECKING:
+    from av.stream import Stream
+
+MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "ismv", "f4v"})
+MATROSKA_FAMILY = frozenset({"matroska", "webm"})
+
+_LABELS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Codecs, by canonical name, for muxers that take any codec without complaint. Whatever is absent
+# from a muxer's list would be written as private data.
+_TS = _words(
+    "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus s302m h264 hevc vvc mpeg1video mpeg2video mpeg4 "
+    "vc1 dirac cavs dvb_subtitle dvb_teletext hdmv_pgs_subtitle klv timed_id3 scte_35 smpte_2038"
+)
+_ONLY = {"mpegts": _TS}
+# AVI has no place for the headers and durations that these need.
+_NEVER = {"avi": frozenset({"vorbis", "opus", "hdmv_pgs_subtitle", "dvd_subtitle", "subrip", "ass"})}
+
+# Keys of the container's metadata that a muxer has a place for; formats absent here hold any key.
+_MOV_KEYS = _words("title artist album date comment genre copyright make model location creation_time")
+_MP4_KEYS = _words(
+    "title artist album_artist composer album comment genre copyright grouping lyrics description synopsis "
+    "show episode_id network keywords date creation_time track disc location compilation gapless_playback "
+    "hd_video media_type season_number episode_sort tempo sort_name sort_artist sort_album sort_album_artist "
+    "sort_composer sort_show"
+)
+_CONTAINER_KEYS = {
+    "mov": _MOV_KEYS,
+    "avi": _words("title artist album date comment genre copyright language track"),
+    "mpegts": frozenset({"service_name", "service_provider", "title"}),
+}
+# The same for tracks.
+_MOV_TRACK_KEYS = _words("title language")
+_TRACK_KEYS = {"avi": frozenset({"title"}), "mpegts": frozenset({"language"})}
+# Of the old file rather than of the track; an attached file's name and type become its stream's.
+_BOOKKEEPING = _words("handler_name creation_time vendor_id filename mimetype timecode")
+
+# Dispositions that survive; formats absent here are not known to lose any. 'default' is never missed.
+_DISPOSITIONS = {
+    "mp4": _words("dub comment forced hearing_impaired visual_impaired captions descriptions"),
+    "mov": frozenset(),
+    "matroska": _words("dub original comment forced hearing_impaired visual_impaired"),
+    "webm": _words("forced"),
+    "avi": frozenset(),
+    "mpegts": _words("hearing_impaired visual_impaired clean_effects"),
+    "nut": _words("dub original comment lyrics karaoke"),
+}
+
+_STALE = re.compile(
+    r"(encoder|major_brand|minor_version|compatible_brands|rotate|_statistics_.*"
+    r"|(bps|duration|number_of_frames|number_of_bytes)(-\w+)?)$",
+    re.IGNORECASE,
+)
+
+
+def label(format_name: str) -> str:
+    """Return the short name by which people know a container format."""
+    return _LABELS.get(format_name, format_name)
+
+
+def codec_name(stream: Stream) -> str:
+    """Return the canonical name of a stream's codec, or 'unknown'."""
+    if stream.codec_context is not None:
+        return str(stream.codec_context.codec.canonical_name)
+    return stream.name or "unknown"
+
+
+def describe(stream: Stream) -> str:
+    """Return the words by which messages name a track, e.g. ``audio track #1 (vorbis, eng)``."""
+    language = stream.metadata.get("language")
+    details = codec_name(stream) if language in (None, "und") else f"{codec_name(stream)}, {language}"
+    return f"{stream.type} track #{stream.index} ({details})"
+
+
+def holds_picture_only(output: OutputContainer) -> bool:
+    """Tell whether a format (y4m, images, raw video) has no place for anything beside one picture track."""
+    return output.default_audio_codec == "none" and output.format.name not in ("nut", "null")
+
+
+def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: str | None = None) -> bool:
+    """Tell whether a muxer writes its header and trailer with what ``add`` puts into it."""
+    options = {"movflags": movflags} if movflags else {}
+    try:
+        with av.open(io.BytesIO(), "w", format=format_name, container_options=options) as trial:
+            add(trial)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def add_copy(output: OutputContainer, template: Stream) -> Stream:
+    """Add a stream for the unchanged packets of ``template``. ValueError where the muxer refuses it."""
+    stream = output.add_stream_from_template(template, opaque=True)
+    context = stream.codec_context
+    if isinstance(context, AudioCodecContext) and context.layout.name.endswith("channels"):
+        # Headers of PCM in mp4 need a named layout; files of PCM often state only a count.
+        context.layout = {1: "mono", 2: "stereo"}.get(context.channels, context.layout.name)
+    return stream
+
+
+def can_copy(format_name: str, template: Stream) -> bool:
+    """Tell whether the packets of ``template`` can go into the container as they are."""
+    name = codec_name(template)
+    if name in _NEVER.get(format_name, ()) or name not in _ONLY.get(format_name, {name}):
+        return False
+    # Only a header with the sample description in it shows whether this PCM can be described.
+    early = format_name in MOV_FAMILY and name.startswith("pcm_")
+    return takes(format_name, lambda trial: add_copy(trial, template), "empty_moov" if early else None)
+
+
+def is_late_addition(format_name: str, stream: Stream) -> bool:
+    """Tell whether few readers understand a codec in this container though the muxer writes it."""
+    return format_name != "mov" and format_name in MOV_FAMILY and codec_name(stream).startswith("pcm_")
+
+
+def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Return metadata without what describes the old file or its encoding and is wrong for a new one."""
+    kept = {k: v for k, v in metadata.items() if not _STALE.match(k) and v != "[0][0][0][0]"}
+    if "name" in kept:  # the demuxer of mov and mp4 calls a track's title so; the muxer wants 'title'
+        kept.setdefault("title", kept.pop("name"))
+    return kept
+
+
+def holds_timecode(format_name: str) -> bool:
+    """Tell whether a timecode can be kept, as a track of its own (mov, mp4) or as a tag."""
+    return format_name in MOV_FAMILY or format_name not in _TRACK_KEYS
+
+
+def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> list[str]:
+    """Return the keys that the container's usual header has no place for."""
+    if track:
+        known = _MOV_TRACK_KEYS if format_name in MOV_FAMILY else _TRACK_KEYS.get(format_name)
+    else:
+        known = _CONTAINER_KEYS.get(format_name, _MP4_KEYS if format_name in MOV_FAMILY else None)
+    if known is None:
+        return []
+    if track:
+        known |= _BOOKKEEPING
+    return [k for k in metadata if k.lower().split("-")[0] not in known]
+
+
+def missing_dispositions(format_name: str, stream: Stream) -> list[str]:
+    """Return the marks of a track (forced, comment ...) that the container has no place for."""
+    known = _DISPOSITIONS.get(format_name)
+    if known is None:
+        return []
+    names = [d.name or "" for d in Disposition if d & stream.disposition]
+    return [n for n in names if n not in known and n not in ("default", "attached_pic")]

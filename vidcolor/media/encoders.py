@@ -1,0 +1,226 @@
+"""Which muxer, encoder and pixel format a target gets, and with what settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+
+from vidcolor.errors import UsageError
+from vidcolor.media.pixels import planar_name
+
+_MUXERS = {
+    "mp4": "mp4", "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "mkv": "matroska",
+    "mk3d": "matroska",
+    "webm": "webm", "avi": "avi", "ts": "mpegts", "m2ts": "mpegts", "mts": "mpegts", "mpg": "mpeg",
+    "mpeg": "mpeg", "vob": "vob", "nut": "nut", "flv": "flv", "ogv": "ogg", "y4m": "yuv4mpegpipe",
+    "wmv": "asf",
+    "mxf": "mxf", "gif": "gif", "ivf": "ivf", "png": "image2", "jpg": "image2", "jpeg": "image2",
+    "tif": "image2", "tiff": "image2", "bmp": "image2", "webp": "webp",
+}  # fmt: skip
+_IMAGE_ENCODERS = {
+    "png": "png", "jpg": "mjpeg", "jpeg": "mjpeg", "tif": "tiff", "tiff": "tiff", "bmp": "bmp",
+    "webp": "libwebp",
+}  # fmt: skip
+_H26X_MUXERS = frozenset(["mp4", "mov", "3gp", "matroska", "mpegts", "flv", "avi", "nut"])
+_LOSSY_CRF = frozenset(
+    ["libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"]
+)
+_EVEN_CHROMA = frozenset(["libx264", "libx265", "h264_nvenc", "hevc_nvenc"])
+_DEFAULT_CRF = 18.0
+_ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
+            "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderPlan:
+    """How the picture is going to be encoded.
+
+    Attributes:
+        codec: FFmpeg's name of the encoder.
+        native: planar Y'CbCr format in which luma and chroma are put together.
+        pix_fmt: what the encoder is given; other than ``native`` only where that was asked for, or
+            where the encoder holds RGB alone.
+        subsampling: of ``native``.
+        notes: lines that the user should see.
+    """
+
+    codec: str
+    native: str
+    pix_fmt: str
+    subsampling: str
+    notes: tuple[str, ...] = ()
+
+
+def muxer_for(target: str, asked: str | None) -> str:
+    """FFmpeg's muxer for a target's name.
+
+    Raises:
+        UsageError: unknown, with the choices.
+    """
+    if asked is not None:
+        name = _MUXERS.get(asked.lower(), asked)
+        try:
+            if av.ContainerFormat(name, "w").is_output:
+                return name
+        except ValueError as error:
+            raise UsageError(f"--format {asked}: FFmpeg has no such muxer") from error
+    if target == "-":
+        return "matroska"
+    suffix = Path(target).suffix.lower().lstrip(".")
+    if suffix not in _MUXERS:
+        shown = f".{suffix}" if suffix else "no suffix"
+        raise UsageError(f"{target}: {shown} names no container; use mp4, mov, mkv, webm… or --format")
+    return _MUXERS[suffix]
+
+
+def is_image(muxer: str) -> bool:
+    """Whether the muxer writes pictures rather than films."""
+    return muxer in ("image2", "webp")
+
+
+def plan_encoder(
+    output: OutputContainer,
+    muxer: str,
+    target: str,
+    *,
+    codec: str | None,
+    pix_fmt: str | None,
+    depth: int,
+    subsampling: str,
+    size: tuple[int, int],
+) -> EncoderPlan:
+    """Choose encoder and pixel format for a source of this depth and subsampling.
+
+    Raises:
+        UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
+    """
+    name = _known(codec) if codec else _default_codec(output, muxer, target, depth)
+    encoder = av.Codec(name, "w")
+    _check_container(output, muxer, name, encoder.canonical_name)
+    notes = []
+    if name in _EVEN_CHROMA and (
+        (size[0] % 2 and subsampling != "444") or (size[1] % 2 and subsampling == "420")
+    ):
+        subsampling = "444"
+        notes.append(
+            f"{size[0]}×{size[1]}: {name} takes odd sizes only without subsampled chroma: writing 4:4:4"
+        )
+    native = planar_name(depth, subsampling)
+    offered = [f.name for f in encoder.video_formats or []]
+    if name == "libvpx-vp9":
+        offered = [f for f in offered if "p1" not in f]
+    if pix_fmt is not None:
+        _check_format(pix_fmt, name, offered)
+        chosen = pix_fmt
+    elif not offered or native in offered:
+        chosen = native
+    else:
+        chosen = _rgb_format(name, native, depth, offered)
+    return EncoderPlan(codec=name, native=native, pix_fmt=chosen, subsampling=subsampling, notes=tuple(notes))
+
+
+def _known(codec: str) -> str:
+    name = _ALIASES.get(codec, codec)
+    try:
+        encoder = av.Codec(name, "w")
+    except (av.FFmpegError, ValueError) as error:
+        raise UsageError(f"--codec {codec}: FFmpeg has no such encoder") from error
+    if encoder.type != "video":
+        raise UsageError(f"--codec {codec}: encodes {encoder.type}, not video")
+    return name
+
+
+def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int) -> str:
+    if is_image(muxer):
+        return _IMAGE_ENCODERS.get(Path(target).suffix.lower().lstrip("."), "png")
+    if muxer == "webm":
+        if depth > 10:
+            raise UsageError(
+                f"webm holds at most 10 bits and the source has {depth}: use mkv, or --pix-fmt yuv420p"
+            )
+        return "libvpx-vp9" if depth == 8 else "libsvtav1"
+    if muxer == "yuv4mpegpipe":
+        return "rawvideo"
+    if muxer not in _H26X_MUXERS:
+        fallback = output.default_video_codec
+        return _ALIASES.get(fallback, fallback)
+    if depth in (8, 10):
+        return "libx264"
+    if depth == 12 and muxer not in ("flv", "avi"):
+        return "libx265"
+    if muxer in ("matroska", "nut", "avi"):
+        return "ffv1"
+    raise UsageError(
+        f"the source has {depth} bits, which no encoder for {muxer} keeps: "
+        "use mkv (FFV1), or fewer bits with --pix-fmt yuv420p10le"
+    )
+
+
+def _check_container(output: OutputContainer, muxer: str, name: str, canonical: str) -> None:
+    # muxers without a list of codecs (raw ones) say nothing; those with one are believed
+    if muxer in ("yuv4mpegpipe", "image2", "webp", "nut"):
+        return
+    if output.supported_codecs and canonical not in output.supported_codecs:
+        raise UsageError(f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything")
+
+
+def _check_format(pix_fmt: str, codec: str, offered: list[str]) -> None:
+    try:
+        av.VideoFormat(pix_fmt)
+    except ValueError as error:
+        raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg has no such pixel format") from error
+    if offered and pix_fmt not in offered:
+        raise UsageError(f"--pix-fmt {pix_fmt}: {codec} takes {', '.join(offered)}")
+
+
+def _rgb_format(codec: str, native: str, depth: int, offered: list[str]) -> str:
+    """RGB for encoders that hold nothing else (PNG…); others refuse rather than lose depth unasked."""
+    choices = [f for f in ("rgb48be", "rgb48le") if depth > 8] + ["rgb24", "bgr24", "bgra", "rgb8"]
+    for choice in choices:
+        if choice in offered:
+            return choice
+    formats = ", ".join(f for f in offered if not f.startswith("yuva"))
+    raise UsageError(
+        f"{codec} cannot hold {native}; choose with --pix-fmt from {formats}, or another --codec"
+    )
+
+
+def encoder_settings(
+    codec: str, *, crf: float | None, preset: str | None, extra: Mapping[str, str]
+) -> dict[str, str]:
+    """Options of the encoder: constant quality 18 unless asked otherwise, quiet, lossless at crf 0.
+
+    Raises:
+        UsageError: the encoder has no such quality scale.
+    """
+    settings: dict[str, str] = {}
+    if codec in _LOSSY_CRF:
+        settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
+    elif crf is not None:
+        raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
+    if codec.startswith("libvpx"):
+        settings |= {"row-mt": "1", "cpu-used": "2"}
+    if codec == "libx265":
+        settings["x265-params"] = "log-level=error"
+    if codec == "ffv1":
+        settings |= {"level": "3", "slicecrc": "1"}
+    if preset is not None:
+        settings["preset"] = preset
+    for key, value in extra.items():
+        nested = key in settings and key.endswith("-params")
+        settings[key] = f"{settings[key]}:{value}" if nested else value
+    return settings
+
+
+def _quality(codec: str, crf: float) -> dict[str, str]:
+    if crf > 0:
+        return {"crf": f"{crf:g}"}
+    if codec.startswith("libx264"):
+        return {"qp": "0"}  # crf 0 is lossy above 8 bits
+    return (
+        {"x265-params": "lossless=1:log-level=error"} if codec == "libx265" else {"lossless": "1", "crf": "0"}
+    )

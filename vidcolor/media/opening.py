@@ -1,0 +1,158 @@
+"""Opening sources that are not trusted: no demuxer that follows other files, no network, no device."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vidcolor.errors import InputError
+
+STDIN = "-"
+_FOLLOWERS = frozenset(
+    [
+        "concat",
+        "hls",
+        "dash",
+        "imf",
+        "vobsub",
+        "sdp",
+        "rtsp",
+        "rtp",
+        "sap",
+        "hds",
+        "smoothstreaming",
+        "webm_dash_manifest",
+        "avisynth",
+        "vapoursynth",
+    ]
+)
+_DEVICES = frozenset(
+    [
+        "alsa",
+        "fbdev",
+        "lavfi",
+        "video4linux2,v4l2",
+        "x11grab",
+        "kmsgrab",
+        "oss",
+        "pulse",
+        "jack",
+        "dshow",
+        "gdigrab",
+        "avfoundation",
+        "vfwcap",
+        "iec61883",
+        "decklink",
+        "openal",
+        "sndio",
+        "android_camera",
+        "xcbgrab",
+        "bktr",
+        "libdc1394",
+        "libcdio",
+    ]
+)
+_TEXT_ART = frozenset(["tty", "bin", "xbin", "adf", "idf"])
+_PATTERN = re.compile(r"%0?\d*d")
+_LOCAL = "file,pipe"
+_NETWORK = "file,pipe,http,https,tcp,udp,tls,rtp,rtmp,rtmps,rtsp,srt,crypto,httpproxy"
+_URL = re.compile(r"[a-z][a-z0-9+.]*://", re.IGNORECASE)
+
+
+def open_source(
+    name: str,
+    *,
+    allow_references: bool = False,
+    allow_network: bool = False,
+    framerate: Fraction | None = None,
+) -> InputContainer:
+    """Open a file, ``-`` (standard input), an image, or an image sequence (``scan_%05d.png``).
+
+    Args:
+        allow_references: let demuxers in that open further files (concat, hls, dash, sdp…).
+        allow_network: take URLs; without it every name is a local file's.
+        framerate: of an image sequence; 25 where None.
+
+    Raises:
+        InputError: it does not exist, cannot be read, or is nothing that FFmpeg's demuxers open.
+    """
+    allowed = sorted(
+        av.formats_available - _DEVICES - _TEXT_ART - (set() if allow_references else _FOLLOWERS)
+    )
+    options = {
+        "format_whitelist": ",".join(allowed),
+        "protocol_whitelist": _NETWORK if allow_network else _LOCAL,
+    }
+    url, demuxer = _address(name, allow_network)
+    if demuxer:
+        options["framerate"] = str(framerate or 25)
+        options["start_number_range"] = "100000"
+    try:
+        return av.open(url, "r", format=demuxer, options=options, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{name}: {_reason(name, error)}") from error
+
+
+def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
+    """FFmpeg's name for the source, and the demuxer where it must be forced."""
+    if name == STDIN:
+        return "pipe:0", None
+    if allow_network and _URL.match(name):
+        return name, None
+    path = Path(name)
+    if _PATTERN.search(path.name) and not path.exists():
+        return f"file:{name}", "image2"
+    try:
+        if path.is_dir():
+            raise InputError(f"{name}: is a directory; name a film, or an image sequence as {name}/%05d.png")
+        if not path.exists():
+            hint = "; URLs need --allow-network" if _URL.match(name) else ""
+            raise InputError(f"{name}: no such file{hint}")
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{name}: the file is empty")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be opened ({error})") from error
+    return f"file:{name}", None
+
+
+def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, av.error.InvalidDataError):
+        head = b"" if name == STDIN else _head(name)
+        if b"ffconcat" in head or b"#EXTM3U" in head or b"<MPD" in head or head.startswith(b"v=0"):
+            return "a playlist that names other files; --allow-references opens it"
+        if head[4:8] == b"ftyp":
+            return "an mp4 or mov without its index (moov): the recording was cut off before it was finished"
+        if name == STDIN:
+            return "nothing that can be played from a pipe (an mp4 needs its index at the front: +faststart)"
+        return "not a video that FFmpeg's demuxers recognise"
+    return str(getattr(error, "strerror", None) or error)
+
+
+def _head(name: str) -> bytes:
+    try:
+        with open(name, "rb") as file:
+            return file.read(512)
+    except OSError:
+        return b""
+
+
+def pick_video(container: InputContainer, name: str) -> VideoStream:
+    """The stream to colour: the first that is no cover art, by preference one marked as default.
+
+    Raises:
+        InputError: there is none, or no decoder for it.
+    """
+    cover = av.stream.Disposition.attached_pic
+    films = [s for s in container.streams.video if not s.disposition & cover]
+    if not films:
+        what = "only sound" if container.streams.audio else "no picture"
+        raise InputError(f"{name}: holds {what}; there is nothing to colour")
+    film = next((s for s in films if s.disposition & av.stream.Disposition.default), films[0])
+    if film.codec_context is None:
+        raise InputError(f"{name}: no decoder for its video")
+    return film

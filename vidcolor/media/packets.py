@@ -1,0 +1,224 @@
+"""Packets on their way into a container: moved in time, made acceptable to the muxer, written.
+
+Sources without timestamps, and sources whose decode times run backwards, must still give a file: what is
+missing is filled in, what is impossible is moved by the least amount, and everything else stays as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TypeAlias
+
+import av
+from av.container import OutputContainer
+from av.packet import Packet
+from av.rational import AVRational
+from av.stream import Stream
+
+log = logging.getLogger(__name__)
+
+# Matroska leaves out decode times until it knows the reordering; so many pictures it can concern.
+_MOST_HELD = 32
+# FFmpeg's AVFMT_TS_NONSTRICT: two packets of a track may share a decode time.
+_EQUAL_TIMES = 1 << 17
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clock:
+    """The span of the source that is wanted, and what is added to its timestamps; all in seconds."""
+
+    offset: Fraction = Fraction(0)
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+    def keeps(self, packet: Packet[Stream]) -> bool:
+        """Tell whether a packet begins within the span; one without any timestamp does."""
+        ticks = packet.pts if packet.pts is not None else packet.dts
+        if ticks is None:
+            return True
+        seconds = ticks * packet.time_base
+        return (self.start is None or seconds >= self.start) and (self.end is None or seconds < self.end)
+
+    def shift(self, packet: Packet[Stream]) -> None:
+        """Add the offset to a packet's timestamps, in place."""
+        if not self.offset:
+            return
+        ticks = round(self.offset / packet.time_base)
+        if packet.pts is not None:
+            packet.pts += ticks
+        if packet.dts is not None:
+            packet.dts += ticks
+
+
+class PacketWriter:
+    """Writes the packets of one output stream. ``name`` is the source's track in messages.
+
+    With ``from_zero`` packets that end before zero (an encoder's priming) are left out, for containers
+    that place the first packet at zero whatever its timestamp. ``wait_for_key`` leaves out what cannot
+    be decoded after a cut.
+    """
+
+    def __init__(
+        self,
+        output: OutputContainer,
+        stream: Stream,
+        name: str,
+        *,
+        from_zero: bool = False,
+        wait_for_key: bool = False,
+    ) -> None:
+        self._output = output
+        self._stream = stream
+        self._name = name
+        self._from_zero = from_zero
+        self._wait_for_key = wait_for_key
+        self._reordered = stream.type == "video"
+        self._sparse = stream.type in ("subtitle", "data")
+        self._equal_allowed = self._sparse or bool(output.format.flags & _EQUAL_TIMES)
+        self._held: list[Packet[Stream]] = []
+        self._last: tuple[int, Fraction] | None = None  # the newest decode time and its time base
+        self._end = Fraction(0)  # where a packet without timestamps begins, seconds
+        self._nudged = 0
+        self._refused = 0
+
+    def write(self, packet: Packet[Stream]) -> None:
+        """Write one packet; a picture whose decode time is not known yet waits for the next ones."""
+        if self._wait_for_key and not packet.is_keyframe:
+            return
+        self._wait_for_key = False
+        if self._reordered and self._last is None and packet.dts is None and packet.pts is not None:
+            self._held.append(packet)
+            if len(self._held) < _MOST_HELD:
+                return
+            packet = self._held.pop()
+        if self._held:
+            self._release(packet)
+        self._write(packet)
+
+    def finish(self) -> None:
+        """Write what still waits, and say what had to be changed."""
+        if self._held:
+            self._release(self._held.pop())
+        if self._nudged:
+            log.warning("%s: %d decode times ran backwards and were moved", self._name, self._nudged)
+        if self._refused:
+            log.warning("%s: %d damaged packets were left out", self._name, self._refused)
+
+    def _release(self, packet: Packet[Stream]) -> None:
+        """Write the waiting pictures with decode times counted back from ``packet``."""
+        held, self._held = self._held, []
+        step = max(1, packet.duration or 1)
+        known = packet.dts
+        if known is None:  # the stream ended first: before the earliest picture there is always room
+            earliest = min(p.pts for p in [*held, packet] if p.pts is not None)
+            known = packet.dts = earliest
+        for distance, waiting in zip(range(len(held), 0, -1), held, strict=True):
+            waiting.dts = min(known - distance * step, known - distance)
+            self._write(waiting)
+        if self._last is None or packet.dts is None:
+            self._write(packet)
+
+    def _write(self, packet: Packet[Stream]) -> None:
+        self._fill(packet)
+        time_base = self._stream.time_base
+        if time_base and packet.time_base != time_base:
+            packet.rescale_ts(AVRational(time_base.numerator, time_base.denominator))
+        assert packet.dts is not None
+        if self._from_zero and packet.dts + (packet.duration or 0) / 2 < 0:
+            return
+        self._make_monotonic(packet)
+        packet.stream = self._stream
+        try:
+            self._output.mux_one(packet)
+        except av.InvalidDataError:  # one damaged packet is no reason to lose the film
+            self._refused += 1
+            return
+        self._last = (packet.dts, packet.time_base)
+
+    def _fill(self, packet: Packet[Stream]) -> None:
+        """Give a packet the timestamps that it lacks."""
+        if packet.pts is None and packet.dts is None:
+            packet.dts = packet.pts = round(self._end / packet.time_base)
+        elif packet.dts is None:
+            packet.dts = packet.pts
+        elif packet.pts is None:
+            packet.pts = packet.dts
+        assert packet.dts is not None
+        self._end = (packet.dts + max(packet.duration or 0, 1)) * packet.time_base
+
+    def _make_monotonic(self, packet: Packet[Stream]) -> None:
+        if self._last is None or packet.dts is None:
+            return
+        last, time_base = self._last
+        least = round(last * time_base / packet.time_base) + (0 if self._equal_allowed else 1)
+        if packet.dts < least:
+            self._nudged += 1
+            packet.dts = least
+            packet.pts = max(least, packet.pts if packet.pts is not None else least)
+
+
+Convert: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
+Flush: TypeAlias = "Callable[[], list[Packet[Stream]]]"
+
+
+class Route:
+    """The way of one source track: an optional conversion, the move in time, the writer."""
+
+    def __init__(
+        self, writer: PacketWriter, clock: Clock, convert: Convert | None = None, flush: Flush | None = None
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._convert = convert
+        self._flush = flush
+
+    def write(self, packet: Packet[Stream]) -> None:
+        """Send one demuxed packet on its way, unless it lies outside the wanted span."""
+        if not self._clock.keeps(packet):
+            return
+        self._send([packet] if self._convert is None else self._convert(packet))
+
+    def finish(self) -> None:
+        """Empty the converter and the writer."""
+        if self._flush is not None:
+            self._send(self._flush())
+        self._writer.finish()
+
+    def _send(self, packets: list[Packet[Stream]]) -> None:
+        for packet in packets:
+            self._clock.shift(packet)
+            self._writer.write(packet)
+
+
+class CoverAttachment:
+    """A cover picture on its way into Matroska, which keeps it as an attached file in its header.
+
+    ``started`` tells whether the header is written; a picture that arrives later cannot be kept.
+    """
+
+    def __init__(
+        self, output: OutputContainer, source: Stream, name: str, started: Callable[[], bool]
+    ) -> None:
+        self._output = output
+        self._source = source
+        self._name = name
+        self._started = started
+        self._kept = False
+
+    def write(self, packet: Packet[Stream]) -> None:
+        """Attach the picture that ``packet`` holds."""
+        if self._kept or self._started():
+            return
+        kind = {"mjpeg": "jpeg"}.get(self._source.name or "", self._source.name or "jpeg")
+        name = self._source.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
+        mimetype = self._source.metadata.get("mimetype", f"image/{kind}")
+        self._output.add_attachment(name, mimetype, bytes(packet))
+        self._kept = True
+
+    def finish(self) -> None:
+        """Say so if the picture never arrived, or arrived too late."""
+        if not self._kept:
+            log.warning("%s is left out: it came after the file had begun", self._name)

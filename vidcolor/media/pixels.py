@@ -1,0 +1,130 @@
+"""Pixel formats: which decoded ones hold luma as a plane, and how the others are brought there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.sidedata.sidedata import Type as SideDataType
+from numpy.typing import NDArray
+
+from vidcolor.colorspace import BT470BG, BT709, MATRICES, SMPTE170M, Matrix, luma_from_rgb
+from vidcolor.frames import Codes, Signal
+
+_PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
+_FULL_RANGE, _LIMITED_RANGE = 2, 1
+_MONO = {"monow", "monob"}
+_STANDARD_LINES = 576
+_PAL_LINES = (576, 288)
+
+
+def is_planar_luma(name: str) -> bool:
+    """Whether plane 0 of the pixel format holds nothing but luma, one integer a sample."""
+    return _PLANAR.fullmatch(name) is not None
+
+
+def is_rgb(fmt: av.VideoFormat) -> bool:
+    """Whether the pixel format holds red, green and blue (palettes, XYZ and Bayer patterns included)."""
+    return bool(fmt.is_rgb or fmt.has_palette or fmt.name.startswith(("xyz", "bayer")))
+
+
+def depth_of(fmt: av.VideoFormat) -> int:
+    """Bits a sample that the luma of this format needs: 8 to 16."""
+    return min(max(fmt.components[0].bits, 8), 16)
+
+
+def signal_of(frame: av.VideoFrame) -> Signal:
+    """How to read the frame's luma, from its tags or, where they are missing, by custom.
+
+    An untagged matrix is BT.601's up to 576 lines, else BT.709's; an untagged range is full for grey
+    images, RGB and yuvj formats, limited for video.
+    """
+    name = frame.format.name
+    rgb = is_rgb(frame.format)
+    if frame.color_range in (_LIMITED_RANGE, _FULL_RANGE) and not rgb:
+        full = frame.color_range == _FULL_RANGE
+    else:
+        full = not rgb and (name.startswith(("yuvj", "gray", "ya")) or name in _MONO)
+    return Signal(depth=depth_of(frame.format), full_range=full, matrix=_matrix_of(frame))
+
+
+def _matrix_of(frame: av.VideoFrame) -> Matrix:
+    tagged = MATRICES.get(int(frame.colorspace))
+    if tagged is not None:
+        return tagged
+    if frame.height > _STANDARD_LINES:
+        return BT709
+    return BT470BG if frame.height in _PAL_LINES else SMPTE170M
+
+
+def planar(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame itself where its luma is a plane, else the same samples in a planar format (not for RGB)."""
+    fmt = frame.format
+    if is_planar_luma(fmt.name):
+        return frame
+    if fmt.name in _MONO or fmt.name.startswith(("ya", "gray")):
+        target = "gray" if fmt.components[0].bits <= 8 else "gray16le"
+    else:
+        target = planar_name(depth_of(fmt), subsampling_of(fmt))
+    return frame.reformat(format=target, src_color_range=frame.color_range, dst_color_range=frame.color_range)
+
+
+def subsampling_of(fmt: av.VideoFormat) -> str:
+    """``420``, ``422`` or ``444``: the chroma layout of the target for a source of this format."""
+    if is_rgb(fmt) or len(fmt.components) < 3:
+        return "420"
+    half_width, half_height = fmt.chroma_width(16) < 16, fmt.chroma_height(16) < 16
+    return (
+        "420" if (half_height and half_width) or fmt.chroma_width(16) < 8 else "422" if half_width else "444"
+    )
+
+
+def planar_name(depth: int, subsampling: str) -> str:
+    """FFmpeg's name of the planar Y'CbCr format, native little-endian above 8 bits."""
+    return f"yuv{subsampling}p" if depth == 8 else f"yuv{subsampling}p{depth}le"
+
+
+def plane_array(plane: Any, name: str, width: int, height: int) -> Codes:
+    """The samples of a plane as a view ``(h, w)``, without the padding of its lines."""
+    wide = _wide(name)
+    kind = np.dtype(np.uint8) if not wide else np.dtype(">u2" if name.endswith("be") else "<u2")
+    lines: NDArray[Any] = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+    samples: Codes = lines[:height, :width]
+    return samples
+
+
+def _wide(name: str) -> bool:
+    match = _PLANAR.fullmatch(name)
+    return bool(match and match.group(3) and int(match.group(3)) > 8)
+
+
+def luma_of(frame: av.VideoFrame, signal: Signal) -> Codes:
+    """Luma codes ``(h, w)`` of a frame, native byte order: its Y plane, or computed where it holds RGB."""
+    if is_rgb(frame.format):
+        return _luma_of_rgb(frame, signal)
+    frame = planar(frame)
+    plane = plane_array(frame.planes[0], frame.format.name, frame.width, frame.height)
+    return plane.astype(np.uint16) if plane.dtype.str == ">u2" else plane
+
+
+def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
+    wide = frame.format.components[0].bits > 8 and not frame.format.has_palette
+    rgb = frame.to_ndarray(format="rgb48le" if wide else "rgb24")
+    scaled = torch.from_numpy(rgb.astype(np.float32)) / (65535.0 if wide else 255.0)
+    y = luma_from_rgb(scaled.permute(2, 0, 1)[None], signal.matrix)[0, 0].numpy()
+    unit = 1 << (signal.depth - 8)
+    low, span = (0, 2**signal.depth - 1) if signal.full_range else (16 * unit, 219 * unit)
+    codes = np.rint(y * np.float32(span) + np.float32(low))
+    result: Codes = codes.astype(np.uint8 if signal.depth == 8 else np.uint16)
+    return result
+
+
+def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
+    """The display matrix that came with a frame, nine fixed-point numbers, or None."""
+    for data in video.side_data:
+        if data.type == SideDataType.DISPLAYMATRIX:  # type: ignore[attr-defined]
+            return tuple(int(v) for v in np.frombuffer(data, np.int32))  # type: ignore[call-overload]
+    return None

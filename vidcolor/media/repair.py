@@ -1,0 +1,120 @@
+"""Mending what is wrong in a source: sizes that change, times that are missing, ends that are cut off."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+log = logging.getLogger(__name__)
+
+_FINEST_TICK = 1000
+_TRUE_DURATION = ("matroska", "mov", "avi", "flv", "asf")
+
+
+@dataclass(kw_only=True)
+class DecodeReport:
+    """What went wrong while decoding, filled in as it happens.
+
+    Attributes:
+        lost: frames that could not be decoded.
+        damaged: frames that decoded with visible damage.
+        retimed: frames whose pts was missing, repeated or running backwards.
+        rescaled: frames of another size than the first.
+        broken_off: whether damage stopped the demuxer.
+        video_packets, video_index: how many packets of which stream came.
+        last_seconds: when the last packet of any stream ends.
+    """
+
+    lost: int = 0
+    damaged: int = 0
+    retimed: int = 0
+    rescaled: int = 0
+    broken_off: bool = False
+    video_packets: int = 0
+    last_seconds: Fraction = Fraction(0)
+    video_index: int = 0
+
+    def note(self, packet: Packet[Stream]) -> None:
+        """Keep count of what the demuxer gave."""
+        self.video_packets += packet.stream_index == self.video_index
+        if packet.pts is not None and packet.time_base:
+            end = (packet.pts + (packet.duration or 0)) * packet.time_base
+            self.last_seconds = max(self.last_seconds, end)
+
+    def close(self, container: InputContainer, stream: VideoStream) -> None:
+        """Add what is missing at the end of a file that was cut off."""
+        promised = stream.frames
+        if promised > self.video_packets:
+            self.lost += promised - self.video_packets
+            return
+        if container.duration and any(name in container.format.name for name in _TRUE_DURATION):
+            end = Fraction(container.duration + (container.start_time or 0), av.time_base)
+            if (missing := end - self.last_seconds) > Fraction(1, 2):
+                self.lost += max(1, round(missing * (stream.average_rate or 25)))
+
+
+class FirstShape:
+    """Holds all frames to the size of the first."""
+
+    def __init__(self, report: DecodeReport) -> None:
+        self._report = report
+        self._shape: tuple[int, int, str] | None = None
+
+    def fit(self, video: av.VideoFrame) -> av.VideoFrame:
+        shape = (video.width, video.height, video.format.name)
+        if self._shape is None:
+            self._shape = shape
+        if shape == self._shape:
+            return video
+        width, height, name = self._shape
+        if not self._report.rescaled:
+            log.warning(
+                "the picture changes from %d×%d %s to %d×%d %s in mid-stream: from here on it is converted",
+                width, height, name, *shape,
+            )  # fmt: skip
+        self._report.rescaled += 1
+        return video.reformat(width=width, height=height, format=name)
+
+
+class Clock:
+    """Gives each frame a strictly rising pts in a time base that leaves room for repairs."""
+
+    def __init__(self, stream: VideoStream, report: DecodeReport) -> None:
+        base = stream.time_base or Fraction(1, 1000)
+        factor = -(-_FINEST_TICK // base.denominator)
+        self.time_base = Fraction(1, base.denominator * factor)
+        self._ticks = int(base / self.time_base)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        self._frame = max(1, round(1 / (rate * self.time_base)))
+        self._last: int | None = None
+        self._report = report
+
+    def pts(self, video: av.VideoFrame) -> int:
+        stamp = video.pts if video.pts is not None else video.dts
+        if stamp is None:
+            pts = 0 if self._last is None else self._last + self._frame
+        else:
+            pts = stamp * self._ticks
+        if self._last is not None and pts <= self._last:
+            behind = (self._last - pts) * self.time_base
+            pts = self._last + (self._frame if behind > 1 else 1)
+            self._warn()
+        elif stamp is None and self._last is not None:
+            self._warn()
+        self._last = pts
+        return pts
+
+    def duration(self, video: av.VideoFrame) -> int:
+        return int(video.duration or 0) * self._ticks
+
+    def _warn(self) -> None:
+        if not self._report.retimed:
+            log.warning("a frame's time is missing, repeated or runs backwards; such frames get a later one")
+        self._report.retimed += 1

@@ -1,0 +1,1 @@
+"""Generators and discriminators: plain torch modules, no input or output."""

@@ -1,0 +1,143 @@
+"""EfficientNet-Lite encoders for one grey channel.
+
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML 2019),
+in the Lite variant (no squeeze-and-excitation, ReLU6, stem and last stage not scaled). The padding is
+TensorFlow's "same", which pads the right and bottom edge more, since the ImageNet weights were trained so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# (expansion, kernel, stride, channels, repeats) of EfficientNet-B0's seven stages
+_B0_STAGES = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+_STEM_CHANNELS = 32
+_BATCH_NORM_EPS = 1e-3
+# ImageNet weights expect (x - 127) / 128 for x in 0..255; L* in 0..100 stands in for the grey x
+_L_SCALE, _L_SHIFT = 255.0 / 100.0 / 128.0, 127.0 / 128.0
+
+
+class SameConv2d(nn.Conv2d):
+    """Convolution with TensorFlow's "same" padding: ceil(size / stride) outputs, extra padding at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve ``(N, C, h, w)`` to ``(N, C', ceil(h/s), ceil(w/s))``."""
+        k, s = self.kernel_size[0], self.stride[0]
+        if s == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
+        pads = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
+        x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
+        return F.conv2d(x, self.weight, self.bias, s, 0, 1, self.groups)
+
+
+def _conv_bn(
+    c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
+    conv = SameConv2d(c_in, c_out, kernel, stride, groups=groups, bias=False)
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(c_out, eps=_BATCH_NORM_EPS)]
+    if act:
+        layers.append(nn.ReLU6(inplace=True))
+    return nn.Sequential(*layers)
+
+
+class MBConv(nn.Module):
+    """Inverted residual block: 1×1 expansion, depthwise convolution, linear 1×1 projection."""
+
+    def __init__(self, c_in: int, c_out: int, expansion: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        hidden = c_in * expansion
+        layers = [] if expansion == 1 else [_conv_bn(c_in, hidden, 1)]
+        layers.append(_conv_bn(hidden, hidden, kernel, stride, groups=hidden))
+        layers.append(_conv_bn(hidden, c_out, 1, act=False))
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and c_in == c_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, c_in, h, w)`` to ``(N, c_out, ceil(h/stride), ceil(w/stride))``."""
+        y: Tensor = self.layers(x)
+        return x + y if self.residual else y
+
+
+def _round_channels(channels: float) -> int:
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class EfficientNetLite(nn.Module):
+    """Feature pyramid of an EfficientNet-Lite without its classifier.
+
+    Args:
+        variant: ``lite0``, ``lite1`` or ``lite2``.
+
+    Attributes:
+        channels: channels of the five outputs, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
+    """
+
+    def __init__(self, variant: str = "lite2") -> None:
+        super().__init__()
+        width, depth = _SCALES[variant]
+        self.stem = _conv_bn(1, _STEM_CHANNELS, 3, 2)
+        self.stages = nn.ModuleList()
+        self._taps: list[int] = []
+        c_in, outputs = _STEM_CHANNELS, []
+        for index, (expansion, kernel, stride, channels, repeats) in enumerate(_B0_STAGES):
+            fixed = index in (0, len(_B0_STAGES) - 1)
+            c_out = _round_channels(channels * width)
+            count = repeats if fixed else math.ceil(repeats * depth)
+            blocks = [
+                MBConv(c_in if i == 0 else c_out, c_out, expansion, kernel, stride if i == 0 else 1)
+                for i in range(count)
+            ]
+            self.stages.append(nn.Sequential(*blocks))
+            c_in = c_out
+            outputs.append(c_out)
+            if index + 1 == len(_B0_STAGES) or _B0_STAGES[index + 1][2] == 2:
+                self._taps.append(index)
+        self.channels = tuple(outputs[i] for i in self._taps)
+
+    def forward(self, luminance: Tensor) -> list[Tensor]:
+        """Features of L* ``(N, 1, h, w)`` in 0..100: five maps, finest first (see ``channels``)."""
+        # scaled before it is rounded to the weights' precision: L* itself would lose two bits of it
+        dtype = next(self.stem.parameters()).dtype
+        x = self.stem((luminance * _L_SCALE - _L_SHIFT).to(dtype))
+        features = []
+        for index, stage in enumerate(self.stages):
+            x = stage(x)
+            if index in self._taps:
+                features.append(x)
+        return features
+
+    def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
+        """Take ImageNet weights whose tensors stand in the usual order (stem, blocks, head, classifier).
+
+        The three input channels of the stem are added up: a grey picture gives each of them the same.
+
+        Raises:
+            ValueError: a tensor's shape differs, so that the weights belong to another variant.
+        """
+        own = self.state_dict()
+        values = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
+        names = [k for k in own if not k.endswith("num_batches_tracked")]
+        for name, value in zip(names, values, strict=False):
+            if name == "stem.0.weight":
+                value = value.sum(1, keepdim=True)
+            if own[name].shape != value.shape:
+                raise ValueError(
+                    f"{name}: {tuple(own[name].shape)} here, {tuple(value.shape)} in the weights"
+                )
+            own[name] = value.to(torch.float32)
+        self.load_state_dict(own)

@@ -1,0 +1,128 @@
+"""What a job is asked to do: frozen values, validated when built. Defaults stand here and nowhere else.
+
+Fields whose metadata says ``how`` bear only on how the work is done; all others change the film's bytes,
+and so belong to what an unfinished job is compared by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from vidcolor.errors import UsageError
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+TEMPORAL = ("flow", "average", "off")
+MAX_RENDER_SIZE = 2048
+_HOW = {"how": True}
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_FILE_WORDS = (
+    "file", "stats", "csv", "dump", "recon", "load", "save", "scalinglist", "table", "path", "input",
+    "output", "clbin", "nalu", "dhdr10info", "rpu", "config", "vmaf", "cqm", "statslog",
+)  # fmt: skip
+_NESTED = re.compile(r"(params|opts)$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of one job; each is the command line's option of the same name.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        precision: arithmetic of the generator; ``auto`` is bf16 where the device has it, else fp32.
+        render_size: short side, in pixels, of the upright picture that the generator sees.
+        batch_size: pictures a batch; None chooses by memory.
+        weights: a file, or the name of weights that came with vidcolor.
+        saturation: factor on ab; 0 is grey.
+        temporal: how ab is smoothed over time: along motion, as a plain average, or not at all.
+        smoothing: 0 (none) to 1 (the longest memory).
+        codec: name of FFmpeg's encoder; None chooses by container and depth.
+        crf: constant rate factor of the encoder; 0 is lossless.
+        pix_fmt: pixel format of the target; None keeps the source's depth and subsampling.
+        encoder_options: further options of the encoder; none may name a file.
+        audio: ``auto``, ``copy``, ``none`` or the name of an encoder.
+        format: name of FFmpeg's muxer; None follows the target's suffix.
+        start: seconds of the source before the first frame that is wanted.
+        duration: seconds of the source that are wanted.
+        framerate: frames a second of an image sequence.
+    """
+
+    render_size: int = 256
+    saturation: float = 1.0
+    weights: str = "default"
+    precision: str = "auto"
+    device: str = "auto"
+    batch_size: int | None = None
+    temporal: str = "flow"
+    smoothing: float = 0.7
+    deinterlace: bool = False
+    codec: str | None = None
+    crf: float | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    encoder_options: Mapping[str, str] = field(default_factory=dict)
+    audio: str = "auto"
+    format: str | None = None
+    start: Fraction | None = None
+    duration: Fraction | None = None
+    framerate: Fraction | None = None
+    overwrite: bool = field(default=False, metadata=_HOW)
+    allow_references: bool = field(default=False, metadata=_HOW)
+    allow_network: bool = field(default=False, metadata=_HOW)
+
+    def __post_init__(self) -> None:
+        _require(_DEVICE.fullmatch(self.device), f"device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
+        _require(self.precision in PRECISIONS, f"precision {self.precision!r}: {', '.join(PRECISIONS)}")
+        _require(self.temporal in TEMPORAL, f"temporal {self.temporal!r}: {', '.join(TEMPORAL)}")
+        _require(
+            32 <= self.render_size <= MAX_RENDER_SIZE,
+            f"render size {self.render_size}: 32 to {MAX_RENDER_SIZE} pixels",
+        )
+        _require(self.batch_size is None or 1 <= self.batch_size <= 1024, "batch size: 1 to 1024")
+        _require(0.0 <= self.saturation <= 10.0, f"saturation {self.saturation:g}: 0 to 10")
+        _require(0.0 <= self.smoothing <= 1.0, f"smoothing {self.smoothing:g}: 0 to 1")
+        _require(self.crf is None or 0.0 <= self.crf <= 255.0, f"crf {self.crf}: 0 to 255")
+        _require(self.start is None or self.start >= 0, "start: not before 0")
+        _require(self.duration is None or self.duration > 0, "duration: more than 0")
+        _require(self.framerate is None or 0 < self.framerate <= 1000, "frame rate: above 0, at most 1000")
+        for key, value in self.encoder_options.items():
+            refuse_files(key, value)
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise UsageError(message)
+
+
+def refuse_files(key: str, value: str) -> None:
+    """Refuse an encoder option that would make the encoder read or write a file of its own.
+
+    Raises:
+        UsageError: the key, or a key nested in ``x264-params`` and the like, names a file.
+    """
+    nested = _NESTED.search(key.lower())
+    if nested and re.search(r"[\\'\"]", value):
+        raise UsageError(f"encoder option {key}: quotes and backslashes are not taken here")
+    keys = [key, *(part.split("=")[0] for part in value.split(":"))] if nested else [key]
+    for name in keys:
+        plain = re.sub(r"[^a-z0-9]", "", name.lower())
+        if any(word in plain for word in _FILE_WORDS):
+            raise UsageError(f"encoder option {name}: options that name files are refused")
+    if re.search(r"[/\\]", value):
+        raise UsageError(f"encoder option {key}: a value with a path is refused")
+
+
+def parse_seconds(text: str) -> Fraction:
+    """Seconds of ``90``, ``1:30``, ``00:01:30.5``.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if not re.fullmatch(r"(\d+:){0,2}\d+(\.\d+)?", text):
+        raise UsageError(f"{text!r} is not a time: use seconds or HH:MM:SS.mmm")
+    seconds = Fraction(0)
+    for part in text.split(":"):
+        seconds = seconds * 60 + Fraction(part)
+    return seconds

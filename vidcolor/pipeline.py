@@ -1,0 +1,211 @@
+"""Composes the stages; owns every thread and queue.
+
+    reader thread: decode, luminance │ caller's thread: predict, propagate │ writer thread: recolor,
+    reencode, remux
+
+Each arrow is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from av.packet import Packet
+from av.stream import Stream
+
+from vidcolor.frames import Batch, Floats, Frame, Picture
+from vidcolor.stages.luminance import luminance, padded
+from vidcolor.stages.predict import Predictor
+from vidcolor.stages.propagate import Propagator
+from vidcolor.threads import ByteQueue, Closed, Worker
+
+_QUEUED_BATCHES = 1
+_PACKET_ROOM = 8 << 20
+
+
+class FilmWriter(Protocol):
+    """Takes what comes out of the pipeline, in order; called from one thread at a time."""
+
+    def begin(self, first: Frame) -> None:
+        """The first frame is known: sizes, depth, time base."""
+
+    def write_packet(self, packet: Packet[Stream]) -> None:
+        """A packet of another track."""
+
+    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
+        """A frame with the ab of its pictures."""
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+
+
+@dataclass(kw_only=True)
+class Colouring:
+    """What the pipeline needs beside its source and target.
+
+    Attributes:
+        batch_size: called with the render shape of the first frame; gives pictures a batch.
+        progress: called after each batch with its last frame and the number of frames so far.
+        cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
+    """
+
+    predictor: Predictor
+    propagator: Propagator
+    render_size: int
+    batch_size: Callable[[tuple[int, int]], int]
+    progress: Callable[[Frame, int], None]
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(kw_only=True)
+class _Coloured:
+    frames: list[Frame]
+    pictures: list[Picture]
+    abs_: list[Floats]
+
+
+def run(items: Iterable[Frame | Packet[Stream]], colouring: Colouring, writer: FilmWriter) -> int:
+    """Colour all frames and hand everything to ``writer``; returns the number of frames.
+
+    Exceptions of any stage are raised here. With no frame at all, ``writer.begin`` is never called.
+    After a cancellation the reader may still hang in a blocking read; ``items`` is then not to be closed.
+    """
+    source = _Reader(items, colouring)
+    with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
+        try:
+            return _colour(source, reader, colouring, writer)
+        finally:
+            source.queue.close()
+
+
+def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmWriter) -> int:
+    before: list[Packet[Stream]] = []
+    batches = source.queue.drain(colouring.cancel)
+    first: Batch | None = None
+    for item in batches:
+        if isinstance(item, Batch):
+            first = item
+            break
+        before.append(item)
+    if first is None:
+        if not colouring.cancel.is_set():
+            reader.wait()
+        return 0
+    writer.begin(first.frames[0])
+    for packet in before:
+        writer.write_packet(packet)
+    sink = _Writer(writer, _bytes_of(first.frames[0]) * len(first.frames) * _QUEUED_BATCHES)
+    with Worker("vidcolor-write", sink.work) as thread:
+        try:
+            return _predict_all(first, batches, reader, colouring, sink)
+        except BaseException as error:
+            sink.queue.close()
+            if isinstance(error, Closed):
+                thread.wait()  # the writer ended first: its error is the cause
+            raise
+
+
+def _predict_all(
+    first: Batch, rest: Iterator[Batch | Packet[Stream]], reader: Worker, colouring: Colouring, sink: _Writer
+) -> int:
+    count = 0
+    for item in _chain(first, rest):
+        if isinstance(item, Packet):
+            sink.queue.put(item, item.size)
+            continue
+        coloured = _predict(item, colouring)
+        sink.queue.put(coloured, sum(map(_bytes_of, item.frames)))
+        count += len(item.frames)
+        colouring.progress(item.frames[-1], count)
+    if not colouring.cancel.is_set():
+        reader.wait()
+    sink.queue.finish()
+    return count
+
+
+def _chain(first: Batch, rest: Iterator[Batch | Packet[Stream]]) -> Iterator[Batch | Packet[Stream]]:
+    yield first
+    yield from rest
+
+
+def _predict(batch: Batch, colouring: Colouring) -> _Coloured:
+    planes = [picture.luminance for picture in batch.pictures]
+    shape = (planes[0].shape[0], planes[0].shape[1])
+    predicted = colouring.predictor(padded(planes, colouring.predictor.multiple), shape)
+    smoothed = [
+        colouring.propagator.step(picture, ab) for picture, ab in zip(batch.pictures, predicted, strict=True)
+    ]
+    return _Coloured(frames=batch.frames, pictures=batch.pictures, abs_=smoothed)
+
+
+class _Reader:
+    """Gathers frames into batches; packets of other tracks go ahead without waiting for a batch to fill."""
+
+    def __init__(self, items: Iterable[Frame | Packet[Stream]], colouring: Colouring) -> None:
+        self.queue: ByteQueue[Batch | Packet[Stream]] = ByteQueue(_PACKET_ROOM)
+        self._items = items
+        self._colouring = colouring
+
+    def work(self) -> None:
+        try:
+            self._read()
+        finally:
+            self.queue.finish()
+
+    def _read(self) -> None:
+        batch, size = Batch(frames=[], pictures=[]), 0
+        for item in self._items:
+            if self._colouring.cancel.is_set():
+                break
+            if isinstance(item, Packet):
+                self.queue.put(item, item.size)
+                continue
+            pictures = [luminance(item, luma, self._colouring.render_size) for luma in item.pictures()]
+            if batch.pictures and pictures[0].grey.shape != batch.pictures[0].grey.shape:
+                batch = self._send(batch)
+            batch.frames.append(item)
+            batch.pictures.extend(pictures)
+            shape = pictures[0].grey.shape
+            size = size or self._colouring.batch_size((shape[0], shape[1]))
+            if len(batch.pictures) >= size:
+                batch = self._send(batch)
+        if batch.frames:
+            self._send(batch)
+
+    def _send(self, batch: Batch) -> Batch:
+        self.queue.put(batch, sum(map(_bytes_of, batch.frames)))
+        return Batch(frames=[], pictures=[])
+
+
+class _Writer:
+    """Hands coloured frames and packets to the film, in order."""
+
+    def __init__(self, film: FilmWriter, batch_bytes: int) -> None:
+        self.queue: ByteQueue[_Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
+        self._film = film
+
+    def work(self) -> None:
+        try:
+            for item in self.queue.drain():
+                if isinstance(item, Packet):
+                    self._film.write_packet(item)
+                else:
+                    self._write_batch(item)
+            self._film.finish()
+        finally:
+            self.queue.close()
+
+    def _write_batch(self, batch: _Coloured) -> None:
+        at = 0
+        for index, frame in enumerate(batch.frames):
+            until = at + frame.fields
+            self._film.write_frame(frame, batch.pictures[at:until], batch.abs_[at:until])
+            at = until
+            batch.frames[index] = None  # type: ignore[call-overload]  # its planes can go
+
+
+def _bytes_of(frame: Frame) -> int:
+    return frame.luma.nbytes * 3 // 2

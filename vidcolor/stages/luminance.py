@@ -1,0 +1,51 @@
+"""Stage 2, luminance: luma planes become the L* that the generator sees, upright and in square pixels."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+
+from vidcolor.colorspace import lightness_from_luma
+from vidcolor.frames import Codes, Frame, Picture
+
+_LONGEST = 4
+"""A long side beyond this many short sides is squeezed: it is no picture, and memory is finite."""
+
+
+def render_shape(frame: Frame, render_size: int) -> tuple[int, int]:
+    """Height and width, as stored, of the frame at render size: square pixels, short side ``render_size``."""
+    width, height = frame.luma.shape[1] * float(frame.aspect), float(frame.luma.shape[0])
+    scale = render_size / min(width, height)
+    longest = _LONGEST * render_size
+    return (
+        min(longest, max(1, round(height * scale))),
+        min(longest, max(1, round(width * scale))),
+    )
+
+
+def luminance(frame: Frame, luma: Codes, render_size: int) -> Picture:
+    """Make what the generator sees of a frame, or of one of its fields.
+
+    Args:
+        frame: where the luma comes from.
+        luma: codes ``(h, w)`` of the frame or a field.
+        render_size: short side of the result in pixels.
+    """
+    height, width = render_shape(frame, render_size)
+    shrinks = height * width < luma.shape[0] * luma.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    small = np.asarray(cv2.resize(luma, (width, height), interpolation=method))
+    grey = np.ascontiguousarray(frame.orientation.upright(np.clip(frame.signal.expand(small), 0.0, 1.0)))
+    return Picture(grey=grey, luminance=lightness_from_luma(torch.from_numpy(grey)).numpy())
+
+
+def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
+    """Stack L* planes ``(h, w)`` of one shape to ``(N, 1, H, W)``, edges repeated up to ``multiple``."""
+    height, width = luminances[0].shape
+    bottom = math.ceil(height / multiple) * multiple - height
+    right = math.ceil(width / multiple) * multiple - width
+    planes = [cv2.copyMakeBorder(p, 0, bottom, 0, right, cv2.BORDER_REPLICATE) for p in luminances]
+    return torch.from_numpy(np.stack(planes))[:, None]

@@ -1,0 +1,141 @@
+"""Stage 3, predict: the generator gives each picture its ab."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
+
+from vidcolor.checkpoint import Generator
+from vidcolor.errors import UsageError
+from vidcolor.frames import Floats
+
+log = logging.getLogger(__name__)
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_CPU_BATCH = 4
+_BYTES_PER_PIXEL = 1500
+"""Memory that a forward pass takes for a pixel of the input, measured for the default generator."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
+
+    Raises:
+        UsageError: it is asked for by name and is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: there is no such CUDA device; --device auto takes what there is")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(
+            f"--device {name}: this machine has no MPS device; --device auto takes what there is"
+        )
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The arithmetic that ``auto`` or a name stands for on ``device``.
+
+    Raises:
+        UsageError: fp16 on a CPU, which has no fast arithmetic for it.
+    """
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 is for GPUs; on a CPU use bf16 or fp32")
+    if name != "auto":
+        return _DTYPES[name]
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _cpu_has_bf16() else torch.float32
+
+
+def _cpu_has_bf16() -> bool:
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe and probe())
+
+
+def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.device) -> int:
+    """Pictures a batch: as asked, or what fits into a fifth of the GPU's free memory (4 on a CPU)."""
+    if asked is not None:
+        return asked
+    if device.type != "cuda":
+        return _CPU_BATCH
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(32, int(free / 5 / (shape[0] * shape[1] * _BYTES_PER_PIXEL))))
+
+
+def fuse_batch_norm(module: nn.Module) -> None:
+    """Fold each BatchNorm that follows a convolution into it: the same function, a third fewer passes."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Sequential):
+            layers: list[nn.Module] = []
+            for layer in child:
+                if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
+                    layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+                else:
+                    layers.append(layer)
+            setattr(module, name, nn.Sequential(*layers))
+        fuse_batch_norm(getattr(module, name))
+
+
+class Predictor:
+    """A generator on a device, ready for batches.
+
+    Attributes:
+        multiple: height and width of what it takes must be multiples of this.
+        device: where it runs.
+    """
+
+    def __init__(self, generator: Generator, device: torch.device, dtype: torch.dtype) -> None:
+        network = generator.network
+        fuse_batch_norm(network)
+        self._network = network.to(device, dtype).to(memory_format=torch.channels_last)
+        self.device = device
+        self._limit: int | None = None
+        self.multiple = generator.multiple
+
+    def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+        """Predict ab.
+
+        Args:
+            luminance: L* ``(N, 1, H, W)``, 0 to 100, padded to ``multiple``.
+            shape: height and width of the picture in it.
+
+        Returns:
+            N arrays of CIELAB ab, each ``(h, w, 2)``, float32.
+
+        When memory runs out, the batch is halved, for this call and those to come; the error is
+        passed on only when a single picture is too much.
+        """
+        while True:
+            parts = torch.split(luminance, self._limit or len(luminance))
+            try:
+                return [ab for part in parts for ab in self._forward(part, shape)]
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error) or len(parts[0]) == 1:
+                    raise
+                self._limit = len(parts[0]) // 2
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            log.warning("out of memory: going on with %d pictures a batch", self._limit)
+
+    @torch.inference_mode()
+    def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+        moved = luminance.to(self.device).contiguous(memory_format=torch.channels_last)
+        ab = self._network(moved).float()
+        ab = F.interpolate(ab, size=luminance.shape[-2:], mode="bilinear", align_corners=False)
+        cropped = ab[..., : shape[0], : shape[1]].permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, h, w, 2)
+        return list(np.ascontiguousarray(cropped.cpu().numpy()))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or ("alloc" in text and "memory" in text)

@@ -1,0 +1,145 @@
+"""Stage 6, reencode: luma and new chroma become one closed stream of compressed video."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from vidcolor.colorspace import Matrix
+from vidcolor.errors import UsageError
+from vidcolor.frames import Codes, Frame
+from vidcolor.media.encoders import EncoderPlan
+from vidcolor.media.pixels import is_rgb, plane_array
+
+_UNSPECIFIED = (0, 2)
+_RGB_MATRIX = 0
+_LIMITED, _FULL = 1, 2
+# primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
+_COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
+_TOP_FIRST = (0, 1, 2, 5)  # unknown, progressive, top first in either coding order (AVFieldOrder)
+
+
+def color_tags(frame: Frame) -> dict[str, int]:
+    """Matrix, primaries, transfer and range to write, as code points of ITU-T H.273."""
+    video, matrix = frame.video, frame.signal.matrix
+    primaries, transfer = _COMPANIONS[matrix.code]
+    if int(video.color_primaries) not in _UNSPECIFIED:
+        primaries = int(video.color_primaries)
+    if int(video.color_trc) not in _UNSPECIFIED:
+        transfer = int(video.color_trc)
+    return {
+        "colorspace": matrix.code,
+        "color_primaries": primaries,
+        "color_trc": transfer,
+        "color_range": _FULL if frame.signal.full_range else _LIMITED,
+    }
+
+
+def add_video_stream(
+    output: OutputContainer,
+    first: Frame,
+    plan: EncoderPlan,
+    settings: dict[str, str],
+    *,
+    rate: Fraction | None,
+    field_order: int = 0,
+) -> VideoStream:
+    """Add the stream of the coloured picture, its encoder opened.
+
+    Raises:
+        UsageError: the encoder refuses its settings.
+    """
+    settings = dict(settings)
+    interlaced = first.fields == 2
+    if interlaced and plan.codec == "libx264" and field_order in _TOP_FIRST:
+        settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), "tff=1")))
+    stream = output.add_stream(plan.codec, rate=_sane(rate), options=settings)
+    assert isinstance(stream, VideoStream)
+    context = stream.codec_context
+    context.width, context.height = first.video.width, first.video.height
+    context.pix_fmt = plan.pix_fmt
+    context.time_base = stream.time_base = first.time_base
+    context.sample_aspect_ratio = first.aspect
+    context.thread_type = "FRAME"
+    context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
+    if interlaced:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+        context.field_order = field_order
+    if "global_header" in str(output.format.flags):
+        context.flags |= Flags.global_header
+    for name, value in color_tags(first).items():
+        if name != "colorspace" or not is_rgb(av.VideoFormat(plan.pix_fmt)):
+            setattr(context, name, value)
+    if is_rgb(av.VideoFormat(plan.pix_fmt)):
+        context.color_range, context.colorspace = _FULL, _RGB_MATRIX
+    try:
+        context.open(strict=False)
+    except (av.FFmpegError, ValueError) as error:
+        raise UsageError(
+            f"{plan.codec} refuses its settings ({first.video.width}×{first.video.height} {plan.pix_fmt}, "
+            f"{settings}): {error}"
+        ) from error
+    return stream
+
+
+def _sane(rate: Fraction | None) -> Fraction:
+    return rate if rate and 0 < rate < 1000 else Fraction(25)
+
+
+class Reencoder:
+    """Puts luma and chroma together and encodes; packets are in the order of decoding."""
+
+    def __init__(self, stream: VideoStream, plan: EncoderPlan) -> None:
+        self._stream = stream
+        self._plan = plan
+
+    def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
+        """Encode one frame.
+
+        Args:
+            frame: source of luma, time and side data.
+            cb, cr: chroma planes at the plan's subsampling and the frame's depth.
+            offset: added to the pts, in the frame's time base.
+        """
+        video = assemble(frame, cb, cr, self._plan)
+        video.pts, video.time_base = frame.pts + offset, frame.time_base
+        video.duration = frame.duration
+        video.pict_type = 0  # the source's choice of I, P and B is not ours
+        return list(self._stream.encode(video))
+
+    def flush(self) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds."""
+        return list(self._stream.encode(None))
+
+
+def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoFrame:
+    """A frame with the source's luma codes, the given chroma and the source's properties and side data."""
+    luma = frame.luma.copy()  # the view dies when the frame gets planes of its own
+    frame.luma = luma
+    tags = color_tags(frame)
+    same = tags["color_range"]
+    video = frame.video.reformat(format=plan.native, src_color_range=same, dst_color_range=same)
+    video.make_writable()
+    for index, plane in enumerate((luma, cb, cr)):
+        target = plane_array(video.planes[index], plan.native, plane.shape[1], plane.shape[0])
+        np.copyto(target, plane)
+    for name, value in tags.items():
+        setattr(video, name, value)
+    if plan.pix_fmt == plan.native:
+        return video
+    return _convert(video, plan.pix_fmt, frame.signal.matrix, same)
+
+
+def _convert(video: av.VideoFrame, pix_fmt: str, matrix: Matrix, color_range: int) -> av.VideoFrame:
+    if is_rgb(av.VideoFormat(pix_fmt)):
+        return video.reformat(
+            format=pix_fmt, src_colorspace=matrix.code, src_color_range=color_range, dst_color_range=_FULL
+        )
+    return video.reformat(format=pix_fmt, src_color_range=color_range, dst_color_range=color_range)

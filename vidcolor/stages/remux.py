@@ -1,0 +1,288 @@
+"""Everything that is in the source beside the picture, carried into the finished file.
+
+The packets of other tracks are copied as they are where the container takes them; sound and text are
+converted where it does not; what has no place in the container is named in one warning each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Discard, Disposition, Stream
+from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
+
+from vidcolor.errors import UsageError
+from vidcolor.media import containers
+from vidcolor.media.audio import AudioConverter, default_encoder, find_encoder, same_encoder
+from vidcolor.media.chapters import clip_chapters, place_timecode
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
+from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route
+from vidcolor.media.subtitles import SubtitleConverter, target_codec
+
+log = logging.getLogger(__name__)
+
+_AUDIBLE = Fraction(1, 25)  # seconds by which sound may be late before people notice
+
+
+def muxer_options(format_name: str) -> dict[str, str]:
+    """Return the container options with which the output must be opened.
+
+    The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer
+    of Matroska would move every track, the picture too, until nothing does.
+    """
+    if format_name in MOV_FAMILY | MATROSKA_FAMILY | {"avi"}:
+        return {"avoid_negative_ts": "disabled"}
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemuxSettings:
+    """What happens to the tracks beside the picture. Times are seconds.
+
+    audio: auto, copy, none, or an encoder's name. offset: added to every timestamp of the source.
+    start, end: the wanted span on the source's clock; what begins outside it is left out.
+    """
+
+    audio: str = "auto"
+    offset: Fraction = Fraction(0)
+    start: Fraction | None = None
+    end: Fraction | None = None
+
+
+class _Sink(Protocol):
+    def write(self, packet: Packet[Stream]) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+class Remuxer:
+    """Fills ``output`` with the coloured picture and with all that ``source`` has beside it.
+
+    Call ``add_streams`` once, then ``write`` and ``write_video`` in any order, then ``finish``. Errors
+    of the muxer pass through as av raises them.
+    """
+
+    def __init__(
+        self, source: InputContainer, output: OutputContainer, coloured: VideoStream, settings: RemuxSettings
+    ) -> None:
+        self._source = source
+        self._output = output
+        self._coloured = coloured
+        self._settings = settings
+        self._format = output.format.name
+        self._label = label(self._format)
+        self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end)
+        self._sinks: dict[int, _Sink] = {}
+        self._started = False
+        self._cover_in_header = False
+
+    def add_streams(self, add_video: Callable[[], VideoStream]) -> VideoStream:
+        """Add an output stream for each stream of the source, and the picture by ``add_video()``.
+
+        Returns what ``add_video`` returned. UsageError where ``audio`` asks for what cannot be had.
+        """
+        if containers.holds_picture_only(self._output):
+            self._say_what_is_dropped()
+            return add_video()
+        video: VideoStream | None = None
+        for stream in self._source.streams:
+            if stream.index == self._coloured.index:
+                video = add_video()
+                self._dress(video, stream)
+            elif isinstance(stream, AudioStream):
+                self._add_audio(stream)
+            elif isinstance(stream, SubtitleStream):
+                self._add_subtitles(stream)
+            elif isinstance(stream, VideoStream):
+                self._add_video(stream)
+            elif isinstance(stream, AttachmentStream):
+                self._add_attachment(stream)
+            else:
+                self._add_data(stream)
+        assert video is not None, "the coloured stream is not one of the source's"
+        place_timecode(self._source, self._coloured, video, self._format, self._clock)
+        self._add_metadata()
+        return video
+
+    def write(self, packet: Packet[Stream]) -> None:
+        """Take one demuxed packet of any stream but the coloured one."""
+        if packet.dts is None and packet.pts is None and not packet.size:
+            return  # the demuxer's mark for the end of a stream
+        sink = self._sinks.get(packet.stream_index)
+        if sink is None:
+            return
+        sink.write(packet)
+        self._started = self._started or not isinstance(sink, CoverAttachment)
+
+    def write_video(self, packets: Iterable[Packet[Stream]]) -> None:
+        """Write packets of the coloured picture as they come from its encoder."""
+        for packet in packets:
+            self._started = True
+            self._output.mux_one(packet)
+
+    def finish(self) -> None:
+        """Write what converters still hold. The caller closes the container."""
+        for sink in self._sinks.values():
+            sink.finish()
+
+    def _leave_out(self, stream: Stream, why: str = "") -> None:
+        log.warning("%s is left out: %s", describe(stream), why or f"{self._label} cannot hold it")
+
+    def _dress(self, target: Stream, source: Stream) -> None:
+        """Give an output stream the metadata and disposition of its source."""
+        metadata = containers.live_metadata(source.metadata)
+        target.metadata.update(metadata)
+        target.disposition = source.disposition
+        lost = containers.missing_keys(self._format, metadata, track=True)
+        lost = [k for k in lost if metadata[k] not in ("", "und")]
+        lost += containers.missing_dispositions(self._format, source)
+        if lost:
+            log.warning("%s: %s has no place for %s", describe(source), self._label, ", ".join(lost))
+
+    def _writer(self, target: Stream, source: Stream) -> PacketWriter:
+        return PacketWriter(
+            self._output,
+            target,
+            describe(source),
+            from_zero=self._format == "avi" and source.type == "audio",
+            wait_for_key=self._settings.start is not None and source.type == "video",
+        )
+
+    def _copy(self, stream: Stream) -> Stream:
+        target = containers.add_copy(self._output, stream)
+        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock)
+        self._dress(target, stream)
+        return target
+
+    def _add_audio(self, stream: AudioStream) -> None:
+        choice = self._settings.audio
+        if choice == "none":
+            return
+        if stream.codec_context is None or not stream.codec_context.sample_rate:
+            self._leave_out(stream, "its codec is not known")
+            return
+        copied = choice == "copy" or (
+            choice == "auto"
+            and not containers.is_late_addition(self._format, stream)
+            and not self._needs_padding(stream)
+        )
+        if copied and containers.can_copy(self._format, stream):
+            self._copy(stream)
+            return
+        encoder = default_encoder(self._output) if choice in ("auto", "copy") else choice
+        if choice == "copy":
+            raise UsageError(
+                f"{self._label} cannot hold {describe(stream)} as it is; choose --audio auto (re-encode to "
+                f"{encoder}), --audio none, the name of an encoder, or an .mkv file"
+            )
+        if choice == "auto" and self._needs_padding(stream) and containers.can_copy(self._format, stream):
+            encoder = same_encoder(stream, encoder)
+        self._encode_audio(stream, encoder)
+        log.warning("%s is re-encoded with %s for %s", describe(stream), encoder, self._label)
+
+    def _needs_padding(self, stream: AudioStream) -> bool:
+        """Tell whether a track begins later than the film in a container that cannot say so."""
+        if self._format != "avi" or stream.start_time is None or not stream.time_base:
+            return False
+        begin = max(stream.start_time * stream.time_base, self._settings.start or Fraction(0))
+        return begin + self._settings.offset > _AUDIBLE
+
+    def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
+        find_encoder(encoder, self._format)
+        first = -self._settings.offset if self._format == "avi" else None
+        converter = AudioConverter(stream, self._output, encoder, first=first)
+        self._sinks[stream.index] = Route(
+            self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
+        )
+        self._dress(converter.stream, stream)
+
+    def _add_subtitles(self, stream: SubtitleStream) -> None:
+        if stream.codec_context is None:
+            self._leave_out(stream, "its codec is not known")
+        elif containers.can_copy(self._format, stream):
+            self._copy(stream)
+        elif codec := target_codec(stream, self._format):
+            converter = SubtitleConverter(stream, self._output, codec)
+            self._sinks[stream.index] = Route(
+                self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
+            )
+            self._dress(converter.stream, stream)
+        else:
+            self._leave_out(stream)
+
+    def _add_video(self, stream: VideoStream) -> None:
+        """Copy a second picture: a cover, or another view."""
+        cover = bool(stream.disposition & Disposition.attached_pic)
+        if stream.discard == Discard.all:
+            self._leave_out(stream, "it holds pictures of chapters, which the demuxer does not give out")
+        elif cover and self._format == "matroska":
+            self._sinks[stream.index] = CoverAttachment(
+                self._output, stream, describe(stream), lambda: self._started
+            )
+        elif (
+            stream.codec_context is None
+            or (cover and self._format not in MOV_FAMILY)
+            or not containers.can_copy(self._format, stream)
+        ):
+            self._leave_out(stream)
+        else:
+            target = self._copy(stream)
+            if cover and self._format == "mov":
+                # A mov has no place for a cover; a second, disabled track keeps the picture.
+                target.disposition = Disposition(0)
+                log.warning("%s becomes a picture track: mov has no place for a cover", describe(stream))
+            self._cover_in_header = self._cover_in_header or (cover and self._format != "mov")
+
+    def _add_attachment(self, stream: AttachmentStream) -> None:
+        if self._format != "matroska":
+            log.warning("attachment %s is left out: %s holds none", stream.name or "", self._label)
+            return
+        name = stream.name or f"attachment-{stream.index}"
+        kind = stream.mimetype or "application/octet-stream"
+        extra = containers.live_metadata(stream.metadata)
+        self._output.add_attachment(name, kind, stream.data).metadata.update(extra)
+
+    def _add_data(self, stream: Stream) -> None:
+        if stream.discard == Discard.all and self._source.chapters():
+            return  # the text track in which mov and mp4 keep chapter titles: chapters are set below
+        if "timecode" in stream.metadata:
+            return  # see place_timecode
+        known = stream.type == "data" and stream.name is not None
+        if known and self._format in ("mpegts", "mov", "mp4") and containers.can_copy(self._format, stream):
+            self._copy(stream)
+        else:
+            self._leave_out(stream)
+
+    def _add_metadata(self) -> None:
+        metadata = containers.live_metadata(self._source.metadata)
+        self._output.metadata.update(metadata)
+        lost = containers.missing_keys(self._format, metadata, track=False)
+        if lost and self._format in MOV_FAMILY and not self._cover_in_header:
+            # The other form of metadata in mov takes any key; but it leaves no room for a cover.
+            options = self._output.container_options
+            flags = options.get("movflags", self._output.options.pop("movflags", ""))
+            options["movflags"] = f"{flags}+use_metadata_tags" if flags else "use_metadata_tags"
+        elif lost:
+            log.warning("%s has no place for the metadata %s", self._label, ", ".join(lost))
+        chapters = clip_chapters(self._source.chapters(), self._clock)
+        if chapters and self._format in MOV_FAMILY | MATROSKA_FAMILY | {"nut", "ogg"}:
+            self._output.set_chapters(chapters)
+        elif chapters:
+            log.warning("%d chapters are left out: %s holds none", len(chapters), self._label)
+
+    def _say_what_is_dropped(self) -> None:
+        others = [s for s in self._source.streams if s.index != self._coloured.index]
+        if self._settings.audio == "none":
+            others = [s for s in others if s.type != "audio"]
+        if not others:
+            return
+        holds = "no sound" if any(s.type == "audio" for s in others) else "the picture only"
+        log.warning("%s holds %s; left out: %s", self._label, holds, ", ".join(map(describe, others)))

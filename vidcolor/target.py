@@ -1,0 +1,91 @@
+"""Where a film goes: refused early where it would fail late, written beside, renamed when whole."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidcolor.errors import OutputError
+from vidcolor.media.encoders import muxer_for
+from vidcolor.media.opening import STDIN
+from vidcolor.options import Options
+
+STDOUT = "-"
+
+
+@dataclass(kw_only=True)
+class Target:
+    """Where the film is written, and where it belongs when it is whole."""
+
+    name: str
+    address: str
+    final: Path | None = None
+    working: Path | None = None
+
+    def commit(self) -> None:
+        """Give the finished file its name; it is on disk before it has it.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        if self.working is None or self.final is None:
+            return
+        try:
+            with open(self.working, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(self.working, self.final)
+        except OSError as error:
+            raise OutputError(f"{self.name}: cannot be finished ({error.strerror})") from error
+
+    def discard(self) -> None:
+        """Remove what is unfinished."""
+        if self.working is not None:
+            self.working.unlink(missing_ok=True)
+
+
+def prepare_target(source: str, target: str, options: Options, output_fd: int) -> Target:
+    """Refuse early what would fail late.
+
+    Raises:
+        OutputError: the target exists, is the source, or cannot be created.
+        UsageError: its suffix names no container.
+    """
+    muxer_for(target, options.format)
+    if target == STDOUT:
+        return Target(name="standard output", address=f"pipe:{output_fd}")
+    final = Path(target)
+    if source != STDIN and _same_file(source, final):
+        raise OutputError(f"{target}: is the source itself; choose another name")
+    if final.is_dir():
+        raise OutputError(f"{target}: is a directory")
+    if not final.parent.is_dir():
+        raise OutputError(f"{target}: there is no folder {final.parent}")
+    if os.path.lexists(final) and not options.overwrite:
+        raise OutputError(f"{target}: exists already; -y overwrites it")
+    if final.exists() and not final.is_file():
+        return Target(name=target, address=f"file:{target}")  # a device or named pipe is written in place
+    if "%" in final.name and final.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"):
+        return Target(name=target, address=f"file:{target}")
+    return _beside(target, final)
+
+
+def _beside(target: str, final: Path) -> Target:
+    """A working file in the target's folder, so that the final rename stays on one file system."""
+    try:
+        handle, working = tempfile.mkstemp(prefix=".vidcolor-", suffix=final.suffix, dir=final.parent)
+        os.close(handle)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(working, 0o666 & ~umask)
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be created ({error.strerror})") from error
+    return Target(name=target, address=f"file:{working}", final=final, working=Path(working))
+
+
+def _same_file(source: str, target: Path) -> bool:
+    try:
+        return os.path.samefile(source, target)
+    except (OSError, ValueError):
+        return os.path.abspath(source) == os.path.abspath(target)

@@ -1,0 +1,1 @@
+"""Training of the generators; needs torch, torchvision and numpy only."""
