@@ -161,6 +161,9 @@ def test_tracks_keep_order_language_title_and_disposition(tmp_path):
             assert "Ton" in film.streams[0].metadata.values()
             assert film.streams[0].disposition & Disposition.default
             assert film.streams[2].disposition & Disposition.comment
+    carry(tmp_path / "out.mp4", tmp_path / "back.mkv")
+    with av.open(str(tmp_path / "back.mkv")) as film:
+        assert film.streams[0].metadata["title"] == "Ton"
 
 
 @pytest.mark.parametrize(
@@ -201,7 +204,7 @@ def test_span_leaves_out_packets_and_clips_chapters(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".nut"])
-def test_chapters_are_kept(tmp_path, suffix):
+def test_chapters_are_kept(tmp_path, suffix, caplog):
     source = make(tmp_path / "in.mp4", chapters=True)
     carry(source, tmp_path / f"out{suffix}")
     with av.open(str(tmp_path / f"out{suffix}")) as film:
@@ -210,6 +213,7 @@ def test_chapters_are_kept(tmp_path, suffix):
         tracks = [s for s in film.streams if s.type == "data"]
     # The text track in which mp4 keeps chapter titles is made anew, not copied beside the new one.
     assert len(tracks) == (1 if suffix in (".mp4", ".mov") else 0)
+    assert "left out" not in caplog.text
 
 
 def test_chapters_without_a_place_are_named(tmp_path, caplog):
@@ -483,3 +487,72 @@ def test_the_library_logs_and_the_chapter_track_is_known_by_its_discard_mark(tmp
     with av.open(str(source)) as film:
         assert [s.discard for s in film.streams if s.type == "data"] == [Discard.all]
     assert logging.getLogger("vidcolor.stages.remux").handlers == []
+
+
+def test_priming_does_not_delay_sound_where_files_begin_at_zero(tmp_path):
+    source = make(tmp_path / "in.mp4")
+    carry(source, tmp_path / "out.avi")
+    # The first packet holds only what lies before zero; avi would play it first and everything later.
+    assert packets(tmp_path / "out.avi", "audio") == packets(source, "audio")[1:]
+
+
+def test_sound_that_starts_late_is_padded_for_avi(tmp_path, caplog):
+    source = tmp_path / "in.mkv"
+    carry(make(tmp_path / "whole.mkv", sound=("pcm_s16le",)), source)
+    with av.open(str(tmp_path / "whole.mkv")) as film, av.open(str(source), "w") as output:
+        streams = [output.add_stream_from_template(s, opaque=True) for s in film.streams]
+        for packet in film.demux():
+            if packet.size:
+                late = 1000 if packet.stream.type == "audio" else 0
+                packet.stream = streams[packet.stream.index]
+                packet.pts, packet.dts = packet.pts + late, (packet.dts or packet.pts) + late
+                output.mux(packet)
+    carry(source, tmp_path / "out.avi")
+    sound = b"".join(packets(tmp_path / "out.avi", "audio"))
+    assert not any(sound[: RATE * 4 - 400])  # a second of silence, stereo of 16 bits
+    assert any(sound[RATE * 4 : RATE * 4 + 4000])
+    assert "re-encoded with pcm_s16le for avi" in caplog.text
+
+
+def test_pcm_goes_into_mp4_only_on_request(tmp_path):
+    source = make(tmp_path / "in.mkv", sound=("pcm_s16le",))
+    carry(source, tmp_path / "auto.mp4")
+    carry(source, tmp_path / "copy.mp4", audio="copy")
+    with av.open(str(tmp_path / "auto.mp4")) as auto, av.open(str(tmp_path / "copy.mp4")) as copy:
+        assert auto.streams.audio[0].codec_context.name == "aac"
+        assert copy.streams.audio[0].codec_context.name == "pcm_s16le"
+    assert b"".join(packets(tmp_path / "copy.mp4", "audio")) == b"".join(packets(source, "audio"))
+
+
+@pytest.mark.parametrize("place", ["options", "container_options"])
+def test_flags_of_the_caller_survive_beside_those_for_metadata(tmp_path, place):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        output.metadata["REEL"] = "7"
+        add_pictures(output)()
+    buffer = io.BytesIO()
+    flags = {place: {"movflags": "frag_keyframe+delay_moov"}}
+    with av.open(str(source)) as film, av.open(buffer, "w", format="mp4", **flags) as output:
+        picture = film.streams.video[0]
+        remuxer = Remuxer(film, output, picture, RemuxSettings())
+        video = remuxer.add_streams(lambda: add_coloured(output, picture, "mp4"))
+        for packet in film.demux(picture):
+            if packet.size:
+                packet.stream = video
+                packet.dts = packet.pts
+                remuxer.write_video([packet])
+        remuxer.finish()
+    assert b"moof" in buffer.getvalue()
+    with av.open(io.BytesIO(buffer.getvalue())) as film:
+        assert film.metadata["REEL"] == "7"
+
+
+@pytest.mark.parametrize("format_name", ["mp4", "mov", "matroska", "webm", "avi"])
+def test_the_muxer_is_told_to_leave_negative_times_alone(format_name):
+    assert muxer_options(format_name) == {"avoid_negative_ts": "disabled"}
+    assert muxer_options("mpegts") == {}
+
+
+def test_marks_of_a_track_that_have_no_place_are_named(tmp_path, caplog):
+    carry(make(tmp_path / "in.mkv", sound=("ac3", "ac3")), tmp_path / "out.mov")
+    assert "audio track #2 (ac3, fra): mov has no place for comment" in caplog.text

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from vidcolor._version import __version__
-from vidcolor.cli_process import Caught, cancelled_by_signals, film_output
+from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.options import PRECISIONS, TEMPORAL, Options, parse_seconds
 
@@ -242,7 +242,7 @@ def _one(source: str, target: str, options: Options, progress: str, debug: bool,
         _complain(f"{source}: a fault of vidcolor itself: {error!r}; --debug shows where", debug)
         return EXIT_BUG
     spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
-    log.info("%s: %d frames in %s on %s, %s", target, result.frames, spent, machine, result.codec)
+    log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
     return result.exit_code
 
 
@@ -261,12 +261,14 @@ def _set_up_log(quiet: bool, verbose: bool) -> None:
 def main() -> None:
     """Entry point of ``vidcolor``."""
     os.environ.setdefault("SVT_LOG", "1")  # errors only
+    fill_standard_descriptors()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     try:
         code = command.main(args=arguments, prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
-        error.show(file=sys.stderr)
+        _set_up_log(False, False)
+        _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
         code = UsageError.exit_code
     except click.Abort:
         code = 128 + signal.SIGINT

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from vidcolor.errors import UsageError
+from vidcolor.errors import OutputError, UsageError
 
 
 class Caught:
@@ -26,13 +26,24 @@ class Caught:
         self.event.set()
 
 
+def fill_standard_descriptors() -> None:
+    """Let nothing that is opened later become standard input, output or error where one is closed."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+
+
 @contextmanager
 def cancelled_by_signals() -> Iterator[Caught]:
+    """A first signal sets the event, for a clean end; a second one ends the process at once."""
     caught = Caught()
     if threading.current_thread() is not threading.main_thread():
         yield caught
         return
-    before = {n: signal.signal(n, caught.handle) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup's work stays
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, caught.handle) for number in numbers}
     try:
         yield caught
     finally:
@@ -46,6 +57,8 @@ def film_output(target: str) -> Iterator[int]:
     if target != "-":
         yield 1
         return
+    if sys.stdout is None:
+        raise OutputError("standard output is closed; redirect it, or name a file")
     if os.isatty(1):
         raise UsageError("the film would go to the terminal; redirect it, or name a file")
     sys.stdout.flush()

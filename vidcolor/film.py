@@ -13,12 +13,15 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import OutputError, ReaderClosed
 from vidcolor.frames import Floats, Frame, Picture
-from vidcolor.media.encoders import EncoderPlan, encoder_settings, is_image, muxer_for, plan_encoder
+from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
+from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
+from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream
 from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+from vidcolor.target import is_sequence
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +36,21 @@ class Film:
         source: the open source and the stream of it that is coloured.
         address: FFmpeg's name of the output, ``file:…`` or ``pipe:N``.
         target: the user's name of it, for its suffix and for messages.
+        muxer: FFmpeg's name of the container.
     """
 
     def __init__(
-        self, source: InputContainer, stream: VideoStream, address: str, target: str, options: Options
+        self,
+        source: InputContainer,
+        stream: VideoStream,
+        address: str,
+        target: str,
+        muxer: str,
+        options: Options,
     ) -> None:
         self._source, self._stream = source, stream
         self._address, self._target, self._options = address, target, options
-        self.muxer = muxer_for(target, options.format)
+        self.muxer = muxer
         self.size: tuple[int, int] = (0, 0)
         self.codec = ""
         self._output: OutputContainer | None = None
@@ -65,7 +75,11 @@ class Film:
         for note in (*plan.notes, *_warnings(first)):
             log.warning("%s", note)
         settings = encoder_settings(
-            plan.codec, crf=options.crf, preset=options.preset, extra=options.encoder_options
+            plan.codec,
+            muxer=self.muxer,
+            crf=options.crf,
+            preset=options.preset,
+            extra=options.encoder_options,
         )
         offset = self._shift(first)
         self._offset = round(offset / first.time_base)
@@ -84,19 +98,23 @@ class Film:
             options["flush_packets"] = "1"
         if self.muxer == "yuv4mpegpipe":
             options["strict"] = "-1"  # depths above 8 bits are an extension of y4m
-        if self.muxer == "image2" and "%" not in self._target:
+        if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
             options["update"] = "1"
         return options
 
     def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
         assert self._output is not None
         decoder = self._stream.codec_context
+        rate = sane_rate(self._stream)
         stream = add_video_stream(
             self._output,
             first,
             plan,
             settings,
-            rate=self._stream.average_rate or self._stream.guessed_rate,
+            rate=rate,
+            time_base=encoder_time_base(
+                self.muxer, plan.codec, first.time_base, rate, steady=self._stream.guessed_rate == rate
+            ),
             field_order=int(decoder.field_order),
         )
         matrix = display_matrix(first.video)

@@ -27,6 +27,7 @@ from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
 from vidcolor.stages.propagate import Propagator
 from vidcolor.target import Target, prepare_target
+from vidcolor.threads import unless_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -106,23 +107,39 @@ def colorize(
     cancel = cancel or threading.Event()
     name = os.fspath(source)
     place = prepare_target(name, os.fspath(target), options, output_fd)
-    device = resolve_device(options.device)
-    dtype = resolve_precision(options.precision, device)
-    container = open_source(
-        name,
-        allow_references=options.allow_references,
-        allow_network=options.allow_network,
-        framerate=options.framerate,
-    )
     try:
-        stream = pick_video(container, name)
-        stream.thread_type = "AUTO"
-        predictor = Predictor(load_generator(options.weights), device, dtype)
-        job = _Job(name, container, stream, place, options, predictor, progress)
-        result = job.run(cancel, device_name=str(device), precision=str(dtype).removeprefix("torch."))
+        return _colorize(name, place, options, progress, cancel)
     except BaseException:
         place.discard()
         raise
+
+
+def _colorize(
+    name: str,
+    place: Target,
+    options: Options,
+    progress: Callable[[Progress], None] | None,
+    cancel: threading.Event,
+) -> Result:
+    device = resolve_device(options.device)
+    dtype = resolve_precision(options.precision, device)
+    predictor = Predictor(load_generator(options.weights), device, dtype)
+
+    def open_it() -> InputContainer:
+        return open_source(
+            name,
+            allow_references=options.allow_references,
+            allow_network=options.allow_network,
+            framerate=options.framerate,
+        )
+
+    container = unless_cancelled("vidcolor-open", open_it, cancel)
+    if container is None:
+        raise Interrupted(signal.SIGINT)
+    stream = pick_video(container, name)
+    stream.thread_type = "AUTO"
+    job = _Job(name, container, stream, place, options, predictor, progress)
+    result = job.run(cancel, device_name=str(device), precision=str(dtype).removeprefix("torch."))
     container.close()
     return result
 
@@ -148,7 +165,8 @@ class _Job:
             name=self.name,
         )
         report = DecodeReport(video_index=self.stream.index)
-        film = Film(self.container, self.stream, self.place.address, self.place.name, options)
+        place = self.place
+        film = Film(self.container, self.stream, place.address, place.name, place.muxer, options)
         device = self.predictor.device
         colouring = Colouring(
             predictor=self.predictor,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from vidcolor.media.opening import STDIN
 from vidcolor.options import Options
 
 STDOUT = "-"
+_NUMBER = re.compile(r"%0?\d*d")
 
 
 @dataclass(kw_only=True)
@@ -21,6 +23,7 @@ class Target:
 
     name: str
     address: str
+    muxer: str
     final: Path | None = None
     working: Path | None = None
 
@@ -52,26 +55,51 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
         OutputError: the target exists, is the source, or cannot be created.
         UsageError: its suffix names no container.
     """
-    muxer_for(target, options.format)
+    muxer = muxer_for(target, options.format)
     if target == STDOUT:
-        return Target(name="standard output", address=f"pipe:{output_fd}")
+        return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer)
     final = Path(target)
     if source != STDIN and _same_file(source, final):
         raise OutputError(f"{target}: is the source itself; choose another name")
-    if final.is_dir():
-        raise OutputError(f"{target}: is a directory")
-    if not final.parent.is_dir():
-        raise OutputError(f"{target}: there is no folder {final.parent}")
+    _require_place(target, final)
+    if final.exists() and not final.is_file():
+        # a device or named pipe is written in place
+        return Target(name=target, address=f"file:{target}", muxer=muxer)
+    if is_sequence(target, muxer):
+        if not options.overwrite and (taken := _first_taken(final)):
+            raise OutputError(f"{target}: {taken.name} exists already; -y overwrites such files")
+        return Target(name=target, address=f"file:{target}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
-    if final.exists() and not final.is_file():
-        return Target(name=target, address=f"file:{target}")  # a device or named pipe is written in place
-    if "%" in final.name and final.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"):
-        return Target(name=target, address=f"file:{target}")
-    return _beside(target, final)
+    return _beside(target, final, muxer)
 
 
-def _beside(target: str, final: Path) -> Target:
+def _require_place(target: str, final: Path) -> None:
+    try:
+        if final.is_dir():
+            raise OutputError(f"{target}: is a directory")
+        if not final.parent.is_dir():
+            raise OutputError(f"{target}: there is no folder {final.parent}")
+        os.lstat(final)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{target}: cannot be created ({getattr(error, 'strerror', error)})") from error
+
+
+def is_sequence(target: str, muxer: str) -> bool:
+    """Whether the target is one picture for each frame (``scan_%05d.png``)."""
+    return muxer == "image2" and _NUMBER.search(Path(target).name) is not None
+
+
+def _first_taken(final: Path) -> Path | None:
+    """A file that a sequence would overwrite."""
+    before, after = _NUMBER.split(final.name, maxsplit=1)
+    pattern = re.compile(re.escape(before) + r"\d+" + re.escape(after))
+    return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
+
+
+def _beside(target: str, final: Path, muxer: str) -> Target:
     """A working file in the target's folder, so that the final rename stays on one file system."""
     try:
         handle, working = tempfile.mkstemp(prefix=".vidcolor-", suffix=final.suffix, dir=final.parent)
@@ -81,7 +109,7 @@ def _beside(target: str, final: Path) -> Target:
         os.chmod(working, 0o666 & ~umask)
     except OSError as error:
         raise OutputError(f"{target}: cannot be created ({error.strerror})") from error
-    return Target(name=target, address=f"file:{working}", final=final, working=Path(working))
+    return Target(name=target, address=f"file:{working}", muxer=muxer, final=final, working=Path(working))
 
 
 def _same_file(source: str, target: Path) -> bool:

@@ -77,8 +77,9 @@ class ByteQueue(Generic[T]):
 class Worker:
     """A thread that runs one function; its exception is raised by :meth:`check` and at the end of ``with``.
 
-    The thread is a daemon, and is not waited for once ``abandon`` is set: a read that blocks for ever
-    must not keep the process alive.
+    The thread is a daemon. One that has an ``abandon`` is not waited for once that is set, nor after an
+    exception: a read that blocks for ever must not keep the process alive. Any other is always waited
+    for, so that nobody takes away what it is still using.
     """
 
     def __init__(self, name: str, work: Callable[[], None], abandon: threading.Event | None = None) -> None:
@@ -103,7 +104,7 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         given_up = kind is not None or (self._abandon is not None and self._abandon.is_set())
-        self._thread.join(timeout=_GRACE_SECONDS if given_up else None)
+        self._thread.join(timeout=_GRACE_SECONDS if given_up and self._abandon is not None else None)
         if kind is None:
             self.check()
 
@@ -117,7 +118,25 @@ class Worker:
         """Whether the function has not ended yet."""
         return self._thread.is_alive()
 
+    def join(self, seconds: float) -> None:
+        """Wait for the function to end, but not longer than this."""
+        self._thread.join(seconds)
+
     def wait(self) -> None:
         """Wait for the function to end, then :meth:`check`."""
         self._thread.join()
         self.check()
+
+
+def unless_cancelled(name: str, work: Callable[[], T], cancel: threading.Event) -> T | None:
+    """What ``work`` returns; None if ``cancel`` is set first, and ``work`` is then left to itself.
+
+    ``work`` may block for ever in a call that no signal handler of Python's can interrupt.
+    """
+    results: list[T] = []
+    with Worker(name, lambda: results.append(work()), abandon=cancel) as worker:
+        while worker.running and not cancel.is_set():
+            worker.join(_POLL_SECONDS)
+        if cancel.is_set():
+            return None
+    return results[0]

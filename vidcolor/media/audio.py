@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 # A jump in time longer than this (seconds) starts the resampler afresh: filling it with silence would
 # cost memory in proportion to the jump.
 _LONGEST_FILL = 10
-# Up to 1000 samples a second are stretched to absorb more than 5 ms of drift; more than 40 ms is a gap.
-_SYNC = "async=1000:min_comp=0.005:min_hard_comp=0.04"
+# Up to 1000 samples a second are stretched to absorb more than 5 ms of drift; more than 15 ms, less than
+# any codec's packet lasts, is a gap.
+_SYNC = "async=1000:min_comp=0.005:min_hard_comp=0.015"
 _BITS_PER_CHANNEL = 96_000
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})

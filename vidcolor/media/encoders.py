@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +25,15 @@ _IMAGE_ENCODERS = {
     "webp": "libwebp",
 }  # fmt: skip
 _H26X_MUXERS = frozenset(["mp4", "mov", "3gp", "matroska", "mpegts", "flv", "avi", "nut"])
-_LOSSY_CRF = frozenset(
-    ["libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"]
-)
 _EVEN_CHROMA = frozenset(["libx264", "libx265", "h264_nvenc", "hevc_nvenc"])
-_DEFAULT_CRF = 18.0
+_USUAL = {"asf": "wmv2", "mpeg": "mpeg2video"}  # better than what the muxer proposes
+# Muxers that name only their usual codec when asked for all.
+_ALSO_HELD = {
+    "mpegts": frozenset(["h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "dirac"]),
+    "mpeg": frozenset(["mpeg1video", "mpeg2video"]),
+    "vob": frozenset(["mpeg1video", "mpeg2video"]),
+    "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "rawvideo", "ffv1"]),
+}
 _ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
             "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
 
@@ -42,8 +45,8 @@ class EncoderPlan:
     Attributes:
         codec: FFmpeg's name of the encoder.
         native: planar Y'CbCr format in which luma and chroma are put together.
-        pix_fmt: what the encoder is given; other than ``native`` only where that was asked for, or
-            where the encoder holds RGB alone.
+        pix_fmt: what the encoder is given; other than ``native`` only where that was asked for, where
+            the encoder holds RGB alone, or in pictures, which readers take for RGB or JFIF.
         subsampling: of ``native``.
         notes: lines that the user should see.
     """
@@ -53,6 +56,11 @@ class EncoderPlan:
     pix_fmt: str
     subsampling: str
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_jfif(self) -> bool:
+        """Whether readers take the picture for full-range BT.601 whatever its tags say."""
+        return self.codec == "mjpeg"
 
 
 def muxer_for(target: str, asked: str | None) -> str:
@@ -98,7 +106,7 @@ def plan_encoder(
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
     """
-    name = _known(codec) if codec else _default_codec(output, muxer, target, depth)
+    name = _known(codec or _default_codec(output, muxer, target, depth), asked=codec is not None)
     encoder = av.Codec(name, "w")
     _check_container(output, muxer, name, encoder.canonical_name)
     notes = []
@@ -116,18 +124,25 @@ def plan_encoder(
     if pix_fmt is not None:
         _check_format(pix_fmt, name, offered)
         chosen = pix_fmt
-    elif not offered or native in offered:
+    elif name == "mjpeg":
+        chosen = f"yuvj{subsampling}p"
+    elif not is_image(muxer) and (not offered or native in offered):
         chosen = native
     else:
         chosen = _rgb_format(name, native, depth, offered)
+    kept = av.VideoFormat(chosen).components[0].bits
+    if pix_fmt is None and kept < depth:
+        notes.append(f"{name} holds {kept} bits of the source's {depth}")
     return EncoderPlan(codec=name, native=native, pix_fmt=chosen, subsampling=subsampling, notes=tuple(notes))
 
 
-def _known(codec: str) -> str:
+def _known(codec: str, asked: bool) -> str:
     name = _ALIASES.get(codec, codec)
     try:
         encoder = av.Codec(name, "w")
     except (av.FFmpegError, ValueError) as error:
+        if not asked:
+            raise UsageError(f"FFmpeg has no encoder for {codec}, the container's usual codec") from error
         raise UsageError(f"--codec {codec}: FFmpeg has no such encoder") from error
     if encoder.type != "video":
         raise UsageError(f"--codec {codec}: encodes {encoder.type}, not video")
@@ -146,8 +161,7 @@ def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int)
     if muxer == "yuv4mpegpipe":
         return "rawvideo"
     if muxer not in _H26X_MUXERS:
-        fallback = output.default_video_codec
-        return _ALIASES.get(fallback, fallback)
+        return _USUAL.get(muxer, output.default_video_codec)
     if depth in (8, 10):
         return "libx264"
     if depth == 12 and muxer not in ("flv", "avi"):
@@ -164,7 +178,8 @@ def _check_container(output: OutputContainer, muxer: str, name: str, canonical: 
     # muxers without a list of codecs (raw ones) say nothing; those with one are believed
     if muxer in ("yuv4mpegpipe", "image2", "webp", "nut"):
         return
-    if output.supported_codecs and canonical not in output.supported_codecs:
+    held = _ALSO_HELD.get(muxer, output.supported_codecs)
+    if held and canonical not in held:
         raise UsageError(f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything")
 
 
@@ -186,41 +201,4 @@ def _rgb_format(codec: str, native: str, depth: int, offered: list[str]) -> str:
     formats = ", ".join(f for f in offered if not f.startswith("yuva"))
     raise UsageError(
         f"{codec} cannot hold {native}; choose with --pix-fmt from {formats}, or another --codec"
-    )
-
-
-def encoder_settings(
-    codec: str, *, crf: float | None, preset: str | None, extra: Mapping[str, str]
-) -> dict[str, str]:
-    """Options of the encoder: constant quality 18 unless asked otherwise, quiet, lossless at crf 0.
-
-    Raises:
-        UsageError: the encoder has no such quality scale.
-    """
-    settings: dict[str, str] = {}
-    if codec in _LOSSY_CRF:
-        settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
-    elif crf is not None:
-        raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
-    if codec.startswith("libvpx"):
-        settings |= {"row-mt": "1", "cpu-used": "2"}
-    if codec == "libx265":
-        settings["x265-params"] = "log-level=error"
-    if codec == "ffv1":
-        settings |= {"level": "3", "slicecrc": "1"}
-    if preset is not None:
-        settings["preset"] = preset
-    for key, value in extra.items():
-        nested = key in settings and key.endswith("-params")
-        settings[key] = f"{settings[key]}:{value}" if nested else value
-    return settings
-
-
-def _quality(codec: str, crf: float) -> dict[str, str]:
-    if crf > 0:
-        return {"crf": f"{crf:g}"}
-    if codec.startswith("libx264"):
-        return {"qp": "0"}  # crf 0 is lossy above 8 bits
-    return (
-        {"x265-params": "lossless=1:log-level=error"} if codec == "libx265" else {"lossless": "1", "crf": "0"}
     )

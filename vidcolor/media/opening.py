@@ -156,3 +156,9 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
     if film.codec_context is None:
         raise InputError(f"{name}: no decoder for its video")
     return film
+
+
+def sane_rate(stream: VideoStream) -> Fraction:
+    """Frames a second that the source claims, on average; 25 where it claims nothing believable."""
+    rate = stream.average_rate or stream.guessed_rate
+    return rate if rate and 0 < rate < 1000 else Fraction(25)

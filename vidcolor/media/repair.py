@@ -55,7 +55,9 @@ class DecodeReport:
             self.lost += promised - self.video_packets
             return
         if container.duration and any(name in container.format.name for name in _TRUE_DURATION):
-            end = Fraction(container.duration + (container.start_time or 0), av.time_base)
+            # headers state when the film ends; for mov and mp4 FFmpeg works out how long it lasts
+            begin = (container.start_time or 0) if "mov" in container.format.name else 0
+            end = Fraction(container.duration + begin, av.time_base)
             if (missing := end - self.last_seconds) > Fraction(1, 2):
                 self.lost += max(1, round(missing * (stream.average_rate or 25)))
 

@@ -67,7 +67,7 @@ def _raw(
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
     if settings.start:
         container.seek(int(settings.start * av.time_base), backward=True)
-    decoder = _Decoder(stream, settings, report)
+    decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
             continue
@@ -82,12 +82,16 @@ def _raw(
 class _Decoder:
     """Decodes, counts what fails, and gives up when nothing decodes any more."""
 
-    def __init__(self, stream: VideoStream, settings: DecodeSettings, report: DecodeReport) -> None:
+    def __init__(
+        self, stream: VideoStream, settings: DecodeSettings, report: DecodeReport, *, guessed_times: bool
+    ) -> None:
         self._stream = stream
         self._name = settings.name
         self._report = report
         self._filter = Deinterlacer(stream) if settings.deinterlace else None
         self._failures = 0
+        self._guessed_times = guessed_times
+        self._late: int | None = None
 
     def frames(self, packet: Packet[Stream] | None) -> Iterator[av.VideoFrame]:
         """Frames that the packet completes; None flushes the decoder."""
@@ -99,7 +103,17 @@ class _Decoder:
             pass
         except av.FFmpegError as error:
             self._fail(packet, error)
+        if self._guessed_times:
+            self._undelay(packet, frames)
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
+
+    def _undelay(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
+        """AVI has no presentation times: what FFmpeg guesses is late by the decoder's delay, as sound is not."""
+        if self._late is None and packet is not None and packet.pts is not None and packet.dts is not None:
+            self._late = packet.pts - packet.dts
+        for frame in frames:
+            if frame.pts is not None:
+                frame.pts -= self._late or 0
 
     def _fail(self, packet: Packet[Stream] | None, error: av.FFmpegError) -> None:
         self._failures += 1

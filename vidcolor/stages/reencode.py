@@ -12,7 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor.colorspace import Matrix
+from vidcolor.colorspace import BT470BG
 from vidcolor.errors import UsageError
 from vidcolor.frames import Codes, Frame
 from vidcolor.media.encoders import EncoderPlan
@@ -26,8 +26,19 @@ _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)
 _TOP_FIRST = (0, 1, 2, 5)  # unknown, progressive, top first in either coding order (AVFieldOrder)
 
 
-def color_tags(frame: Frame) -> dict[str, int]:
+def color_tags(frame: Frame, plan: EncoderPlan) -> dict[str, int]:
     """Matrix, primaries, transfer and range to write, as code points of ITU-T H.273."""
+    tags = _source_tags(frame)
+    if is_rgb(av.VideoFormat(plan.pix_fmt)):
+        tags |= {"colorspace": _RGB_MATRIX, "color_range": _FULL}
+    elif plan.is_jfif:
+        tags |= {"colorspace": BT470BG.code, "color_range": _FULL}
+    elif plan.pix_fmt.startswith("yuvj"):
+        tags["color_range"] = _FULL
+    return tags
+
+
+def _source_tags(frame: Frame) -> dict[str, int]:
     video, matrix = frame.video, frame.signal.matrix
     primaries, transfer = _COMPANIONS[matrix.code]
     if int(video.color_primaries) not in _UNSPECIFIED:
@@ -48,7 +59,8 @@ def add_video_stream(
     plan: EncoderPlan,
     settings: dict[str, str],
     *,
-    rate: Fraction | None,
+    rate: Fraction,
+    time_base: Fraction,
     field_order: int = 0,
 ) -> VideoStream:
     """Add the stream of the coloured picture, its encoder opened.
@@ -60,12 +72,12 @@ def add_video_stream(
     interlaced = first.fields == 2
     if interlaced and plan.codec == "libx264" and field_order in _TOP_FIRST:
         settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), "tff=1")))
-    stream = output.add_stream(plan.codec, rate=_sane(rate), options=settings)
+    stream = output.add_stream(plan.codec, rate=rate, options=settings)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     context.width, context.height = first.video.width, first.video.height
     context.pix_fmt = plan.pix_fmt
-    context.time_base = stream.time_base = first.time_base
+    context.time_base = stream.time_base = time_base
     context.sample_aspect_ratio = first.aspect
     context.thread_type = "FRAME"
     context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
@@ -74,11 +86,8 @@ def add_video_stream(
         context.field_order = field_order
     if "global_header" in str(output.format.flags):
         context.flags |= Flags.global_header
-    for name, value in color_tags(first).items():
-        if name != "colorspace" or not is_rgb(av.VideoFormat(plan.pix_fmt)):
-            setattr(context, name, value)
-    if is_rgb(av.VideoFormat(plan.pix_fmt)):
-        context.color_range, context.colorspace = _FULL, _RGB_MATRIX
+    for name, value in color_tags(first, plan).items():
+        setattr(context, name, value)
     try:
         context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
@@ -89,16 +98,14 @@ def add_video_stream(
     return stream
 
 
-def _sane(rate: Fraction | None) -> Fraction:
-    return rate if rate and 0 < rate < 1000 else Fraction(25)
-
-
 class Reencoder:
     """Puts luma and chroma together and encodes; packets are in the order of decoding."""
 
     def __init__(self, stream: VideoStream, plan: EncoderPlan) -> None:
         self._stream = stream
         self._plan = plan
+        self._base = stream.codec_context.time_base or Fraction(1, 1000)
+        self._last: int | None = None
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -109,10 +116,18 @@ class Reencoder:
             offset: added to the pts, in the frame's time base.
         """
         video = assemble(frame, cb, cr, self._plan)
-        video.pts, video.time_base = frame.pts + offset, frame.time_base
-        video.duration = frame.duration
+        video.pts, video.time_base = self._ticks(frame, offset), self._base
+        video.duration = round(frame.duration * frame.time_base / self._base)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         return list(self._stream.encode(video))
+
+    def _ticks(self, frame: Frame, offset: int) -> int:
+        """The frame's pts in the encoder's time base, which may be coarser than the frame's."""
+        pts = round((frame.pts + offset) * frame.time_base / self._base)
+        if self._last is not None and pts <= self._last:
+            pts = self._last + 1
+        self._last = pts
+        return pts
 
     def flush(self) -> list[Packet[Stream]]:
         """The packets that the encoder still holds."""
@@ -123,7 +138,7 @@ def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoF
     """A frame with the source's luma codes, the given chroma and the source's properties and side data."""
     luma = frame.luma.copy()  # the view dies when the frame gets planes of its own
     frame.luma = luma
-    tags = color_tags(frame)
+    tags = _source_tags(frame)
     same = tags["color_range"]
     video = frame.video.reformat(format=plan.native, src_color_range=same, dst_color_range=same)
     video.make_writable()
@@ -132,14 +147,19 @@ def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoF
         np.copyto(target, plane)
     for name, value in tags.items():
         setattr(video, name, value)
-    if plan.pix_fmt == plan.native:
-        return video
-    return _convert(video, plan.pix_fmt, frame.signal.matrix, same)
+    return video if plan.pix_fmt == plan.native else _convert(video, plan, color_tags(frame, plan))
 
 
-def _convert(video: av.VideoFrame, pix_fmt: str, matrix: Matrix, color_range: int) -> av.VideoFrame:
-    if is_rgb(av.VideoFormat(pix_fmt)):
-        return video.reformat(
-            format=pix_fmt, src_colorspace=matrix.code, src_color_range=color_range, dst_color_range=_FULL
-        )
-    return video.reformat(format=pix_fmt, src_color_range=color_range, dst_color_range=color_range)
+def _convert(video: av.VideoFrame, plan: EncoderPlan, tags: dict[str, int]) -> av.VideoFrame:
+    """Bring a finished frame to the pixel format that was asked for or that the encoder needs."""
+    matrix = int(video.colorspace)
+    converted = video.reformat(
+        format=plan.pix_fmt,
+        src_colorspace=matrix,
+        dst_colorspace=tags["colorspace"] or matrix,
+        src_color_range=video.color_range,
+        dst_color_range=tags["color_range"],
+    )
+    for name, value in tags.items():
+        setattr(converted, name, value)
+    return converted

@@ -1,0 +1,35 @@
+"""Calls the command inside the test's own process, with the generator of :mod:`quick`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from unittest import mock
+
+from quick import Corners, _table
+
+from vidcolor.checkpoint import Generator
+from vidcolor.cli import main
+
+
+def call(*arguments: str | Path) -> int:
+    """Run ``vidcolor ARGUMENTS``; its exit code. What it says goes to the test's standard error."""
+    codes: list[int] = []
+    generator = Generator(network=Corners(), multiple=Corners.multiple, path=Path("corners"), metadata={})
+    given = ["vidcolor", "--render-size", "32", "--precision", "fp32", *map(str, arguments)]
+    with (
+        mock.patch("vidcolor.job.load_generator", lambda name: generator),
+        mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
+        mock.patch("vidcolor.cli._leave", codes.append),
+        mock.patch.object(sys, "argv", given),
+    ):
+        main()
+    return codes[-1]
+
+
+def one_line(said: str) -> str:
+    """What a refusal said; it has to be a single line that is no traceback."""
+    lines = said.strip().splitlines()
+    assert len(lines) == 1, said
+    assert lines[0].startswith("vidcolor: ")
+    return lines[0]

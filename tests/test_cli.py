@@ -1,0 +1,374 @@
+"""The one command: what it takes, where it writes, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from calling import call, one_line
+from conftest import Run
+from media import grey_frame, luma_of_film, make_film, planes_of, read_film, times_of
+
+from vidcolor.stages.predict import Predictor
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "film.mp4", frames=6)
+
+
+def test_a_file_becomes_a_film_in_the_container_that_the_suffix_names(film: Path, tmp_path: Path) -> None:
+    for suffix, muxer in {"mp4": "mov", "mkv": "matroska", "mov": "mov", "nut": "nut", "avi": "avi"}.items():
+        target = tmp_path / f"out.{suffix}"
+        assert call(film, target) == 0
+        with av.open(str(target)) as container:
+            assert muxer in container.format.name
+        assert len(read_film(target)) == 6
+
+
+def test_format_overrules_the_suffix(film: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.bin"
+    assert call(film, target, "--format", "mkv") == 0
+    with av.open(str(target)) as container:
+        assert "matroska" in container.format.name
+
+
+def test_an_image_is_coloured(tmp_path: Path) -> None:
+    source, target = tmp_path / "grey.png", tmp_path / "colour.png"
+    make_film(source, frames=1, codec="png", pix_fmt="gray", full=True, format="image2", container_options={"update": "1"})
+    assert call(source, target) == 0
+    picture = read_film(target)[0].to_ndarray(format="rgb24").astype(int)
+    assert np.abs(picture[..., 0] - picture[..., 2]).max() > 20
+
+
+def test_an_image_sequence_is_coloured_at_its_frame_rate(tmp_path: Path) -> None:
+    make_film(tmp_path / "scan_%03d.png", frames=4, codec="png", pix_fmt="gray", full=True, format="image2")
+    target = tmp_path / "out.mkv"
+    assert call(tmp_path / "scan_%03d.png", target, "--framerate", "10") == 0
+    assert [float(t) for t in times_of(target)] == pytest.approx([0.0, 0.1, 0.2, 0.3])
+
+
+def test_a_sequence_of_images_is_written_and_not_overwritten(film: Path, tmp_path: Path, capsys: Said) -> None:
+    target = tmp_path / "shot_%02d.png"
+    assert call(film, target) == 0
+    assert len(list(tmp_path.glob("shot_*.png"))) == 6
+    capsys.readouterr()
+    assert call(film, target) == 5
+    assert "shot_01.png exists" in one_line(capsys.readouterr().err)
+    assert call(film, target, "-y") == 0
+
+
+def test_several_films_go_into_a_folder_as_with_cp(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    films = [make_film(tmp_path / name, frames=3) for name in ("one.mp4", "two.mkv")]
+    assert call(*films, folder) == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["one.mp4", "two.mkv"]
+
+
+def test_one_film_goes_into_a_folder_under_its_own_name(film: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert call(film, folder) == 0
+    assert len(read_film(folder / film.name)) == 6
+
+
+def test_one_bad_film_does_not_stop_the_others_and_the_worst_code_is_given(film: Path, tmp_path: Path, capsys: Said) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "bad.mp4").write_text("not a film")
+    last = make_film(tmp_path / "last.mp4", frames=2)
+    assert call(tmp_path / "bad.mp4", film, last, folder) == 3
+    assert sorted(p.name for p in folder.iterdir()) == ["film.mp4", "last.mp4"]
+    assert "bad.mp4: " in capsys.readouterr().err
+    assert call(tmp_path / "bad.mp4", film, folder) == 5, "a target that is there weighs more"
+
+
+@pytest.mark.parametrize("inputs", [["film.mp4", "film.mp4"], ["-", "film.mp4"], ["film.mp4", "sub/film.mp4"]])
+def test_inputs_that_have_no_name_of_their_own_in_the_folder_are_refused(inputs: list[str], film: Path, tmp_path: Path, capsys: Said) -> None:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    assert call(*[name if name == "-" else tmp_path / name for name in inputs], folder) == 2
+    one_line(capsys.readouterr().err)
+    assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("out", ["none", "film.mp4", "-", "new.mkv"])
+def test_several_films_need_an_existing_folder(out: str, film: Path, tmp_path: Path, capsys: Said) -> None:
+    before = film.read_bytes()
+    assert call(film, film, out if out == "-" else tmp_path / out) == 2
+    assert "folder" in one_line(capsys.readouterr().err)
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+    assert film.read_bytes() == before
+
+
+def test_one_file_for_the_film_and_nothing_beside_it(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv") == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mkv"]
+
+
+def test_the_target_has_the_permissions_of_any_new_file(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    assert call(film, tmp_path / "out.mkv") == 0
+    assert (tmp_path / "out.mkv").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_summary_names_target_frames_device_and_codec(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call(film, tmp_path / "out.mkv") == 0
+    captured = capsys.readouterr()
+    said = one_line(captured.err)
+    assert all(word in said for word in ("out.mkv", "6 frames", "cpu", "float32", "libx264"))
+    assert captured.out == ""
+
+
+def test_quiet_says_nothing_but_errors(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call("-q", film, tmp_path / "out.mkv", "--progress", "bar") == 0
+    assert capsys.readouterr().err == ""
+    assert call("-q", film, tmp_path / "out.mkv") == 5
+    one_line(capsys.readouterr().err)
+
+
+def test_verbose_says_more(tmp_path: Path, capsys: Said) -> None:
+    said = []
+    film = make_film(tmp_path / "film.mkv", codec="mpeg4", frames=8)
+    blob = bytearray(film.read_bytes())
+    with av.open(str(film)) as container:
+        places = [(p.pos, p.size) for p in container.demux() if p.size]
+    blob[places[4][0] : places[4][0] + places[4][1]] = bytes(places[4][1])
+    film.write_bytes(blob)
+    for index, flags in enumerate(([], ["-v"])):
+        call(*flags, film, tmp_path / f"{index}.mkv")
+        said.append(capsys.readouterr().err)
+    assert len(said[1].splitlines()) >= len(said[0].splitlines())
+
+
+def test_debug_alone_shows_a_traceback(tmp_path: Path, capsys: Said) -> None:
+    assert call(tmp_path / "none.mp4", tmp_path / "out.mkv") == 3
+    assert "Traceback" not in capsys.readouterr().err
+    assert call("--debug", tmp_path / "none.mp4", tmp_path / "out.mkv") == 3
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_bug_ends_with_1_and_one_line(film: Path, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(Predictor, "_forward", broken)
+    assert call(film, tmp_path / "out.mkv") == 1
+    assert "fault of vidcolor" in one_line(capsys.readouterr().err)
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_json_progress_is_one_object_a_line(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call("--progress", "json", film, tmp_path / "out.mkv") == 0
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    objects = [json.loads(line) for line in captured.err.splitlines() if not line.startswith("vidcolor: ")]
+    assert objects[-1]["frames"] == objects[-1]["total"] == 6
+    assert objects[-1]["position_seconds"] == pytest.approx(0.2)
+    assert objects[-1]["eta_seconds"] == 0
+    assert objects[-1]["fps"] > 0
+    assert objects[-1]["source"] == str(film)
+
+
+def test_the_bar_has_frames_rate_time_left_and_position(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call("--progress", "bar", film, tmp_path / "out.mkv") == 0
+    said = capsys.readouterr().err
+    assert "6/6" in said
+    assert "at 00:00:00" in said
+    assert "frame/s" in said or "s/frame" in said
+    assert "<" in said, "elapsed<left"
+
+
+def test_no_bar_where_standard_error_is_no_terminal(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call(film, tmp_path / "out.mkv") == 0
+    assert "6/6" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--saturation", "loud"], ["--saturation", "-1"], ["--saturation", "11"], ["--saturation", "nan"],
+        ["--smoothing", "2"], ["--temporal", "magic"], ["--render-size", "8"], ["--render-size", "99999"],
+        ["--crf", "-1"], ["--crf", "999"], ["--crf", "nan"], ["--crf", "60"],
+        ["--batch-size", "0"], ["--batch-size", "x"], ["--batch-size", "5000"],
+        ["--device", "tpu"], ["--device", "cuda:99"], ["--precision", "fp8"], ["--precision", "fp16"],
+        ["--start", "soon"], ["--start", "-3"], ["--start", "1:2:3:4"], ["--duration", "0"], ["--duration", "1e9"],
+        ["--framerate", "0"], ["--framerate", "1/0"], ["--framerate", "fast"], ["--framerate", "nan"],
+        ["--codec", "nope"], ["--codec", "aac"], ["--codec", ""], ["--preset", "warp"], ["--pix-fmt", "nope"],
+        ["--pix-fmt", "yuv410p"], ["--format", "nope"], ["--format", ""], ["--audio", "nope"],
+        ["--encoder-option", "crf"], ["--encoder-option", "=3"], ["--encoder-option", "stats=x"],
+        ["--encoder-option", "no-such-option=1"],
+        ["--progress", "loud"], ["--no-such-option"], ["--saturation"], ["--crf", "18", "--codec", "ffv1"],
+    ],
+)  # fmt: skip
+def test_a_bad_option_is_refused_with_2_and_one_line(given: list[str], tmp_path: Path, capsys: Said) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2, audio="aac")
+    assert call(film, tmp_path / "out.mkv", *given) == 2
+    one_line(capsys.readouterr().err)
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize("given", [[], ["film.mp4"]])
+def test_a_missing_argument_is_refused_with_2_and_one_line(given: list[str], capsys: Said) -> None:
+    assert call(*given) == 2
+    assert "--help" in one_line(capsys.readouterr().err)
+
+
+def test_an_option_of_the_encoder_reaches_it(film: Path, tmp_path: Path) -> None:
+    sizes = []
+    for index, given in enumerate((["g=1", "bf=0"], ["g=250", "bf=0"], ["x264-params=keyint=2:bframes=0"])):
+        target = tmp_path / f"{index}.mkv"
+        assert call(film, target, *[a for value in given for a in ("--encoder-option", value)]) == 0
+        with av.open(str(target)) as container:
+            sizes.append(sum(p.is_keyframe for p in container.demux() if p.size))
+    assert sizes == [6, 1, 3]
+
+
+def test_preset_and_codec_reach_the_encoder(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "a.mkv", "--preset", "ultrafast") == 0
+    assert call(film, tmp_path / "b.mkv", "--codec", "ffv1") == 0
+    assert call(film, tmp_path / "c.mkv", "--codec", "h265") == 0
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.video[0].codec_context.profile == "Constrained Baseline"
+    for name, codec in (("b", "ffv1"), ("c", "hevc")):
+        with av.open(str(tmp_path / f"{name}.mkv")) as container:
+            assert container.streams.video[0].codec_context.name == codec
+
+
+def test_crf_0_is_lossless(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", "--crf", "0") == 0
+    pairs = zip(luma_of_film(film), luma_of_film(tmp_path / "out.mkv"), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_pix_fmt_is_that_of_the_target(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", "--pix-fmt", "yuv444p") == 0
+    assert read_film(tmp_path / "out.mkv")[0].format.name == "yuv444p"
+
+
+def test_start_and_duration_choose_what_is_coloured(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=50)
+    assert call(film, tmp_path / "out.mkv", "--start", "0.4", "--duration", "00:00:00.8", "--codec", "ffv1") == 0
+    coloured, wanted = luma_of_film(tmp_path / "out.mkv"), luma_of_film(film)[10:30]
+    assert len(coloured) == 20
+    assert all(np.array_equal(a, b) for a, b in zip(coloured, wanted, strict=True))
+
+
+def test_saturation_0_gives_neutral_chroma_and_more_gives_more(film: Path, tmp_path: Path) -> None:
+    spread = []
+    for factor in ("0", "0.5", "1"):
+        target = tmp_path / f"{factor}.mkv"
+        assert call(film, target, "--saturation", factor, "--codec", "ffv1") == 0
+        planes = [p.astype(int) - 128 for f in read_film(target) for p in planes_of(f)[1:]]
+        spread.append(max(int(np.abs(p).max()) for p in planes))
+    assert spread[0] == 0
+    assert 0 < spread[1] < spread[2]
+
+
+@pytest.mark.parametrize("given", [["--temporal", "off"], ["--temporal", "average"], ["--smoothing", "0"],
+                                   ["--batch-size", "1"], ["--batch-size", "5"], ["--audio", "none"],
+                                   ["--deinterlace"], ["--device", "cpu"], ["--precision", "bf16"],
+                                   ["--allow-references"], ["--allow-network"]])  # fmt: skip
+def test_options_work(given: list[str], film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", *given) == 0
+    assert len(read_film(tmp_path / "out.mkv")) == 6
+
+
+def test_the_batch_size_is_that_of_the_batches(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    forward = Predictor._forward
+    monkeypatch.setattr(Predictor, "_forward", lambda self, x, shape: seen.append(len(x)) or forward(self, x, shape))
+    assert call(film, tmp_path / "out.mkv", "--batch-size", "4") == 0
+    assert seen == [4, 2]
+
+
+def test_out_of_memory_halves_the_batch_and_no_frame_stays_grey(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    forward = Predictor._forward
+
+    def small(self: Predictor, luminance: torch.Tensor, shape: tuple[int, int]) -> object:
+        if len(luminance) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, luminance, shape)
+
+    monkeypatch.setattr(Predictor, "_forward", small)
+    assert call(film, tmp_path / "out.mkv", "--batch-size", "6", "--codec", "ffv1") == 0
+    assert "out of memory" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert call(film, tmp_path / "whole.mkv", "--batch-size", "6", "--codec", "ffv1") == 0
+    halved, whole = read_film(tmp_path / "out.mkv"), read_film(tmp_path / "whole.mkv")
+    for a, b in zip(halved, whole, strict=True):
+        for one, other in zip(planes_of(a), planes_of(b), strict=True):
+            assert np.array_equal(one, other)
+        assert np.ptp(planes_of(a)[1]) > 20
+
+
+def test_out_of_memory_with_a_single_picture_is_a_failure(film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said) -> None:
+    def never(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Predictor, "_forward", never)
+    assert call(film, tmp_path / "out.mkv") != 0
+    assert "memory" in capsys.readouterr().err.splitlines()[-1]
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+def test_help_is_grouped_and_names_every_option(vidcolor: Run) -> None:
+    done = vidcolor("--help", small=False)
+    text = done.stdout.decode()
+    assert done.returncode == 0
+    assert not done.stderr
+    for heading in ("Colour:", "Picture encoding:", "Target:", "What to colour:", "Machine:", "Trust:", "Messages:"):
+        assert heading in text
+    for option in ("--saturation", "--crf", "--overwrite", "--start", "--batch-size", "--allow-network", "--debug"):
+        assert option in text
+
+
+def test_help_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import sys, click\n"
+        "from vidcolor.cli import command\n"
+        "try: command.main(['--help'], standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "slow = {'torch', 'av', 'cv2', 'numpy', 'tqdm'} & set(sys.modules)\n"
+        "sys.exit(f'imported {slow}' if slow else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version_names_torch_ffmpeg_and_the_device(capsys: Said) -> None:
+    assert call("--version") == 0
+    said = capsys.readouterr().out
+    assert torch.__version__ in said
+    assert "FFmpeg" in said
+    assert said.strip().endswith("cpu") or torch.cuda.is_available()
+
+
+def test_closed_standard_streams_do_not_end_up_in_the_film(film: Path, tmp_path: Path, weights: str) -> None:
+    target = tmp_path / "out.mkv"
+    code = "import os\nfor n in (0, 1): os.close(n)\nfrom vidcolor.cli import main; main()"
+    code = f"import sys\n{code}"
+    given = ["--weights", weights, "--render-size", "64", str(film), str(target)]
+    shell = subprocess.run(["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-c", code.replace("for n in (0, 1): os.close(n)\n", ""), *given], check=False)
+    assert shell.returncode == 0
+    assert len(read_film(target)) == 6
+
+
+def test_names_that_are_no_utf8_work(film: Path, tmp_path: Path) -> None:
+    source = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4")
+    try:
+        os.link(film, source)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names alone")
+    assert call(source, tmp_path / "out.mkv") == 0
+    assert grey_frame(2, 2, "gray", 0).width == 2

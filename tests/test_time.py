@@ -1,0 +1,151 @@
+"""Promise: time is untouched, of the picture and of the sound beside it."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from media import make_film, packets_of, read_film, times_of
+from quick import colour
+
+VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
+MS = Fraction(1, 1000)
+PAIRS = [("mp4", "mp4"), ("mp4", "mkv"), ("mkv", "mp4"), ("mkv", "webm"), ("mp4", "mov"), ("mkv", "mkv")]
+
+
+def assert_same_times(source: Path, target: Path, shift: Fraction = Fraction(0)) -> None:
+    before, after = times_of(source), times_of(target)
+    tick = read_film(target)[0].time_base
+    assert len(before) == len(after)
+    for old, new in zip(before, after, strict=True):
+        assert abs(new - old - shift) <= tick / 2, (before, after)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids="-".join)
+@pytest.mark.parametrize(
+    "film",
+    [
+        {"rate": 25},
+        {"rate": Fraction(30000, 1001), "frames": 40},
+        {"pts": VFR, "time_base": MS},
+        {"pts": [n + 700 for n in VFR], "time_base": MS},
+        {"rate": 50, "options": {"bf": "3", "b_strategy": "0"}, "frames": 12},
+        {"pts": [n * 9 for n in VFR], "time_base": Fraction(1, 90000), "options": {"bf": "2"}},
+    ],
+    ids=["cfr", "ntsc", "vfr", "late", "b-frames", "fine-ticks"],
+)
+def test_each_frame_keeps_its_time(tmp_path: Path, pair: tuple[str, str], film: dict) -> None:
+    source = make_film(tmp_path / f"a.{pair[0]}", **film)
+    assert colour(source, tmp_path / f"b.{pair[1]}").exit_code == 0
+    assert_same_times(source, tmp_path / f"b.{pair[1]}")
+
+
+@pytest.mark.parametrize("late", [0, 1500])
+@pytest.mark.parametrize(
+    ("source", "target", "audio"),
+    [
+        ("mp4", "mp4", "aac"),
+        ("mp4", "mkv", "aac"),
+        ("mkv", "mp4", "aac"),
+        ("mkv", "webm", "libopus"),
+        ("mkv", "mkv", "flac"),
+    ],
+)
+def test_sound_stays_where_it_was_against_the_picture(
+    tmp_path: Path, source: str, target: str, audio: str, late: int
+) -> None:
+    film = tmp_path / f"a.{source}"
+    make_film(film, pts=[late + n for n in VFR], time_base=MS, audio=audio)
+    result = tmp_path / f"b.{target}"
+    colour(film, result)
+    assert_same_times(film, result)
+    (before,), (after,) = packets_of(film, "audio").values(), packets_of(result, "audio").values()
+    assert [digest for _, digest in before] == [digest for _, digest in after]
+    for (old, _), (new, _) in zip(before, after, strict=True):
+        assert old is not None
+        assert new is not None
+        assert abs(new - old) <= Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("target", ["mp4", "mkv"])
+def test_a_picture_before_zero_moves_all_tracks_and_says_so(
+    tmp_path: Path, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(
+        tmp_path / "a.mkv",
+        pts=[n - 200 for n in VFR],
+        time_base=MS,
+        audio="flac",
+        container_options={"avoid_negative_ts": "disabled"},
+    )
+    assert times_of(source)[0] == Fraction(-1, 5)
+    result = tmp_path / f"b.{target}"
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        colour(source, result)
+    assert_same_times(source, result, Fraction(1, 5))
+    (before,), (after,) = packets_of(source, "audio").values(), packets_of(result, "audio").values()
+    assert after[0][0] == before[0][0] + Fraction(1, 5)
+    assert sum("all tracks are moved" in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize("target", ["mp4", "mkv"])
+def test_the_last_frame_of_a_variable_rate_lasts_as_long_as_it_did(tmp_path: Path, target: str) -> None:
+    source = tmp_path / "a.mp4"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"qp": "0", "bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = stream.time_base = MS
+        for time, length in ((0, 100), (100, 50), (150, 900)):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts, frame.time_base = time, MS
+            for packet in stream.encode(frame):
+                packet.duration = length
+                out.mux(packet)
+        for packet in stream.encode(None):
+            packet.duration = 900
+            out.mux(packet)
+    colour(source, tmp_path / f"b.{target}")
+    with av.open(str(tmp_path / f"b.{target}")) as film:
+        assert abs(film.duration - 1_050_000) <= 2000
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2", "b_strategy": "0"}], ids=["ip", "ipb"])
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_avi_begins_at_zero_and_stays_at_its_rate(tmp_path: Path, codec: str, options: dict) -> None:
+    source = make_film(tmp_path / "a.avi", codec=codec, options=options, frames=8)
+    colour(source, tmp_path / "b.mkv")
+    assert times_of(tmp_path / "b.mkv") == [Fraction(n, 25) for n in range(8)]
+    colour(tmp_path / "b.mkv", tmp_path / "c.avi")
+    colour(tmp_path / "c.avi", tmp_path / "d.mkv")
+    assert times_of(tmp_path / "d.mkv") == [Fraction(n, 25) for n in range(8)]
+
+
+@pytest.mark.parametrize("target", ["mp4", "mkv"])
+def test_start_and_duration_move_picture_sound_and_chapters_to_zero(tmp_path: Path, target: str) -> None:
+    source = tmp_path / "a.mkv"
+    make_film(tmp_path / "plain.mkv", frames=75, audio="flac", options={"g": "10"})
+    with av.open(str(tmp_path / "plain.mkv")) as plain, av.open(str(source), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in plain.streams}
+        out.set_chapters(
+            [
+                {"id": 1, "start": 0, "end": 1500, "time_base": MS, "metadata": {"title": "one"}},
+                {"id": 2, "start": 1500, "end": 3000, "time_base": MS, "metadata": {"title": "two"}},
+            ]
+        )
+        for packet in plain.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    result = tmp_path / f"b.{target}"
+    colour(source, result, start=Fraction(1), duration=Fraction(1))
+    assert_times = times_of(result)
+    assert [round(float(t), 3) for t in assert_times] == [round(n / 25, 3) for n in range(25)]
+    (sound,) = packets_of(result, "audio").values()
+    assert abs(sound[0][0]) <= Fraction(1, 10)
+    assert abs(sound[-1][0] - 1) <= Fraction(3, 20)
+    with av.open(str(result)) as film:
+        chapters = [(c["metadata"]["title"], float(c["start"] * c["time_base"])) for c in film.chapters()]
+    assert chapters == [("one", 0.0), ("two", 0.5)]

@@ -1,0 +1,1 @@
+"""Scores of generators on pictures whose colours are known."""

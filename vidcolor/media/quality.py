@@ -1,0 +1,83 @@
+"""How well and at what times an encoder works: its quality scale, its lossless mode, its time base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from vidcolor.errors import UsageError
+
+_LOSSY_CRF = frozenset(
+    ["libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"]
+)
+_DEFAULT_CRF = 18.0
+_LOSSLESS = frozenset(["ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo", "png", "v210"])
+# Left alone, these aim at 200 kbit/s whatever the picture; a low constant quantiser stands in for crf 18.
+_QUANTISERS = {
+    "mpeg1video": 2, "mpeg2video": 2, "mpeg4": 2, "msmpeg4": 2, "msmpeg4v2": 2, "wmv1": 2, "wmv2": 2,
+    "h263": 2, "h263p": 2, "flv": 2, "mjpeg": 2, "libxvid": 2, "libtheora": 9,
+}  # fmt: skip
+_LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
+_STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
+_ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
+_MILLISECOND = Fraction(1, 1000)
+
+
+def encoder_settings(
+    codec: str, *, muxer: str, crf: float | None, preset: str | None, extra: Mapping[str, str]
+) -> dict[str, str]:
+    """Options of the encoder: constant quality 18 unless asked otherwise, quiet, lossless at crf 0.
+
+    Raises:
+        UsageError: the encoder has no such quality scale.
+    """
+    settings: dict[str, str] = {}
+    if codec in _LOSSY_CRF:
+        settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
+    elif crf is not None and not (crf == 0 and codec in _LOSSLESS):
+        raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
+    if codec.startswith("libvpx"):
+        settings |= {"row-mt": "1", "cpu-used": "2"}
+    if codec == "libx265":
+        settings["x265-params"] = ":".join(filter(None, ("log-level=error", settings.get("x265-params"))))
+    if codec in _QUANTISERS:
+        settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
+    if muxer == "avi" and codec.startswith("libx264"):
+        settings["bf"] = "0"  # AVI has no presentation times: frames are shown in the order in which they lie
+    if codec == "libwebp":
+        settings["quality"] = "90"
+    if codec == "ffv1":
+        settings |= {"level": "3", "slicecrc": "1"}
+    if preset is not None:
+        settings["preset"] = preset
+    for key, value in extra.items():
+        nested = key in settings and key.endswith("-params")
+        settings[key] = f"{settings[key]}:{value}" if nested else value
+    return settings
+
+
+def _quality(codec: str, crf: float) -> dict[str, str]:
+    if crf > 0:
+        return {"crf": f"{crf:g}"}
+    if codec.startswith("libx264"):
+        return {"qp": "0"}  # crf 0 is lossy above 8 bits
+    if codec == "libx265":
+        return {"x265-params": "lossless=1"}
+    if codec == "libsvtav1":
+        return {"crf": "0", "svtav1-params": "lossless=1"}
+    return {"lossless": "1", "crf": "0"}
+
+
+def encoder_time_base(muxer: str, codec: str, base: Fraction, rate: Fraction, *, steady: bool) -> Fraction:
+    """The time base to encode in: the source's, except where codec or container count frames.
+
+    Args:
+        base: of the source.
+        rate: frames a second of the source.
+        steady: whether all its frames last equally long, as far as the source says.
+    """
+    if codec in _STANDARD_RATES or muxer in _ONE_RATE:
+        return 1 / rate
+    if muxer == "avi" or codec in _QUANTISERS.keys() - {"mjpeg"}:
+        return 1 / rate if steady else _MILLISECOND
+    return base
