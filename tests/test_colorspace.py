@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage import data
+from skimage.color import rgb2lab
+
+from vidcolor.chromatable import ChromaTable
+from vidcolor.colorspace import (
+    BT709,
+    BT2020,
+    MATRICES,
+    SMPTE170M,
+    Matrix,
+    ab_from_rgb,
+    chroma_from_ab,
+    fit_gamut,
+    lightness_from_luma,
+    luma_from_rgb,
+    rgb_from_lab,
+    rgb_from_ycbcr,
+    ycbcr_from_rgb,
+)
+
+SATURATED = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0.5, 0, 0), (0, 0, 0.3)]
+unit = st.floats(0.0, 1.0, width=32)
+
+
+def photograph(name: str) -> torch.Tensor:
+    rgb = torch.from_numpy(getattr(data, name)()[::2, ::2].copy())
+    return rgb.permute(2, 0, 1)[None].float() / 255.0
+
+
+def pixel(r: float, g: float, b: float) -> torch.Tensor:
+    return torch.tensor([r, g, b], dtype=torch.float32).view(1, 3, 1, 1)
+
+
+def round_trip(rgb: torch.Tensor, matrix: Matrix) -> tuple[np.ndarray, np.ndarray]:
+    """CbCr codes of 8 bits: from the picture itself, and from its luma and true ab through the table."""
+    ycbcr = ycbcr_from_rgb(rgb, matrix)
+    ab = ab_from_rgb(rgb, wide=matrix.wide)[0].permute(1, 2, 0).numpy().copy()
+    made = ChromaTable(matrix)(ycbcr[0, 0].numpy(), ab)
+    true = ycbcr[0, 1:].permute(1, 2, 0).numpy()
+    return np.rint(true * 224), np.rint(made * 224)
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee", "rocket"])
+@pytest.mark.parametrize("matrix", [BT709, SMPTE170M], ids=lambda m: m.name)
+def test_round_trip_of_true_ab_is_within_0_4_codes_rms(name: str, matrix: Matrix) -> None:
+    true, made = round_trip(photograph(name), matrix)
+    for channel in range(2):
+        assert np.sqrt(((true - made)[..., channel] ** 2).mean()) <= 0.4
+
+
+@pytest.mark.parametrize("matrix", list(MATRICES.values()), ids=lambda m: m.name)
+@pytest.mark.parametrize("rgb", SATURATED, ids=str)
+def test_saturated_colours_come_back(rgb: tuple[float, float, float], matrix: Matrix) -> None:
+    colour = pixel(*rgb)
+    ycbcr = ycbcr_from_rgb(colour, matrix)
+    made = chroma_from_ab(ycbcr[:, :1], ab_from_rgb(colour, wide=matrix.wide), matrix)
+    assert (made - ycbcr[:, 1:]).abs().max() * 224 < 0.1
+
+
+def test_table_agrees_with_the_exact_form_on_every_matrix() -> None:
+    torch.manual_seed(0)
+    y = torch.rand(1, 1, 64, 64)
+    ab = torch.randn(1, 2, 64, 64) * 25.0
+    for matrix in MATRICES.values():
+        exact = chroma_from_ab(y, ab, matrix)[0].permute(1, 2, 0).numpy()
+        fast = ChromaTable(matrix)(y[0, 0].numpy(), ab[0].permute(1, 2, 0).numpy().copy())
+        assert np.sqrt(((exact - fast) ** 2).mean()) * 224 < 0.6
+
+
+@given(unit, unit, unit)
+@settings(max_examples=60, deadline=None)
+def test_lab_round_trip(r: float, g: float, b: float) -> None:
+    rgb = pixel(r, g, b)
+    lab = torch.from_numpy(rgb2lab(rgb[0].permute(1, 2, 0).double().numpy())).float()
+    ab = ab_from_rgb(rgb)
+    assert torch.allclose(ab.flatten(), lab[0, 0, 1:], atol=0.05)  # an independent implementation
+    assert torch.allclose(rgb_from_lab(lab[..., :1].permute(2, 0, 1)[None], ab), rgb, atol=2e-3)
+
+
+@given(unit, st.floats(-128, 128, width=32), st.floats(-128, 128, width=32))
+@settings(max_examples=60, deadline=None)
+def test_result_has_the_given_luma_and_stays_in_the_cube(y: float, a: float, b: float) -> None:
+    luma = torch.full((1, 1, 1, 1), y)
+    for matrix in (BT709, SMPTE170M, BT2020):
+        cbcr = chroma_from_ab(luma, torch.tensor([a, b]).view(1, 2, 1, 1), matrix)
+        rgb = rgb_from_ycbcr(luma, cbcr, matrix)
+        assert -1e-4 <= rgb.min() and rgb.max() <= 1 + 1e-4
+        assert luma_from_rgb(rgb, matrix).item() == pytest.approx(y, abs=1e-4)
+
+
+@given(unit)
+@settings(max_examples=30, deadline=None)
+def test_grey_stays_grey(y: float) -> None:
+    made = ChromaTable(BT709)(np.full((1, 1), y, np.float32), np.zeros((1, 1, 2), np.float32))
+    assert np.abs(made).max() < 1e-3
+
+
+def test_luma_outside_the_legal_range_gets_no_chroma() -> None:
+    y = np.array([[-0.05, 0.0, 1.0, 1.07]], np.float32)
+    ab = np.full((1, 4, 2), 60.0, np.float32)
+    assert np.abs(ChromaTable(BT709)(y, ab)).max() == 0.0
+    exact = chroma_from_ab(torch.from_numpy(y)[None, None], torch.full((1, 2, 1, 4), 60.0), BT709)
+    assert exact.abs().max() == 0.0
+
+
+def test_gamut_is_fitted_by_scaling_chroma_alone() -> None:
+    y, cbcr = torch.full((1, 1, 1, 1), 0.9), torch.tensor([0.3, -0.4]).view(1, 2, 1, 1)
+    fitted = fit_gamut(y, cbcr, BT709)
+    assert (fitted / cbcr).std() < 1e-6  # one factor for both
+    assert 0 < (fitted / cbcr).mean() < 1
+
+
+def test_lightness_of_the_grey_axis_is_that_of_lab() -> None:
+    greys = torch.linspace(0, 1, 11)
+    expected = rgb2lab(greys.view(1, -1, 1).expand(1, -1, 3).double().numpy())[0, :, 0]
+    assert np.allclose(lightness_from_luma(greys).numpy(), expected, atol=0.01)
+    assert lightness_from_luma(torch.tensor([-0.1, 1.2])).tolist() == pytest.approx([0.0, 100.0], abs=1e-3)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.errors import UsageError
+from vidcolor.networks.unet import LiteUNet
+from vidcolor.stages.predict import (
+    Predictor,
+    choose_batch_size,
+    fuse_batch_norm,
+    resolve_device,
+    resolve_precision,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_fused_network_computes_the_same() -> None:
+    torch.manual_seed(1)
+    network = LiteUNet("lite0", (16, 16, 8, 8))
+    network.train()
+    network(torch.rand(4, 1, 64, 64) * 100)  # so that the running statistics are not trivial
+    network.eval()
+    torch.nn.init.normal_(network.head.weight, std=0.3)
+    luminance = torch.rand(1, 1, 64, 64) * 100
+    with torch.no_grad():
+        before = network(luminance)
+        fuse_batch_norm(network)
+        assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+        assert torch.allclose(network(luminance), before, atol=2e-3)
+
+
+def test_predictions_have_the_picture_s_shape_and_do_not_depend_on_their_neighbours(weights: str) -> None:
+    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    luminance = torch.rand(3, 1, 64, 96) * 100
+    together = predictor(luminance, (50, 90))
+    assert [ab.shape for ab in together] == [(50, 90, 2)] * 3
+    alone = predictor(luminance[1:2], (50, 90))[0]
+    assert abs(together[1] - alone).max() < 1e-3
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no"), RuntimeError("can't allocate memory: 9")])
+def test_out_of_memory_halves_the_batch_and_colours_every_picture(
+    weights: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    forward, sizes = predictor._forward, []
+
+    def small_memory(luminance: torch.Tensor, shape: tuple[int, int]) -> list[object]:
+        sizes.append(len(luminance))
+        if len(luminance) > 2:
+            raise error
+        return forward(luminance, shape)
+
+    luminance = torch.rand(8, 1, 64, 64) * 100
+    expected = predictor(luminance, (64, 64))
+    monkeypatch.setattr(predictor, "_forward", small_memory)
+    found = predictor(luminance, (64, 64))
+    assert sizes == [8, 4, 2, 2, 2, 2]
+    assert "2 pictures a batch" in caplog.text
+    assert all(abs(a - b).max() < 1e-3 for a, b in zip(found, expected, strict=True))
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
+    class Broken(torch.nn.Module):
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("a fault")
+
+    generator = Generator(network=Broken(), multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="a fault"):
+        Predictor(generator, CPU, torch.float32)(torch.zeros(4, 1, 32, 32), (32, 32))
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(UsageError, match="cuda:3"):
+        resolve_device("cuda:3")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="mps"):
+        resolve_device("mps")
+
+
+def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto").type == "cuda"
+
+
+def test_precision() -> None:
+    assert resolve_precision("bf16", CPU) == torch.bfloat16
+    assert resolve_precision("auto", torch.device("mps")) == torch.float32
+    assert resolve_precision("auto", CPU) in (torch.float32, torch.bfloat16)
+    with pytest.raises(UsageError, match="fp16"):
+        resolve_precision("fp16", CPU)
+
+
+def test_batch_size_is_as_asked_or_small_on_a_cpu() -> None:
+    assert choose_batch_size(7, (256, 256), CPU) == 7
+    assert 1 <= choose_batch_size(None, (256, 256), CPU) <= 8
