@@ -36,7 +36,13 @@ def vidcolor(weights: str) -> Run:
         *arguments: str | Path, stdin: bytes | None = None, small: bool = True, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         quick = ["--weights", weights, "--render-size", "64"] if small else []
-        command = [sys.executable, "-c", "from vidcolor.cli import main; main()", *quick, *map(str, arguments)]
+        command = [
+            sys.executable,
+            "-c",
+            "from vidcolor.cli import main; main()",
+            *quick,
+            *map(str, arguments),
+        ]
         return subprocess.run(command, input=stdin, capture_output=True, timeout=120, cwd=cwd)
 
     return run

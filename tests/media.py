@@ -47,7 +47,9 @@ def grey_frame(width: int, height: int, pix_fmt: str, index: int, *, full: bool 
     depth = frame.format.components[0].bits
     fill_plane(frame.planes[0], luma_codes(width, height, index, depth, full=full))
     for plane in frame.planes[1:]:
-        neutral = np.full((plane.height, plane.width), 1 << (depth - 1), np.uint8 if depth == 8 else np.uint16)
+        neutral = np.full(
+            (plane.height, plane.width), 1 << (depth - 1), np.uint8 if depth == 8 else np.uint16
+        )
         fill_plane(plane, neutral)
     frame.color_range = 2 if full else 1
     return frame

@@ -43,7 +43,7 @@ def test_shipped_weights_are_found_by_name_and_load() -> None:
 def test_truncated_weights_are_refused(weights: str, tmp_path: Path, kept: int) -> None:
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(Path(weights).read_bytes()[:kept])
-    with pytest.raises(WeightsError, match="broken.safetensors"):
+    with pytest.raises(WeightsError, match=r"broken\.safetensors"):
         load_generator(str(broken))
 
 
@@ -74,7 +74,7 @@ def test_pickles_are_refused_without_being_run(tmp_path: Path) -> None:
 def test_weights_of_another_architecture_are_refused(
     weights: str, tmp_path: Path, metadata: dict[str, str]
 ) -> None:
-    with pytest.raises(WeightsError, match="other.safetensors"):
+    with pytest.raises(WeightsError, match=r"other\.safetensors"):
         load_generator(str(rewritten(weights, tmp_path / "other.safetensors", **metadata)))
 
 

@@ -91,7 +91,7 @@ def test_result_has_the_given_luma_and_stays_in_the_cube(y: float, a: float, b: 
     for matrix in (BT709, SMPTE170M, BT2020):
         cbcr = chroma_from_ab(luma, torch.tensor([a, b]).view(1, 2, 1, 1), matrix)
         rgb = rgb_from_ycbcr(luma, cbcr, matrix)
-        assert -1e-4 <= rgb.min() and rgb.max() <= 1 + 1e-4
+        assert rgb.min() >= -1e-4 and rgb.max() <= 1 + 1e-4
         assert luma_from_rgb(rgb, matrix).item() == pytest.approx(y, abs=1e-4)
 
 

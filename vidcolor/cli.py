@@ -211,7 +211,7 @@ def command(
 
 
 def _targets(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
-    folder = out != "-" and Path(out).is_dir()
+    folder = out != "-" and os.path.isdir(out)
     if len(inputs) > 1 and not folder:
         raise UsageError(f"{out}: several films need an existing folder to go into")
     if not folder:
@@ -276,6 +276,10 @@ def main() -> None:
         _set_up_log(False, False)
         _complain(str(error), debug)
         code = error.exit_code
+    except Exception as error:
+        _set_up_log(False, False)
+        _complain(f"a fault of vidcolor itself: {error!r}; --debug shows where", debug)
+        code = EXIT_BUG
     _leave(int(code or 0))
 
 
@@ -284,7 +288,8 @@ def _leave(code: int) -> None:
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         try:
-            stream.flush()
+            if stream is not None:
+                stream.flush()
         except (OSError, ValueError):
             code = code or ReaderClosed.exit_code
     os._exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from fractions import Fraction
 
 import av
@@ -11,7 +12,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor.errors import OutputError, ReaderClosed
+from vidcolor.errors import OutputError, ReaderClosed, UsageError
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.opening import sane_rate
@@ -25,6 +26,8 @@ from vidcolor.target import is_sequence
 
 log = logging.getLogger(__name__)
 
+_FINEST_TIMESCALE = 10_000_000
+_MOV = ("mp4", "mov", "3gp")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
@@ -60,7 +63,9 @@ class Film:
         """Open the output and add every track, now that the first frame is known."""
         options = self._options
         with _mapped_errors(self._target):
-            self._output = av.open(self._address, "w", format=self.muxer, options=self._container_options())
+            self._output = av.open(
+                self._address, "w", format=self.muxer, options=self._container_options(first)
+            )
         video = first.video
         plan = plan_encoder(
             self._output,
@@ -90,10 +95,11 @@ class Film:
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
         self._reencoder = Reencoder(coloured, plan)
 
-    def _container_options(self) -> dict[str, str]:
+    def _container_options(self, first: Frame) -> dict[str, str]:
         options = muxer_options(self.muxer)
-        if self.muxer in ("mp4", "mov", "3gp"):
+        if self.muxer in _MOV:
             options["movflags"] = _FRAGMENTS if self._address.startswith("pipe:") else "faststart"
+            options["movie_timescale"] = str(self._movie_timescale(first))
         if self._address.startswith("pipe:"):
             options["flush_packets"] = "1"
         if self.muxer == "yuv4mpegpipe":
@@ -101,6 +107,14 @@ class Film:
         if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
             options["update"] = "1"
         return options
+
+    def _movie_timescale(self, first: Frame) -> int:
+        """Ticks a second of edit lists, which place the beginnings of tracks: exact for picture and sound."""
+        scale = first.time_base.denominator
+        for sound in self._source.streams.audio:
+            if sound.codec_context is not None and sound.codec_context.sample_rate:
+                scale = math.lcm(scale, sound.codec_context.sample_rate)
+        return scale if scale <= _FINEST_TIMESCALE else 90_000
 
     def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
         assert self._output is not None
@@ -117,6 +131,9 @@ class Film:
             ),
             field_order=int(decoder.field_order),
         )
+        unknown = stream.codec_context.options.keys() & self._options.encoder_options.keys()
+        if unknown:
+            raise UsageError(f"--encoder-option {min(unknown)}: {plan.codec} has no such option")
         matrix = display_matrix(first.video)
         if matrix is not None:
             stream.set_display_matrix(matrix)
@@ -153,7 +170,7 @@ class Film:
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with _mapped_errors(self._target):
-            self._remuxer.write_video(self._reencoder.flush())
+            self._remuxer.write_video(self._reencoder.flush(durations_in_order=self.muxer in _MOV))
             self._remuxer.finish()
             self.close()
 

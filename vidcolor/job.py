@@ -19,7 +19,7 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError, Interrupted
 from vidcolor.film import Film
 from vidcolor.frames import Frame
-from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.opening import STDIN, open_source, pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
@@ -204,7 +204,8 @@ class _Job:
         if frames == 0:
             if self.options.start is not None and report.video_packets:
                 raise InputError(f"{self.name}: ends before --start")
-            raise InputError(f"{self.name}: no frame of it decodes")
+            hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * (self.name == STDIN)
+            raise InputError(f"{self.name}: no frame of it decodes{hint}")
         if report.lost:
             log.warning("%s: %d frames could not be decoded; the rest is coloured", self.name, report.lost)
         if report.damaged:

@@ -18,10 +18,15 @@ TEMPORAL = ("flow", "average", "off")
 MAX_RENDER_SIZE = 2048
 _HOW = {"how": True}
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_TEXTS = ("codec", "preset", "pix_fmt", "format", "audio")
 _FILE_WORDS = (
     "file", "stats", "csv", "dump", "recon", "load", "save", "scalinglist", "table", "path", "input",
-    "output", "clbin", "nalu", "dhdr10info", "rpu", "config", "vmaf", "cqm", "statslog",
+    "output", "clbin", "opencl", "nalu", "dhdr10info", "rpu", "config", "vmaf", "distribution", "filmgrain",
+    "ladder", "exec", "roi",
 )  # fmt: skip
+"""What the names of encoder options contain that read or write a file of their own."""
+_HARMLESS = re.compile(r"profile|csvloglevel")
+_PASSES = ("pass", "passes", "multipass")  # keep a log under a name of their own
 _NESTED = re.compile(r"(params|opts)$")
 
 
@@ -56,7 +61,7 @@ class Options:
     device: str = "auto"
     batch_size: int | None = None
     temporal: str = "flow"
-    smoothing: float = 0.7
+    smoothing: float = 0.9
     deinterlace: bool = False
     codec: str | None = None
     crf: float | None = None
@@ -87,6 +92,8 @@ class Options:
         _require(self.start is None or self.start >= 0, "start: not before 0")
         _require(self.duration is None or self.duration > 0, "duration: more than 0")
         _require(self.framerate is None or 0 < self.framerate <= 1000, "frame rate: above 0, at most 1000")
+        for name in _TEXTS:
+            _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)
 
@@ -102,16 +109,31 @@ def refuse_files(key: str, value: str) -> None:
     Raises:
         UsageError: the key, or a key nested in ``x264-params`` and the like, names a file.
     """
-    nested = _NESTED.search(key.lower())
-    if nested and re.search(r"[\\'\"]", value):
-        raise UsageError(f"encoder option {key}: quotes and backslashes are not taken here")
-    keys = [key, *(part.split("=")[0] for part in value.split(":"))] if nested else [key]
-    for name in keys:
-        plain = re.sub(r"[^a-z0-9]", "", name.lower())
-        if any(word in plain for word in _FILE_WORDS):
-            raise UsageError(f"encoder option {name}: options that name files are refused")
-    if re.search(r"[/\\]", value):
+    _require(re.fullmatch(r"[\w.-]+", key, re.ASCII), f"encoder option {key!r}: is not a name")
+    _require(value.isprintable(), f"encoder option {key}: holds a control character")
+    _refuse_one(key, value)
+    if _NESTED.search(key.lower()):
+        _require(
+            not re.search(r"[\\'\"]", value),
+            f"encoder option {key}: quotes and backslashes are not taken here",
+        )
+        # encoders differ in what stands between two options, so whatever may is taken to
+        for part in re.split(r"[:,;|&\s]", value):
+            _refuse_one(*part.partition("=")[::2])
+    if re.search(r"[/\\]", re.sub(r"\b\d+/\d+\b", "", value)):
         raise UsageError(f"encoder option {key}: a value with a path is refused")
+    if key.lower().endswith("flags") and re.search(r"pass[12]", value):
+        raise UsageError(f"encoder option {key}: two passes are not possible here")
+
+
+def _refuse_one(name: str, value: str) -> None:
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if plain == "filmgrain" and value.isdigit():
+        return  # a strength; elsewhere it is a file
+    if plain in _PASSES:
+        raise UsageError(f"encoder option {name}: two passes are not possible here")
+    if any(word in _HARMLESS.sub("", plain) for word in _FILE_WORDS):
+        raise UsageError(f"encoder option {name}: options that name files are refused")
 
 
 def parse_seconds(text: str) -> Fraction:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vidcolor.errors import VidcolorError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @click.group()
@@ -61,13 +66,12 @@ def _images(
         _write_sheet(sheet, contact_sheet([sample for _, sample in kept]))
 
 
-def _write_sheet(path: Path, rgb: object) -> None:
-    import torch
-    from torchvision.io import write_png
+def _write_sheet(path: Path, rgb: NDArray[np.uint8]) -> None:
+    from PIL import Image
 
     from vidcolor.errors import OutputError
 
     try:
-        write_png(torch.as_tensor(rgb).permute(2, 0, 1).contiguous(), str(path))
-    except (RuntimeError, OSError) as error:
+        Image.fromarray(rgb).save(path)
+    except (OSError, ValueError) as error:
         raise OutputError(f"{path}: cannot be written ({error})") from error

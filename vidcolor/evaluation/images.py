@@ -13,7 +13,6 @@ import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.io import ImageReadMode, decode_image
 
 from vidcolor.colorspace import BT709, ab_from_rgb, luma_from_rgb, rgb_from_ycbcr
 from vidcolor.errors import InputError
@@ -21,7 +20,7 @@ from vidcolor.frames import Frame, Signal
 from vidcolor.stages.luminance import luminance, padded
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.recolor import Recolorer
-from vidcolor.training.data import encoded_pictures
+from vidcolor.training.data import decode_rgb, encoded_pictures
 
 Rgb = NDArray[np.uint8]
 _SIGNAL = Signal(depth=8, full_range=True, matrix=BT709)
@@ -87,14 +86,10 @@ def colour_pictures(sources: list[Path], predictor: Predictor, render_size: int)
     """
     recolorer = Recolorer("444")
     for number, (name, data) in enumerate(encoded_pictures(sources)):
-        try:
-            encoded = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-            truth = decode_image(encoded, mode=ImageReadMode.RGB)
-        except RuntimeError as error:
-            raise InputError(f"{name}: not a picture ({error})") from error
-        yield _colour(
-            name, truth.permute(1, 2, 0).contiguous().numpy(), number, predictor, recolorer, render_size
-        )
+        truth = decode_rgb(data)
+        if truth is None:
+            raise InputError(f"{name}: is damaged, or no picture")
+        yield _colour(name, truth, number, predictor, recolorer, render_size)
 
 
 def _colour(

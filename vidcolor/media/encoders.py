@@ -9,7 +9,7 @@ import av
 from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
-from vidcolor.media.pixels import planar_name
+from vidcolor.media.pixels import depth_of, planar_name
 
 _MUXERS = {
     "mp4": "mp4", "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "mkv": "matroska",
@@ -106,7 +106,8 @@ def plan_encoder(
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
     """
-    name = _known(codec or _default_codec(output, muxer, target, depth), asked=codec is not None)
+    wanted = depth if pix_fmt is None else _depth_of_name(pix_fmt)
+    name = _known(codec or _default_codec(output, muxer, target, wanted), asked=codec is not None)
     encoder = av.Codec(name, "w")
     _check_container(output, muxer, name, encoder.canonical_name)
     notes = []
@@ -183,11 +184,14 @@ def _check_container(output: OutputContainer, muxer: str, name: str, canonical: 
         raise UsageError(f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything")
 
 
-def _check_format(pix_fmt: str, codec: str, offered: list[str]) -> None:
+def _depth_of_name(pix_fmt: str) -> int:
     try:
-        av.VideoFormat(pix_fmt)
+        return depth_of(av.VideoFormat(pix_fmt))
     except ValueError as error:
         raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg has no such pixel format") from error
+
+
+def _check_format(pix_fmt: str, codec: str, offered: list[str]) -> None:
     if offered and pix_fmt not in offered:
         raise UsageError(f"--pix-fmt {pix_fmt}: {codec} takes {', '.join(offered)}")
 

@@ -92,6 +92,8 @@ def open_source(
     if demuxer:
         options["framerate"] = str(framerate or 25)
         options["start_number_range"] = "100000"
+    else:
+        options["pattern_type"] = "none"  # of a picture whose own name has a % in it
     try:
         return av.open(url, "r", format=demuxer, options=options, metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -121,7 +123,7 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
 
 
 def _reason(name: str, error: Exception) -> str:
-    if isinstance(error, av.error.InvalidDataError):
+    if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         head = b"" if name == STDIN else _head(name)
         if b"ffconcat" in head or b"#EXTM3U" in head or b"<MPD" in head or head.startswith(b"v=0"):
             return "a playlist that names other files; --allow-references opens it"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeAlias
 
 import av
 from av.container import InputContainer
@@ -12,9 +14,13 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from vidcolor.media.opening import sane_rate
+
 log = logging.getLogger(__name__)
 
 _FINEST_TICK = 1000
+_MOST_HELD = 64
+Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
 _TRUE_DURATION = ("matroska", "mov", "avi", "flv", "asf")
 
 
@@ -85,6 +91,26 @@ class FirstShape:
         return video.reformat(width=width, height=height, format=name)
 
 
+def backdated(items: Iterator[Item], frame: int) -> Iterator[Item]:
+    """Give frames without a time, at the very beginning, times that lead up to the first that has one.
+
+    Args:
+        frame: ticks of one frame.
+    """
+    held: list[Item] = []
+    for item in items:
+        held.append(item)
+        if isinstance(item, av.VideoFrame) and (item.pts is not None or len(held) >= _MOST_HELD):
+            break
+    pts = held[-1].pts if held and isinstance(held[-1], av.VideoFrame) else None
+    for item in reversed(held[:-1] if pts is not None else []):
+        if isinstance(item, av.VideoFrame) and pts is not None:
+            pts -= frame
+            item.pts = pts
+    yield from held
+    yield from items
+
+
 class Clock:
     """Gives each frame a strictly rising pts in a time base that leaves room for repairs."""
 
@@ -93,10 +119,14 @@ class Clock:
         factor = -(-_FINEST_TICK // base.denominator)
         self.time_base = Fraction(1, base.denominator * factor)
         self._ticks = int(base / self.time_base)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-        self._frame = max(1, round(1 / (rate * self.time_base)))
+        self._frame = max(1, round(1 / (sane_rate(stream) * self.time_base)))
         self._last: int | None = None
         self._report = report
+
+    @property
+    def source_frame(self) -> int:
+        """Ticks of the source that one frame lasts, about."""
+        return max(1, self._frame // self._ticks)
 
     def pts(self, video: av.VideoFrame) -> int:
         stamp = video.pts if video.pts is not None else video.dts

@@ -127,13 +127,15 @@ class EfficientNetLite(nn.Module):
         The three input channels of the stem are added up: a grey picture gives each of them the same.
 
         Raises:
-            ValueError: a tensor's shape differs, so that the weights belong to another variant.
+            ValueError: there are too few tensors or a shape differs, so that the weights belong to another variant.
         """
         own = self.state_dict()
         values = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
         names = [k for k in own if not k.endswith("num_batches_tracked")]
+        if len(values) < len(names):
+            raise ValueError(f"{len(values)} tensors in the weights, {len(names)} needed")
         for name, value in zip(names, values, strict=False):
-            if name == "stem.0.weight":
+            if name == "stem.0.weight" and value.dim() == 4:
                 value = value.sum(1, keepdim=True)
             if own[name].shape != value.shape:
                 raise ValueError(

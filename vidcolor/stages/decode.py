@@ -17,7 +17,7 @@ from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.pixels import display_matrix, luma_of, signal_of
-from vidcolor.media.repair import Clock, DecodeReport, FirstShape
+from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,8 @@ def decode(
     """
     shape = FirstShape(report)
     clock = Clock(stream, report)
-    for item in _timely(_raw(container, stream, settings, report), stream, settings):
+    dated = backdated(_raw(container, stream, settings, report), clock.source_frame)
+    for item in _timely(dated, stream, settings):
         if isinstance(item, Packet):
             yield item
             continue
@@ -108,7 +109,7 @@ class _Decoder:
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
 
     def _undelay(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
-        """AVI has no presentation times: what FFmpeg guesses is late by the decoder's delay, as sound is not."""
+        """AVI has no presentation times: those that FFmpeg guesses are late by the decoder's delay."""
         if self._late is None and packet is not None and packet.pts is not None and packet.dts is not None:
             self._late = packet.pts - packet.dts
         for frame in frames:

@@ -106,6 +106,8 @@ class Reencoder:
         self._plan = plan
         self._base = stream.codec_context.time_base or Fraction(1, 1000)
         self._last: int | None = None
+        self._end = 0
+        self._begin: tuple[int, int] | None = None
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -119,7 +121,8 @@ class Reencoder:
         video.pts, video.time_base = self._ticks(frame, offset), self._base
         video.duration = round(frame.duration * frame.time_base / self._base)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
-        return list(self._stream.encode(video))
+        self._end = max(self._end, video.pts + video.duration)
+        return self._noted(list(self._stream.encode(video)))
 
     def _ticks(self, frame: Frame, offset: int) -> int:
         """The frame's pts in the encoder's time base, which may be coarser than the frame's."""
@@ -129,9 +132,25 @@ class Reencoder:
         self._last = pts
         return pts
 
-    def flush(self) -> list[Packet[Stream]]:
-        """The packets that the encoder still holds."""
-        return list(self._stream.encode(None))
+    def flush(self, *, durations_in_order: bool = False) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds.
+
+        Args:
+            durations_in_order: mp4 and mov count durations in the order of decoding, where a B-frame
+                may come last; it is made to last until the film's end, or the last frame would be cut short.
+        """
+        packets = self._noted(list(self._stream.encode(None)))
+        if durations_in_order and packets and self._begin and packets[-1].dts is not None:
+            pts, dts = self._begin
+            length = self._end - pts - (packets[-1].dts - dts)
+            packets[-1].duration = max(length, packets[-1].duration or 0)
+        return packets
+
+    def _noted(self, packets: list[Packet[Stream]]) -> list[Packet[Stream]]:
+        for packet in packets[:1]:
+            if self._begin is None and packet.pts is not None and packet.dts is not None:
+                self._begin = packet.pts, packet.dts
+        return packets
 
 
 def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoFrame:

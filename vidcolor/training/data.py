@@ -15,8 +15,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 
 from vidcolor.errors import InputError
 
@@ -96,7 +96,7 @@ def _decode_all(sources: list[Path], cache: Path, smallest: int, request: dict[s
     offset, skipped = 0, 0
     with open(cache / "photos.rgb", "wb") as out:
         for name, data in encoded_pictures(sources):
-            rgb = _decode(data)
+            rgb = decode_rgb(data)
             if rgb is None or min(rgb.shape[:2]) < smallest or _is_grey(rgb):
                 skipped += 1
                 continue
@@ -111,13 +111,13 @@ def _decode_all(sources: list[Path], cache: Path, smallest: int, request: dict[s
     os.replace(part, cache / "photos.json")
 
 
-def _decode(data: bytes) -> NDArray[np.uint8] | None:
+def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
+    """RGB ``(h, w, 3)`` of an encoded picture, turned as its EXIF orientation says; None if it is damaged."""
     try:
-        buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        rgb = decode_image(buffer, mode=ImageReadMode.RGB)
-    except (RuntimeError, ValueError, io.UnsupportedOperation):
+        with Image.open(io.BytesIO(data)) as picture:
+            return np.array(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
-    return np.asarray(rgb.permute(1, 2, 0).contiguous().numpy(), np.uint8)
 
 
 def _is_grey(rgb: NDArray[np.uint8]) -> bool:

@@ -1,0 +1,252 @@
+"""Odd input that must be coloured all the same, or refused with the right words."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from media import grey_frame, luma_codes, luma_of_film, make_film, planes_of, read_film, times_of
+from quick import colour, same_luma
+
+from vidcolor.errors import InputError, UsageError
+
+
+def make_picture(path: Path, rgb: np.ndarray, codec: str) -> Path:
+    """Write one picture from R'G'B' ``(h, w, 3)``."""
+    with av.open(str(path), "w", format="image2", options={"update": "1"}) as out:
+        stream = out.add_stream(codec, rate=25)
+        stream.width, stream.height = rgb.shape[1], rgb.shape[0]
+        stream.pix_fmt = "yuvj444p" if codec == "mjpeg" else "rgb24"
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (17, 31), (1, 40), (40, 1), (3, 2)])
+@pytest.mark.parametrize("interlaced", [False, True])
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv", "b.webm"])
+def test_any_size_is_coloured(
+    tmp_path: Path, size: tuple[int, int], target: str, interlaced: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = {"field_order": 2} if interlaced else {}
+    source = make_film(tmp_path / "a.nut", size=size, frames=3, codec="rawvideo", pix_fmt="yuv420p", **flags)
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        colour(source, tmp_path / target, crf=0)
+    assert all(map(np.array_equal, luma_of_film(source), luma_of_film(tmp_path / target)))
+    odd = size[0] % 2 or size[1] % 2
+    assert any("4:4:4" in line for line in caplog.messages) == bool(odd and not target.endswith("webm"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "чёрно-белое 电影.mkv",
+        "é" * 125 + "a.mkv",
+        "100% of %d: a:b.mkv",
+        "-dash.mkv",
+        "a'b\"c;$HOME.mkv",
+        "file:x.mkv",
+        "b.mkv ",
+    ],
+)
+def test_any_name_is_taken_for_source_and_target(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    make_film(tmp_path / "plain.mkv", frames=2).rename(tmp_path / name)
+    target = name if name.endswith(".mkv") else "plain.mkv"
+    colour(name, Path("out") / target)
+    assert len(read_film(f"file:out/{target}")) == 2
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [target]
+
+
+PLAIN = {
+    "monob": "gray",
+    "monow": "gray",
+    "ya8": "gray",
+    "nv12": "yuv420p",
+    "yuyv422": "yuv422p",
+    "uyvy422": "yuv422p",
+}
+FORMATS = [
+    *PLAIN,
+    "yuv411p",
+    "yuv410p",
+    "yuv440p",
+    "yuva420p",
+    "yuva444p10le",
+    "gray9le",
+    "gray14le",
+    "yuv420p9le",
+]
+
+
+@pytest.mark.parametrize("fmt", [*FORMATS, "yuv444p14le", "gray16be", "yuv422p12be"])
+def test_any_pixel_format_keeps_its_luma_and_depth(tmp_path: Path, fmt: str) -> None:
+    with av.open(str(tmp_path / "a.nut"), "w") as out:
+        stream = out.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, fmt
+        for index in range(2):
+            frame = grey_frame(64, 48, "yuv444p", index).reformat(format=fmt)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+    colour(tmp_path / "a.nut", tmp_path / "b.mkv", codec="ffv1")
+    frames = read_film(tmp_path / "b.mkv")
+    assert len(frames) == 2
+    for old, new in zip(read_film(tmp_path / "a.nut"), frames, strict=True):
+        assert old.format.name == fmt
+        assert new.color_range == (2 if fmt.startswith(("mono", "ya", "gray")) else 1)
+        assert new.format.components[0].bits == max(8, old.format.components[0].bits)
+        plain = PLAIN.get(fmt, fmt).replace("be", "le")
+        if plain != fmt:
+            old = old.reformat(format=plain)
+        assert np.array_equal(planes_of(old)[0], planes_of(new)[0])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {}), ("avi", {}), ("ts", {})]
+)
+def test_a_film_cut_off_is_coloured_up_to_there_and_ends_with_losses(
+    tmp_path: Path, suffix: str, options: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    make_film(source, frames=60, options={"g": "10"}, container_options=options)
+    whole = luma_of_film(source)
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 6 // 10])
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        result = colour(source, tmp_path / "b.mkv", codec="ffv1")
+    assert 20 < result.frames < 50
+    if suffix != "ts":  # which nowhere says how long it is
+        assert abs(result.frames + result.lost - 60) <= 2
+        assert result.exit_code == 7
+        assert any(f"{result.lost} frames could not be decoded" in line for line in caplog.messages)
+    done = luma_of_film(tmp_path / "b.mkv")
+    assert all(map(np.array_equal, done[:20], whole[:20]))
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_damage_in_the_middle_costs_the_frames_that_it_hits(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / f"a.{suffix}", frames=40, codec="ffv1", options={"slicecrc": "1"})
+    broken = tmp_path / f"broken.{suffix}"
+    with av.open(str(source)) as old, av.open(str(broken), "w") as out:
+        stream = out.add_stream_from_template(old.streams.video[0])
+        for index, packet in enumerate(old.demux(video=0)):
+            if packet.size:
+                good = bytes(packet)
+                bad = av.Packet(b"\x00" * 9 if index in (10, 11) else good)
+                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
+                bad.time_base, bad.stream, bad.is_keyframe = packet.time_base, stream, packet.is_keyframe
+                out.mux(bad)
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        result = colour(broken, tmp_path / "b.mkv", codec="ffv1")
+    assert (result.frames, result.lost, result.exit_code) == (38, 2, 7)
+    assert any("2 frames could not be decoded" in line for line in caplog.messages)
+    times = times_of(tmp_path / "b.mkv")
+    assert times[9:11] == [Fraction(9, 25), Fraction(12, 25)]
+
+
+def test_endless_damage_ends_the_job(tmp_path: Path) -> None:
+    source = tmp_path / "a.nut"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        good = stream.encode(grey_frame(64, 48, "yuv420p", 0))
+        out.mux(good)
+        for index in range(1, 500):
+            bad = av.Packet(b"\x00" * 9)
+            bad.pts = bad.dts = index
+            bad.time_base, bad.stream = Fraction(1, 25), stream
+            out.mux(bad)
+    with pytest.raises(InputError, match="200 frames in a row do not decode"):
+        colour(source, tmp_path / "b.mkv")
+    assert not (tmp_path / "b.mkv").exists()
+
+
+def test_a_change_of_size_in_mid_stream_is_scaled_with_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = make_film(tmp_path / "1.ts", frames=5, options={"repeat_headers": "1"})
+    second = make_film(tmp_path / "2.ts", frames=5, size=(96, 80), pts=range(5, 10))
+    (tmp_path / "a.ts").write_bytes(first.read_bytes() + second.read_bytes())
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        result = colour(tmp_path / "a.ts", tmp_path / "b.mkv", codec="ffv1")
+    assert result.frames == 10
+    frames = read_film(tmp_path / "b.mkv")
+    assert {(f.width, f.height) for f in frames} == {(64, 48)}
+    assert sum("changes from 64×48" in line for line in caplog.messages) == 1
+    wave = luma_codes(96, 80, 4)
+    assert abs(float(planes_of(frames[9])[0].mean()) - float(wave.mean())) < 8
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.webm", "b.avi", "b.png"])
+def test_a_film_of_one_frame(tmp_path: Path, target: str) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=1)
+    assert colour(source, tmp_path / target).frames == 1
+    assert len(read_film(tmp_path / target)) == 1
+
+
+@pytest.mark.parametrize("pix_fmt", ["gray16le", "yuv420p16le", "yuv420p14le"])
+def test_sixteen_bits_go_into_mkv_and_not_into_mp4(tmp_path: Path, pix_fmt: str) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2, codec="ffv1", pix_fmt=pix_fmt)
+    assert colour(source, tmp_path / "b.mkv").codec == "ffv1"
+    assert same_luma(source, tmp_path / "b.mkv")
+    with pytest.raises(UsageError, match=r"(16|14) bits.*mkv \(FFV1\).*--pix-fmt yuv420p10le") as caught:
+        colour(source, tmp_path / "b.mp4")
+    assert caught.value.exit_code == 2
+    assert colour(source, tmp_path / "c.mp4", pix_fmt="yuv420p10le").codec == "libx264"
+    assert read_film(tmp_path / "c.mp4")[0].format.name == "yuv420p10le"
+
+
+def test_ten_bits_of_webm_stay_ten_bits(tmp_path: Path) -> None:
+    source = make_film(
+        tmp_path / "a.webm", frames=3, codec="libsvtav1", pix_fmt="yuv420p10le", options={"preset": "12"}
+    )
+    colour(source, tmp_path / "b.webm", crf=0)
+    assert same_luma(source, tmp_path / "b.webm")
+    assert read_film(tmp_path / "b.webm")[0].format.name == "yuv420p10le"
+
+
+def test_repeated_and_missing_times_become_rising_ones(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = make_film(tmp_path / "made.mkv", frames=6, codec="mjpeg", pix_fmt="yuvj420p", full=True)
+    source = tmp_path / "a.mkv"
+    with av.open(str(made)) as old, av.open(str(source), "w") as out:
+        stream = out.add_stream_from_template(old.streams.video[0])
+        for index, packet in enumerate(old.demux(video=0)):
+            if packet.size:
+                packet.stream = stream
+                packet.pts = packet.dts = [0, 40, 40, 80, 80, 120][index]
+                out.mux(packet)
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        assert colour(source, tmp_path / "b.mkv").frames == 6
+    times = times_of(tmp_path / "b.mkv")
+    assert len(set(times)) == 6
+    assert times == sorted(times)
+    assert sum("missing, repeated" in line for line in caplog.messages) == 1
+
+
+def test_cover_art_is_not_taken_for_the_film(tmp_path: Path) -> None:
+    cover = make_picture(tmp_path / "c.png", np.zeros((20, 20, 3), np.uint8), "png")
+    film = make_film(tmp_path / "plain.mp4", frames=4)
+    with av.open(str(film)) as old, av.open(str(cover)) as art, av.open(str(tmp_path / "a.mp4"), "w") as out:
+        picture = out.add_stream_from_template(art.streams.video[0])
+        picture.disposition = av.stream.Disposition.attached_pic
+        stream = out.add_stream_from_template(old.streams.video[0])
+        for source, target in ((art, picture), (old, stream)):
+            for packet in source.demux(video=0):
+                if packet.size:
+                    packet.stream = target
+                    out.mux(packet)
+    assert colour(tmp_path / "a.mp4", tmp_path / "b.mp4", crf=0).frames == 4
+    with av.open(str(tmp_path / "b.mp4")) as result:
+        shapes = {(s.codec_context.width, bool(s.disposition & 0x400)) for s in result.streams.video}
+        assert shapes == {(64, False), (20, True)}
