@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 from pathlib import Path
 from unittest import mock
 
+import av
 from quick import Corners, _table
 
 from vidcolor.checkpoint import Generator
@@ -33,3 +36,12 @@ def one_line(said: str) -> str:
     assert len(lines) == 1, said
     assert lines[0].startswith("vidcolor: ")
     return lines[0]
+
+
+def frames_in(blob: bytes, format: str | None = None) -> list[av.VideoFrame]:
+    """The frames that a player of the stream gets to see."""
+    frames = []
+    with av.open(io.BytesIO(blob), format=format) as container, contextlib.suppress(av.FFmpegError):
+        for frame in container.decode(video=0):
+            frames.append(frame)
+    return frames

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -155,3 +157,23 @@ def test_start_and_duration_move_picture_sound_and_chapters_to_zero(tmp_path: Pa
     with av.open(str(result)) as film:
         chapters = [(c["metadata"]["title"], float(c["start"] * c["time_base"])) for c in film.chapters()]
     assert chapters == [("one", 0.0), ("two", 0.5)]
+
+
+def test_start_counts_from_where_a_broadcast_begins(tmp_path: Path) -> None:
+    pts = [n * 40 + 5_000_000 for n in range(50)]
+    source = make_film(tmp_path / "a.ts", pts=pts, time_base=MS, options={"g": "10"})
+    result = colour(source, tmp_path / "b.mkv", start=Fraction(1), duration=Fraction(1, 2))
+    assert 12 <= result.frames <= 13
+    assert abs(times_of(tmp_path / "b.mkv")[0]) <= Fraction(1, 20)
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "nut"])
+def test_start_works_on_a_pipe_which_cannot_seek(tmp_path: Path, suffix: str) -> None:
+    film = make_film(tmp_path / f"a.{suffix}", frames=50, options={"g": "10", "bf": "0"})
+    pipe = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(film.read_bytes()))
+    feeder.start()
+    result = colour(pipe, tmp_path / "b.mkv", start=Fraction(1))
+    feeder.join()
+    assert result.frames == 25

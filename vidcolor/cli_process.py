@@ -67,5 +67,6 @@ def film_output(target: str) -> Iterator[int]:
         os.dup2(2, 1)
         yield film
     finally:
+        sys.stdout.flush()  # what a library printed into Python's buffer is no part of the film either
         os.dup2(film, 1)
         os.close(film)

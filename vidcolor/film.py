@@ -13,8 +13,9 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import OutputError, ReaderClosed, UsageError
-from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
+from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
@@ -26,7 +27,12 @@ from vidcolor.target import is_sequence
 
 log = logging.getLogger(__name__)
 
+_STATE_THEIR_ASPECT = frozenset(
+    ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
+)
+_PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _FINEST_TIMESCALE = 10_000_000
+_PROGRESSIVE = 1
 _MOV = ("mp4", "mov", "3gp")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
@@ -76,8 +82,9 @@ class Film:
             depth=depth_of(video.format),
             subsampling=subsampling_of(video.format),
             size=(video.width, video.height),
+            turned=first.orientation != Orientation(),
         )
-        for note in (*plan.notes, *_warnings(first)):
+        for note in (*plan.notes, *_warnings(first, self.muxer, plan.codec)):
             log.warning("%s", note)
         settings = encoder_settings(
             plan.codec,
@@ -86,6 +93,8 @@ class Film:
             preset=options.preset,
             extra=options.encoder_options,
         )
+        for key, value in hdr_settings(video, plan.codec).items():
+            settings[key] = ":".join(filter(None, (value, settings.get(key))))
         offset = self._shift(first)
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
@@ -129,13 +138,13 @@ class Film:
             time_base=encoder_time_base(
                 self.muxer, plan.codec, first.time_base, rate, steady=self._stream.guessed_rate == rate
             ),
-            field_order=int(decoder.field_order),
+            field_order=_PROGRESSIVE if self._options.deinterlace else int(decoder.field_order),
         )
         unknown = stream.codec_context.options.keys() & self._options.encoder_options.keys()
         if unknown:
             raise UsageError(f"--encoder-option {min(unknown)}: {plan.codec} has no such option")
         matrix = display_matrix(first.video)
-        if matrix is not None:
+        if matrix is not None and not plan.upright:
             stream.set_display_matrix(matrix)
         return stream
 
@@ -186,11 +195,20 @@ class Film:
         return is_image(self.muxer)
 
 
-def _warnings(first: Frame) -> list[str]:
+def _warnings(first: Frame, muxer: str, codec: str) -> list[str]:
+    """What of the picture the target cannot express."""
+    found = []
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
-    if transfer is None:
-        return []
-    return [f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"]
+    if transfer is not None:
+        found.append(
+            f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
+        )
+    if first.aspect != 1 and muxer not in _MOV and codec not in _STATE_THEIR_ASPECT:
+        shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
+        found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
+    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
+        found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
+    return found
 
 
 class _mapped_errors:  # noqa: N801  # reads as a statement: with _mapped_errors(target)

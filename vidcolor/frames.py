@@ -72,13 +72,13 @@ class Orientation:
             return cls(mirror=a < 0, flip=d < 0)
         return cls()
 
-    def upright(self, stored: Floats) -> Floats:
+    def upright(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Turn a stored plane ``(h, w, ...)`` upright; a view."""
         turned = stored.swapaxes(0, 1) if self.transpose else stored
         turned = turned[:, ::-1] if self.mirror else turned
         return turned[::-1] if self.flip else turned
 
-    def stored(self, upright: Floats) -> Floats:
+    def stored(self, upright: NDArray[Any]) -> NDArray[Any]:
         """Undo :meth:`upright`; a view."""
         turned = upright[::-1] if self.flip else upright
         turned = turned[:, ::-1] if self.mirror else turned

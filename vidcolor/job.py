@@ -8,8 +8,9 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -156,13 +157,14 @@ class _Job:
     started: float = field(default_factory=time.monotonic)
 
     def run(self, cancel: threading.Event, *, device_name: str, precision: str) -> Result:
-        options = self.options
+        options = _on_its_clock(self.options, self.container)
         start, duration = options.start, options.duration
         settings = DecodeSettings(
             start=start,
             end=None if duration is None else (start or Fraction(0)) + duration,
             deinterlace=options.deinterlace,
             name=self.name,
+            seekable=self.name != STDIN and not Path(self.name).is_fifo(),
         )
         report = DecodeReport(video_index=self.stream.index)
         place = self.place
@@ -227,6 +229,14 @@ class _Job:
                 fps=count / spent,
             )
         )
+
+
+def _on_its_clock(options: Options, container: InputContainer) -> Options:
+    """Count --start from where the source begins: broadcasts begin hours after zero."""
+    begin = max(container.start_time or 0, 0)
+    if not begin or (options.start is None and options.duration is None):
+        return options
+    return replace(options, start=(options.start or Fraction(0)) + Fraction(begin, av.time_base))
 
 
 def _duration(container: InputContainer, stream: VideoStream, options: Options) -> float | None:

@@ -102,7 +102,7 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
         try:
             return _predict_all(first, batches, reader, colouring, sink)
         except BaseException as error:
-            sink.queue.close()
+            sink.queue.finish()  # what is coloured is written: the reader of a pipe gets it
             if isinstance(error, Closed):
                 thread.wait()  # the writer ended first: its error is the cause
             raise
@@ -157,23 +157,25 @@ class _Reader:
 
     def _read(self) -> None:
         batch, size = Batch(frames=[], pictures=[]), 0
-        for item in self._items:
-            if self._colouring.cancel.is_set():
-                break
-            if isinstance(item, Packet):
-                self.queue.put(item, item.size)
-                continue
-            pictures = [luminance(item, luma, self._colouring.render_size) for luma in item.pictures()]
-            if batch.pictures and pictures[0].grey.shape != batch.pictures[0].grey.shape:
-                batch = self._send(batch)
-            batch.frames.append(item)
-            batch.pictures.extend(pictures)
-            shape = pictures[0].grey.shape
-            size = size or self._colouring.batch_size((shape[0], shape[1]))
-            if len(batch.pictures) >= size:
-                batch = self._send(batch)
-        if batch.frames:
-            self._send(batch)
+        try:
+            for item in self._items:
+                if self._colouring.cancel.is_set():
+                    break
+                if isinstance(item, Packet):
+                    self.queue.put(item, item.size)
+                    continue
+                pictures = [luminance(item, luma, self._colouring.render_size) for luma in item.pictures()]
+                if batch.pictures and pictures[0].grey.shape != batch.pictures[0].grey.shape:
+                    batch = self._send(batch)
+                batch.frames.append(item)
+                batch.pictures.extend(pictures)
+                shape = pictures[0].grey.shape
+                size = size or self._colouring.batch_size((shape[0], shape[1]))
+                if len(batch.pictures) >= size:
+                    batch = self._send(batch)
+        finally:
+            if batch.frames:
+                self._send(batch)  # after a failure too: what came before it is sound
 
     def _send(self, batch: Batch) -> Batch:
         self.queue.put(batch, sum(map(_bytes_of, batch.frames)))

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 2.0
+_GRACE_SECONDS = 1.0
 
 
 class Closed(Exception):

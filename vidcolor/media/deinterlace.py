@@ -14,16 +14,25 @@ class Deinterlacer:
     def __init__(self, stream: VideoStream) -> None:
         self._stream = stream
         self._graph: av.filter.Graph | None = None
+        self._shape: tuple[int, int, str] | None = None
 
     def push(self, frames: list[av.VideoFrame], last: bool) -> Iterator[av.VideoFrame]:
         for video in frames:
-            if self._graph is None:
-                self._graph = self._build(video)
+            shape = (video.width, video.height, video.format.name)
+            if shape != self._shape:
+                yield from self._finish()
+                self._graph, self._shape = self._build(video), shape
+            assert self._graph is not None
             self._graph.push(video)
             yield from self._pull()
-        if last and self._graph is not None:
+        if last:
+            yield from self._finish()
+
+    def _finish(self) -> Iterator[av.VideoFrame]:
+        if self._graph is not None:
             self._graph.push(None)
             yield from self._pull()
+            self._graph = None
 
     def _build(self, video: av.VideoFrame) -> av.filter.Graph:
         graph = av.filter.Graph()
@@ -45,4 +54,13 @@ class Deinterlacer:
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             if isinstance(video, av.VideoFrame):
-                yield video
+                yield self._retimed(video)
+
+    def _retimed(self, video: av.VideoFrame) -> av.VideoFrame:
+        """Bring the time back to the stream's ticks: the filter halves them."""
+        base = self._stream.time_base
+        if base is not None and video.time_base is not None and video.pts is not None:
+            factor = video.time_base / base
+            video.pts, video.duration = round(video.pts * factor), round((video.duration or 0) * factor)
+            video.time_base = base
+        return video

@@ -48,6 +48,7 @@ class EncoderPlan:
         pix_fmt: what the encoder is given; other than ``native`` only where that was asked for, where
             the encoder holds RGB alone, or in pictures, which readers take for RGB or JFIF.
         subsampling: of ``native``.
+        upright: whether the picture is turned upright, because its file cannot say that it is not.
         notes: lines that the user should see.
     """
 
@@ -55,6 +56,7 @@ class EncoderPlan:
     native: str
     pix_fmt: str
     subsampling: str
+    upright: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -100,8 +102,12 @@ def plan_encoder(
     depth: int,
     subsampling: str,
     size: tuple[int, int],
+    turned: bool = False,
 ) -> EncoderPlan:
     """Choose encoder and pixel format for a source of this depth and subsampling.
+
+    Args:
+        turned: whether a display matrix goes with the picture.
 
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
@@ -111,6 +117,9 @@ def plan_encoder(
     encoder = av.Codec(name, "w")
     _check_container(output, muxer, name, encoder.canonical_name)
     notes = []
+    upright = turned and is_image(muxer) and name not in ("png", "tiff")
+    if upright or (is_image(muxer) and name != "mjpeg"):
+        subsampling = "444"  # turns every way, and becomes RGB without harm to luma
     if name in _EVEN_CHROMA and (
         (size[0] % 2 and subsampling != "444") or (size[1] % 2 and subsampling == "420")
     ):
@@ -134,7 +143,14 @@ def plan_encoder(
     kept = av.VideoFormat(chosen).components[0].bits
     if pix_fmt is None and kept < depth:
         notes.append(f"{name} holds {kept} bits of the source's {depth}")
-    return EncoderPlan(codec=name, native=native, pix_fmt=chosen, subsampling=subsampling, notes=tuple(notes))
+    return EncoderPlan(
+        codec=name,
+        native=native,
+        pix_fmt=chosen,
+        subsampling=subsampling,
+        upright=upright,
+        notes=tuple(notes),
+    )
 
 
 def _known(codec: str, asked: bool) -> str:

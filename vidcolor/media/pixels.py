@@ -17,6 +17,7 @@ from vidcolor.frames import Codes, Signal
 _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _MONO = {"monow", "monob"}
+_SIDE_DATA_KINDS = 64
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
 
@@ -124,7 +125,26 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
 
 def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
     """The display matrix that came with a frame, nine fixed-point numbers, or None."""
-    for data in video.side_data:
-        if data.type == SideDataType.DISPLAYMATRIX:  # type: ignore[attr-defined]
-            return tuple(int(v) for v in np.frombuffer(data, np.int32))  # type: ignore[call-overload]
+    for data in side_data_of(video):
+        if data.type == SideDataType.DISPLAYMATRIX:
+            return tuple(int(v) for v in np.frombuffer(data, np.int32))
     return None
+
+
+def side_data_of(video: av.VideoFrame) -> list[Any]:
+    """All side data of a frame, kinds unknown to PyAV included."""
+    try:
+        return list(video.side_data)
+    except ValueError:
+        _name_all_side_data()
+        return list(video.side_data)
+
+
+def _name_all_side_data() -> None:
+    """PyAV gives out no side data at all of a frame with a kind that it has no name for, as EXIF."""
+    kinds: dict[int, Any] = SideDataType._value2member_map_
+    for value in range(_SIDE_DATA_KINDS):
+        if value not in kinds:
+            member: Any = object.__new__(SideDataType)
+            member._name_, member._value_ = f"KIND_{value}", value
+            kinds[value] = member

@@ -21,6 +21,8 @@ from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 
 log = logging.getLogger(__name__)
 
+_INDEXED = ("matroska", "mov", "avi")
+_LONGEST_GOP = 12  # seconds
 MAX_FAILURES_IN_A_ROW = 200
 
 
@@ -32,12 +34,14 @@ class DecodeSettings:
         start, end: seconds on the source's clock; frames outside are left out.
         deinterlace: run FFmpeg's bwdif filter, one frame for each frame.
         name: of the source, for messages.
+        seekable: whether the source is more than a pipe, of which trying to seek can eat the film.
     """
 
     start: Fraction | None = None
     end: Fraction | None = None
     deinterlace: bool = False
     name: str = "input"
+    seekable: bool = True
 
 
 def decode(
@@ -66,8 +70,8 @@ def decode(
 def _raw(
     container: InputContainer, stream: VideoStream, settings: DecodeSettings, report: DecodeReport
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
-    if settings.start:
-        container.seek(int(settings.start * av.time_base), backward=True)
+    if settings.seekable and settings.start is not None:
+        _seek(container, settings.start)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
@@ -78,6 +82,14 @@ def _raw(
         else:
             yield packet
     yield from decoder.frames(None)
+
+
+def _seek(container: InputContainer, start: Fraction) -> None:
+    """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts."""
+    early = start if any(name in container.format.name for name in _INDEXED) else start - _LONGEST_GOP
+    target = int(early * av.time_base)
+    if target > max(container.start_time or 0, 0):
+        container.seek(target, backward=True)
 
 
 class _Decoder:

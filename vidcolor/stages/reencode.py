@@ -23,6 +23,7 @@ _RGB_MATRIX = 0
 _LIMITED, _FULL = 1, 2
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
+_LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
 _TOP_FIRST = (0, 1, 2, 5)  # unknown, progressive, top first in either coding order (AVFieldOrder)
 
 
@@ -75,7 +76,8 @@ def add_video_stream(
     stream = output.add_stream(plan.codec, rate=rate, options=settings)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
-    context.width, context.height = first.video.width, first.video.height
+    height, width = (first.orientation.upright(first.luma) if plan.upright else first.luma).shape
+    context.width, context.height = width, height
     context.pix_fmt = plan.pix_fmt
     context.time_base = stream.time_base = time_base
     context.sample_aspect_ratio = first.aspect
@@ -83,6 +85,7 @@ def add_video_stream(
     context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
     if interlaced:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+    if field_order:
         context.field_order = field_order
     if "global_header" in str(output.format.flags):
         context.flags |= Flags.global_header
@@ -147,6 +150,12 @@ class Reencoder:
         return packets
 
     def _noted(self, packets: list[Packet[Stream]]) -> list[Packet[Stream]]:
+        for packet in packets:
+            # of films shorter than its delay, x265 leaves dts undefined; so short, nothing is reordered
+            if packet.pts is not None and (
+                packet.dts is None or not 0 <= (packet.pts - packet.dts) * self._base < _LONGEST_DELAY
+            ):
+                packet.dts = packet.pts
         for packet in packets[:1]:
             if self._begin is None and packet.pts is not None and packet.dts is not None:
                 self._begin = packet.pts, packet.dts
@@ -159,9 +168,14 @@ def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoF
     frame.luma = luma
     tags = _source_tags(frame)
     same = tags["color_range"]
-    video = frame.video.reformat(format=plan.native, src_color_range=same, dst_color_range=same)
-    video.make_writable()
-    for index, plane in enumerate((luma, cb, cr)):
+    planes: list[Codes] = [luma, cb, cr]
+    if plan.upright:
+        planes = [frame.orientation.upright(plane) for plane in planes]
+        video = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], plan.native)
+    else:
+        video = frame.video.reformat(format=plan.native, src_color_range=same, dst_color_range=same)
+        video.make_writable()
+    for index, plane in enumerate(planes):
         target = plane_array(video.planes[index], plan.native, plane.shape[1], plane.shape[0])
         np.copyto(target, plane)
     for name, value in tags.items():

@@ -1,0 +1,160 @@
+"""Each option of the command does what it says, and refuses what it cannot do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from calling import call, one_line
+from media import luma_of_film, make_film, planes_of, read_film
+
+from vidcolor.stages.predict import Predictor
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "film.mp4", frames=6)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--saturation", "loud"], ["--saturation", "-1"], ["--saturation", "11"], ["--saturation", "nan"],
+        ["--smoothing", "2"], ["--temporal", "magic"], ["--render-size", "8"], ["--render-size", "99999"],
+        ["--crf", "-1"], ["--crf", "999"], ["--crf", "nan"],
+        ["--batch-size", "0"], ["--batch-size", "x"], ["--batch-size", "5000"],
+        ["--device", "tpu"], ["--device", "cuda:99"], ["--precision", "fp8"], ["--precision", "fp16"],
+        ["--start", "soon"], ["--start", "-3"], ["--start", "1:2:3:4"], ["--duration", "0"],
+        ["--duration", "1e9"],
+        ["--framerate", "0"], ["--framerate", "1/0"], ["--framerate", "fast"], ["--framerate", "nan"],
+        ["--codec", "nope"], ["--codec", "aac"], ["--codec", ""], ["--preset", "warp"], ["--pix-fmt", "nope"],
+        ["--pix-fmt", "yuv410p"], ["--format", "nope"], ["--format", ""], ["--audio", "nope"],
+        ["--encoder-option", "crf"], ["--encoder-option", "=3"], ["--encoder-option", "stats=x"],
+        ["--encoder-option", "no-such-option=1"],
+        ["--progress", "loud"], ["--no-such-option"], ["--saturation"], ["--crf", "18", "--codec", "ffv1"],
+    ],
+)  # fmt: skip
+def test_a_bad_option_is_refused_with_2_and_one_line(given: list[str], tmp_path: Path, capsys: Said) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=2, audio="aac")
+    assert call(film, tmp_path / "out.mkv", *given) == 2
+    one_line(capsys.readouterr().err)
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize("given", [[], ["film.mp4"]])
+def test_a_missing_argument_is_refused_with_2_and_one_line(given: list[str], capsys: Said) -> None:
+    assert call(*given) == 2
+    assert "--help" in one_line(capsys.readouterr().err)
+
+
+def test_an_option_of_the_encoder_reaches_it(film: Path, tmp_path: Path) -> None:
+    sizes = []
+    for index, given in enumerate((["g=1", "bf=0"], ["g=250", "bf=0"], ["x264-params=keyint=2:bframes=0"])):
+        target = tmp_path / f"{index}.mkv"
+        assert call(film, target, *[a for value in given for a in ("--encoder-option", value)]) == 0
+        with av.open(str(target)) as container:
+            sizes.append(sum(p.is_keyframe for p in container.demux() if p.size))
+    assert sizes == [6, 1, 3]
+
+
+def test_preset_and_codec_reach_the_encoder(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "a.mkv", "--preset", "ultrafast") == 0
+    assert call(film, tmp_path / "b.mkv", "--codec", "ffv1") == 0
+    assert call(film, tmp_path / "c.mkv", "--codec", "h265") == 0
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.video[0].codec_context.profile == "Constrained Baseline"
+    for name, codec in (("b", "ffv1"), ("c", "hevc")):
+        with av.open(str(tmp_path / f"{name}.mkv")) as container:
+            assert container.streams.video[0].codec_context.name == codec
+
+
+def test_crf_0_is_lossless(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", "--crf", "0") == 0
+    pairs = zip(luma_of_film(film), luma_of_film(tmp_path / "out.mkv"), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_pix_fmt_is_that_of_the_target(film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", "--pix-fmt", "yuv444p") == 0
+    assert read_film(tmp_path / "out.mkv")[0].format.name == "yuv444p"
+
+
+def test_start_and_duration_choose_what_is_coloured(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=50)
+    assert (
+        call(film, tmp_path / "out.mkv", "--start", "0.4", "--duration", "00:00:00.8", "--codec", "ffv1") == 0
+    )
+    coloured, wanted = luma_of_film(tmp_path / "out.mkv"), luma_of_film(film)[10:30]
+    assert len(coloured) == 20
+    assert all(np.array_equal(a, b) for a, b in zip(coloured, wanted, strict=True))
+
+
+def test_saturation_0_gives_neutral_chroma_and_more_gives_more(film: Path, tmp_path: Path) -> None:
+    spread = []
+    for factor in ("0", "0.5", "1"):
+        target = tmp_path / f"{factor}.mkv"
+        assert call(film, target, "--saturation", factor, "--codec", "ffv1") == 0
+        planes = [p.astype(int) - 128 for f in read_film(target) for p in planes_of(f)[1:]]
+        spread.append(max(int(np.abs(p).max()) for p in planes))
+    assert spread[0] == 0
+    assert 0 < spread[1] < spread[2]
+
+
+@pytest.mark.parametrize("given", [["--temporal", "off"], ["--temporal", "average"], ["--smoothing", "0"],
+                                   ["--batch-size", "1"], ["--batch-size", "5"], ["--audio", "none"],
+                                   ["--deinterlace"], ["--device", "cpu"], ["--precision", "bf16"],
+                                   ["--allow-references"], ["--allow-network"]])  # fmt: skip
+def test_options_work(given: list[str], film: Path, tmp_path: Path) -> None:
+    assert call(film, tmp_path / "out.mkv", *given) == 0
+    assert len(read_film(tmp_path / "out.mkv")) == 6
+
+
+def test_the_batch_size_is_that_of_the_batches(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    forward = Predictor._forward
+    monkeypatch.setattr(
+        Predictor, "_forward", lambda self, x, shape: seen.append(len(x)) or forward(self, x, shape)
+    )
+    assert call(film, tmp_path / "out.mkv", "--batch-size", "4") == 0
+    assert seen == [4, 2]
+
+
+def test_out_of_memory_halves_the_batch_and_no_frame_stays_grey(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    forward = Predictor._forward
+
+    def small(self: Predictor, luminance: torch.Tensor, shape: tuple[int, int]) -> object:
+        if len(luminance) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, luminance, shape)
+
+    monkeypatch.setattr(Predictor, "_forward", small)
+    assert call(film, tmp_path / "out.mkv", "--batch-size", "6", "--codec", "ffv1") == 0
+    assert "out of memory" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert call(film, tmp_path / "whole.mkv", "--batch-size", "6", "--codec", "ffv1") == 0
+    halved, whole = read_film(tmp_path / "out.mkv"), read_film(tmp_path / "whole.mkv")
+    for a, b in zip(halved, whole, strict=True):
+        for one, other in zip(planes_of(a), planes_of(b), strict=True):
+            assert np.array_equal(one, other)
+        assert np.ptp(planes_of(a)[1]) > 20
+
+
+def test_out_of_memory_with_a_single_picture_is_a_failure(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
+) -> None:
+    def never(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Predictor, "_forward", never)
+    assert call(film, tmp_path / "out.mkv") != 0
+    assert "memory" in capsys.readouterr().err.splitlines()[-1]
+    assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]

@@ -1,0 +1,197 @@
+"""The generator sees upright pictures of square pixels, and fields one by one."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from av.sidedata.sidedata import Type as SideData
+from media import fill_plane, grey_frame, luma_of_film, make_film, planes_of, read_film, times_of
+from quick import Corners, colour
+from torch import Tensor
+
+from vidcolor.media.pixels import luma_of, signal_of
+
+ONE = 1 << 16
+TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
+MIRRORS = [(-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)]
+
+
+class Witness(Corners):
+    """Remembers the shapes of what it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[int, ...]] = []
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """L* to ab."""
+        self.seen.append(tuple(lightness.shape[-2:]))
+        return super().forward(lightness)
+
+
+class Bright(Corners):
+    """Red where it is bright, grey where it is dark."""
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """L* to ab."""
+        small = torch.nn.functional.avg_pool2d(lightness, 2)
+        return torch.cat((60.0 * (small > 50), 0.0 * small), 1)
+
+
+def oriented(tmp_path: Path, turn: tuple[int, ...], suffix: str, aspect: Fraction = Fraction(1)) -> Path:
+    """A film of 128×64 stored pixels with a display matrix."""
+    a, b, c, d = (n * ONE for n in turn)
+    plain = make_film(tmp_path / f"plain.{suffix}", size=(128, 64), frames=2, sample_aspect_ratio=aspect)
+    with av.open(str(plain)) as old, av.open(str(tmp_path / f"a.{suffix}"), "w") as out:
+        stream = out.add_stream_from_template(old.streams.video[0])
+        stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, 1 << 30))
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    return tmp_path / f"a.{suffix}"
+
+
+def matrix_of(frame: av.VideoFrame) -> tuple[int, ...]:
+    """Signs of a, b, c, d of a frame's display matrix."""
+    for data in frame.side_data:
+        if data.type == SideData.DISPLAYMATRIX:
+            values = np.frombuffer(data, np.int32)
+            return tuple(int(np.sign(values[i])) for i in (0, 1, 3, 4))
+    return (1, 0, 0, 1)
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("turn", TURNS + MIRRORS)
+def test_colours_land_upright_and_the_display_matrix_is_kept(
+    tmp_path: Path, turn: tuple[int, ...], suffix: str, target: str
+) -> None:
+    source = oriented(tmp_path, turn, suffix)
+    before = matrix_of(read_film(source)[0])
+    if suffix == "mp4":  # Matroska itself has no mirrors
+        assert before == turn
+    witness = Witness()
+    colour(source, tmp_path / target, witness, crf=0)
+    frame = read_film(tmp_path / target)[0]
+    if target == "b.mp4" or turn in TURNS:
+        assert matrix_of(frame) == before
+    a, b, c, d = before
+    assert witness.seen[0] == ((32, 64) if a else (64, 32))
+    _, cb, cr = planes_of(frame)
+    height, width = cb.shape
+    for p, q in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+        x, y = a * p + c * q, b * p + d * q  # ISO/IEC 14496-12: where the stored corner is shown
+        row, column = (height - 1) * (q + 1) // 2, (width - 1) * (p + 1) // 2
+        assert np.sign(int(cr[row, column]) - 128) == x, "red to the right"
+        assert np.sign(int(cb[row, column]) - 128) == -y, "yellow at the bottom"
+
+
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv", "b.mov", "b.avi"])
+@pytest.mark.parametrize("turn", TURNS[:2])
+def test_pixels_are_square_for_the_generator_and_keep_their_aspect_in_the_file(
+    tmp_path: Path, turn: tuple[int, ...], target: str
+) -> None:
+    source = oriented(tmp_path, turn, "mp4", Fraction(1, 2))
+    witness = Witness()
+    colour(source, tmp_path / target, witness)
+    assert witness.seen[0] == (32, 32)
+    with av.open(str(tmp_path / target)) as film:
+        assert film.streams.video[0].sample_aspect_ratio == Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("target", "codec"), [("b.webm", "libvpx-vp9"), ("b.mkv", "ffv1")])
+def test_a_pixel_aspect_that_cannot_be_kept_is_named(
+    tmp_path: Path, target: str, codec: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2, sample_aspect_ratio=Fraction(16, 15))
+    colour(source, tmp_path / target, codec=codec)
+    assert any("aspect ratio, 16:15" in line for line in caplog.messages)
+
+
+def interlaced(path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving: bool = False) -> Path:
+    """Four frames whose upper field is bright and whose lower field is dark; in turns where ``moving``."""
+    order = "tff" if top_first else "bff"
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=64, height=48, format=av.VideoFormat(pix_fmt), time_base=Fraction(1, 25))
+    marker, sink = graph.add("setfield", f"mode={order}"), graph.add("buffersink")
+    source.link_to(marker)
+    marker.link_to(sink)
+    graph.configure()
+    with av.open(str(path), "w") as out:
+        options = {"qp": "0", "x264-params": f"{order}=1", "flags": "+ildct+ilme"}
+        stream = out.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.codec_context.field_order = 2 if top_first else 3
+        for index in range(4):
+            frame = grey_frame(64, 48, pix_fmt, index)
+            luma = planes_of(frame)[0]
+            upper, lower = (40, 190) if moving and index % 2 else (190, 40)
+            luma[0::2] = upper + luma[0::2] // 32
+            luma[1::2] = lower + luma[1::2] // 32
+            fill_plane(frame.planes[0], luma)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            graph.push(frame)
+            out.mux(stream.encode(graph.pull()))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p", "yuv444p"])
+@pytest.mark.parametrize("target", ["b.mp4", "b.mkv"])
+def test_fields_get_chroma_of_their_own_and_stay_in_order(
+    tmp_path: Path, target: str, pix_fmt: str, top_first: bool
+) -> None:
+    source = interlaced(tmp_path / "a.mkv", top_first=top_first, pix_fmt=pix_fmt)
+    assert all(frame.interlaced_frame for frame in read_film(source))
+    colour(source, tmp_path / target, Bright(), crf=0)
+    frames = read_film(tmp_path / target)
+    assert all(map(np.array_equal, luma_of_film(source), luma_of_film(tmp_path / target)))
+    for frame in frames:
+        assert frame.interlaced_frame
+        cr = planes_of(frame)[2].astype(int)
+        assert (cr[0::2] > 140).all()
+        assert (cr[1::2] == 128).all()
+    if target == "b.mkv":  # FFmpeg's demuxer of mp4 reports the order wrongly where the lower field is first
+        film = av.open(str(tmp_path / target))
+        assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
+        film.close()
+
+
+def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(tmp_path: Path) -> None:
+    source = interlaced(tmp_path / "a.mkv", top_first=True, moving=True)
+    colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
+    frames = read_film(tmp_path / "b.mkv")
+    assert times_of(tmp_path / "b.mkv") == times_of(source)
+    combing = [np.abs(np.diff(luma.astype(int), axis=0)).mean() for luma in luma_of_film(source)]
+    for before, frame in zip(combing, frames, strict=True):
+        assert not frame.interlaced_frame
+        assert np.abs(np.diff(planes_of(frame)[0].astype(int), axis=0)).mean() < before / 2
+
+
+def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(tmp_path: Path) -> None:
+    source = make_film(
+        tmp_path / "a.mkv", frames=6, pts=[0, 40, 90, 100, 400, 410], time_base=Fraction(1, 1000)
+    )
+    colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
+    assert times_of(tmp_path / "b.mkv") == times_of(source)
+
+
+@pytest.mark.parametrize(
+    "fmt", ["nv16", "nv24", "nv21", "p010le", "p016le", "yuvj422p", "yvyu422", "y210le", "vuyx"]
+)
+def test_packed_and_semiplanar_luma_is_read_as_it_is(fmt: str) -> None:
+    plain = grey_frame(64, 48, "yuv444p", 3)
+    packed = plain.reformat(format=fmt)
+    signal = signal_of(packed)
+    luma = luma_of(packed, signal)
+    wanted = planes_of(plain)[0].astype(int) << (signal.depth - 8)
+    if fmt == "yuvj422p":
+        wanted = np.rint((wanted - 16) * 255 / 219).astype(int)
+    assert np.abs(luma.astype(int) - wanted).max() <= (1 if fmt == "yuvj422p" else 0)

@@ -1,0 +1,147 @@
+"""Each target gets an encoder that keeps the depth of the source, or a refusal that names the way out."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from media import luma_of_film, make_film, planes_of, read_film, times_of
+from quick import colour, same_luma
+
+from vidcolor.errors import UsageError
+from vidcolor.media.encoders import muxer_for
+from vidcolor.media.quality import encoder_settings, encoder_time_base
+
+CHOICES = [
+    ("mp4", "yuv420p", "libx264"),
+    ("mov", "yuv422p10le", "libx264"),
+    ("mkv", "yuv444p10le", "libx264"),
+    ("mp4", "yuv420p12le", "libx265"),
+    ("mkv", "yuv422p12le", "libx265"),
+    ("mkv", "yuv420p9le", "ffv1"),
+    ("mkv", "yuv420p14le", "ffv1"),
+    ("avi", "yuv420p12le", "ffv1"),
+    ("webm", "yuv420p", "libvpx-vp9"),
+    ("webm", "yuv420p10le", "libsvtav1"),
+    ("ts", "yuv420p", "libx264"),
+    ("avi", "yuv420p", "libx264"),
+    ("flv", "yuv420p", "libx264"),
+    ("nut", "yuv420p", "libx264"),
+    ("mpg", "yuv420p", "mpeg2video"),
+    ("vob", "yuv420p", "mpeg2video"),
+    ("mxf", "yuv420p", "mpeg2video"),
+    ("wmv", "yuv420p", "wmv2"),
+    ("y4m", "yuv420p10le", "rawvideo"),
+]
+
+
+@pytest.mark.parametrize(("suffix", "pix_fmt", "codec"), CHOICES)
+def test_container_and_depth_choose_an_encoder_that_keeps_the_format(
+    tmp_path: Path, suffix: str, pix_fmt: str, codec: str
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=4, codec="ffv1", pix_fmt=pix_fmt)
+    target = tmp_path / f"b.{suffix}"
+    assert colour(source, target).codec == codec
+    before, after = luma_of_film(source), read_film(target)
+    assert len(after) == 4
+    unit = 1 << (after[0].format.components[0].bits - 8)
+    for luma, frame in zip(before, after, strict=True):
+        assert frame.format.name == pix_fmt
+        assert abs(luma.astype(float) - planes_of(frame)[0]).mean() < 6 * unit
+    times = times_of(target)
+    assert [round(float(t - times[0]), 3) for t in times] == [0, 0.04, 0.08, 0.12]
+
+
+@pytest.mark.parametrize(
+    ("target", "pix_fmt", "options", "words"),
+    [
+        ("b.mp4", "gray16le", {}, "16 bits.*mkv"),
+        ("b.webm", "yuv420p12le", {}, "10 bits.*12.*mkv"),
+        ("b.webm", "yuv422p10le", {}, "yuv420p10le"),
+        ("b.mp4", "yuv420p16le", {"codec": "libx264"}, "--pix-fmt from .*yuv420p10le"),
+        ("b.webm", "yuv420p", {"codec": "libx264"}, "webm cannot hold h264"),
+        ("b.mkv", "yuv420p", {"codec": "nope"}, "no such encoder"),
+        ("b.mkv", "yuv420p", {"codec": "aac"}, "encodes audio"),
+        ("b.mkv", "yuv420p", {"pix_fmt": "nope"}, "no such pixel format"),
+        ("b.mkv", "yuv420p", {"pix_fmt": "pal8"}, "libx264 takes"),
+        ("b.mkv", "yuv420p", {"codec": "ffv1", "crf": 20.0}, "no such scale"),
+        ("b.ogv", "yuv420p", {}, "no encoder for theora"),
+        ("b.xyz", "yuv420p", {}, "names no container"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_the_choices(
+    tmp_path: Path, target: str, pix_fmt: str, options: dict, words: str
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2, codec="ffv1", pix_fmt=pix_fmt)
+    with pytest.raises(UsageError, match=words) as caught:
+        colour(source, tmp_path / target, **options)
+    assert caught.value.exit_code == 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mkv"]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "libsvtav1", "ffv1"])
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+def test_crf_0_is_lossless_with_every_encoder_that_can_be(tmp_path: Path, codec: str, pix_fmt: str) -> None:
+    if (codec, pix_fmt) == ("libvpx-vp9", "yuv420p10le"):
+        pytest.skip("this FFmpeg's VP9 has 8 bits only")
+    source = make_film(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt=pix_fmt)
+    colour(source, tmp_path / "b.mkv", codec=codec, crf=0)
+    assert same_luma(source, tmp_path / "b.mkv")
+
+
+def test_crf_0_never_reaches_libx264_as_crf() -> None:
+    settings = encoder_settings("libx264", muxer="mp4", crf=0, preset=None, extra={})
+    assert settings == {"qp": "0"}
+
+
+def test_options_for_the_encoder_are_added_to_our_own() -> None:
+    extra = {"x265-params": "aq-mode=3", "tune": "grain"}
+    settings = encoder_settings("libx265", muxer="mp4", crf=0, preset="fast", extra=extra)
+    assert settings == {
+        "x265-params": "log-level=error:lossless=1:aq-mode=3",
+        "preset": "fast",
+        "tune": "grain",
+    }
+
+
+@pytest.mark.parametrize(
+    ("chosen", "bits"), [("yuv420p", 8), ("yuv444p", 8), ("yuv420p10le", 10), ("yuvj420p", 8)]
+)
+def test_pix_fmt_converts_to_what_is_asked_for(tmp_path: Path, chosen: str, bits: int) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2, codec="ffv1", pix_fmt="gray16le")
+    colour(source, tmp_path / "b.mp4", pix_fmt=chosen, crf=0)
+    for before, frame in zip(luma_of_film(source), read_film(tmp_path / "b.mp4"), strict=True):
+        assert frame.format.name == chosen
+        assert frame.color_range == (2 if chosen == "yuvj420p" else 1)
+        wanted = before / 256.0 * (1 << (bits - 8))
+        if chosen == "yuvj420p":
+            wanted = (wanted - 16) * 255 / 219
+        assert abs(planes_of(frame)[0] - wanted).mean() < 1.0
+        chroma = planes_of(frame)[2]
+        assert chroma.max() > chroma.min() + 20
+
+
+def test_odd_sizes_become_444_and_a_line_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_film(tmp_path / "a.mkv", size=(33, 17), frames=2, codec="ffv1")
+    with caplog.at_level(logging.WARNING, logger="vidcolor"):
+        colour(source, tmp_path / "b.mp4")
+    assert read_film(tmp_path / "b.mp4")[0].format.name == "yuv444p"
+    assert sum("33×17" in line and "4:4:4" in line for line in caplog.messages) == 1
+
+
+def test_suffix_or_format_name_the_muxer() -> None:
+    assert muxer_for("a.MKV", None) == "matroska"
+    assert muxer_for("-", None) == "matroska"
+    assert muxer_for("-", "mp4") == "mp4"
+    assert muxer_for("a.mkv", "webm") == "webm"
+
+
+def test_only_what_counts_frames_leaves_the_time_base_of_the_source() -> None:
+    fine, rate = Fraction(1, 90000), Fraction(30000, 1001)
+    assert encoder_time_base("mp4", "libx264", fine, rate, steady=True) == fine
+    assert encoder_time_base("matroska", "ffv1", fine, rate, steady=False) == fine
+    assert encoder_time_base("avi", "libx264", fine, rate, steady=True) == 1 / rate
+    assert encoder_time_base("avi", "libx264", fine, rate, steady=False) == Fraction(1, 1000)
+    assert encoder_time_base("yuv4mpegpipe", "rawvideo", fine, rate, steady=False) == 1 / rate

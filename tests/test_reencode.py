@@ -1,0 +1,114 @@
+"""What is handed to the encoder, and in what order its packets come."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from unittest import mock
+
+import av
+import numpy as np
+import pytest
+from media import luma_of_film, make_film, planes_of, read_film, times_of
+from quick import colour
+
+from vidcolor.stages import reencode
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+@pytest.mark.parametrize("suffix", ["mp4", "webm"])
+@pytest.mark.parametrize("pix_fmt", ["gray", "yuv420p", "yuv422p", "gray10le", "yuv420p10le"])
+def test_luma_that_reaches_a_lossy_encoder_is_the_decoded_one(
+    tmp_path: Path, pix_fmt: str, suffix: str, full: bool
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt=pix_fmt, full=full)
+    seen: list[np.ndarray] = []
+    whole = reencode.assemble
+
+    def witness(*arguments: object) -> av.VideoFrame:
+        frame = whole(*arguments)  # type: ignore[arg-type]
+        seen.append(planes_of(frame)[0])
+        assert frame.color_range == (2 if full else 1)
+        return frame
+
+    with mock.patch.object(reencode, "assemble", witness):
+        colour(source, tmp_path / f"b.{suffix}")
+    assert len(seen) == 3
+    assert all(map(np.array_equal, seen, luma_of_film(source)))
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "libvpx-vp9", "ffv1"])
+@pytest.mark.parametrize("frames", [1, 2, 3, 20])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_packets_are_in_strict_order_of_decoding(
+    tmp_path: Path, codec: str, frames: int, suffix: str
+) -> None:
+    pts = [n * 40 + (n % 3) * 7 for n in range(frames)]
+    source = make_film(tmp_path / "a.mkv", pts=pts, time_base=Fraction(1, 1000))
+    target = tmp_path / f"b.{suffix}"
+    colour(source, target, codec=codec)
+    with av.open(str(target)) as film:
+        packets = [p for p in film.demux(video=0) if p.size]
+    assert len(packets) == frames
+    assert packets[0].is_keyframe
+    known = [p for p in packets if p.dts is not None]  # Matroska does not store them
+    assert all(a.dts < b.dts for a, b in pairwise(known))
+    assert all(p.dts <= p.pts for p in known)
+    assert times_of(target) == [Fraction(n, 1000) for n in pts]
+
+
+def test_the_same_job_gives_the_same_frames_however_batches_and_threads_fall(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=24, size=(128, 96))  # below that, x264 itself wavers
+    results = []
+    for index, batch in enumerate((1, 3, 3, 16)):
+        target = tmp_path / f"{index}.mkv"
+        colour(source, target, batch_size=batch, temporal="flow")
+        results.append([planes_of(frame) for frame in read_film(target)])
+    for other in results[1:]:
+        for first, second in zip(results[0], other, strict=True):
+            assert all(map(np.array_equal, first, second))
+
+
+@pytest.mark.parametrize("target", ["b.y4m", "b.avi", "b.mpg"])
+def test_no_frame_is_lost_where_the_container_counts_frames(tmp_path: Path, target: str) -> None:
+    pts = [0, 40, 80, 90, 160, 200, 240, 280, 320, 360]
+    source = make_film(tmp_path / "a.mkv", pts=pts, time_base=Fraction(1, 1000))
+    colour(source, tmp_path / target)
+    times = times_of(tmp_path / target)
+    assert len(times) == 10
+    assert times == sorted(set(times))
+
+
+def test_hdr_metadata_and_tags_travel_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    display = (
+        "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1):max-cll=1000,400"
+    )
+    source = make_film(
+        tmp_path / "a.mkv",
+        frames=3,
+        codec="libx265",
+        pix_fmt="yuv420p10le",
+        options={"x265-params": f"log-level=error:hdr10=1:repeat-headers=1:{display}"},
+        colorspace=9,
+        color_primaries=9,
+        color_trc=16,
+    )
+    before = {d.type.name for d in read_film(source)[0].side_data}
+    assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= before
+    for codec in ("libx264", "libx265"):
+        target = tmp_path / f"{codec}.mkv"
+        colour(source, target, codec=codec)
+        frame = read_film(target)[0]
+        assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (9, 9, 16)
+        assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= {d.type.name for d in frame.side_data}
+    assert sum("PQ (HDR)" in line for line in caplog.messages) == 2
+
+
+def test_settings_that_an_encoder_refuses_are_an_error_of_use(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with pytest.raises(reencode.UsageError, match="libx264 refuses its settings"):
+        colour(source, tmp_path / "b.mkv", preset="warp")
+    assert not (tmp_path / "b.mkv").exists()

@@ -1,0 +1,99 @@
+"""Where a film goes: refused early, written beside, renamed when whole."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vidcolor.errors import OutputError, UsageError
+from vidcolor.options import Options
+from vidcolor.target import is_sequence, prepare_target
+
+SOURCE = "somewhere-else.mp4"
+
+
+def test_the_target_name_is_untouched_until_commit(tmp_path: Path) -> None:
+    final = tmp_path / "out.mkv"
+    place = prepare_target(SOURCE, str(final), Options(), 1)
+    assert place.working is not None
+    assert place.working.parent == tmp_path, "a rename must not cross file systems"
+    assert place.address == f"file:{place.working}"
+    assert not final.exists()
+    place.working.write_text("film")
+    place.commit()
+    assert final.read_text() == "film"
+    assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+def test_discard_leaves_nothing_and_what_was_there(tmp_path: Path) -> None:
+    final = tmp_path / "out.mkv"
+    final.write_text("before")
+    place = prepare_target(SOURCE, str(final), Options(overwrite=True), 1)
+    place.discard()
+    place.discard()
+    assert os.listdir(tmp_path) == ["out.mkv"]
+    assert final.read_text() == "before"
+
+
+def test_commit_that_fails_says_so(tmp_path: Path) -> None:
+    place = prepare_target(SOURCE, str(tmp_path / "out.mkv"), Options(), 1)
+    (tmp_path / "out.mkv").mkdir()
+    with pytest.raises(OutputError, match=r"out\.mkv"):
+        place.commit()
+
+
+def test_standard_output_is_the_descriptor_that_was_given() -> None:
+    place = prepare_target(SOURCE, "-", Options(), 7)
+    assert (place.address, place.muxer, place.working) == ("pipe:7", "matroska", None)
+    assert prepare_target(SOURCE, "-", Options(format="mp4"), 7).muxer == "mp4"
+    place.commit()
+    place.discard()
+
+
+def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        place = prepare_target(SOURCE, str(tmp_path / "out.mkv"), Options(), 1)
+    finally:
+        os.umask(before)
+    assert place.working is not None
+    assert place.working.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_device_or_named_pipe_is_written_in_place_without_overwriting(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mkv"
+    os.mkfifo(pipe)
+    place = prepare_target(SOURCE, str(pipe), Options(), 1)
+    assert (place.address, place.working) == (f"file:{pipe}", None)
+
+
+@pytest.mark.parametrize("name", ["", "none/out.mkv", "out.mkv/", "a\0b.mkv", "n" * 300 + ".mkv"])
+def test_a_place_that_cannot_be_is_refused(name: str, tmp_path: Path) -> None:
+    target = f"{tmp_path}/{name}" if name else ""
+    with pytest.raises((OutputError, UsageError)):
+        if name == "out.mkv/":
+            (tmp_path / "out.mkv").mkdir()
+        prepare_target(SOURCE, target, Options(), 1)
+    assert set(os.listdir(tmp_path)) <= {"out.mkv"}
+
+
+@pytest.mark.parametrize(
+    ("target", "sequence"),
+    [("a_%d.png", True), ("a_%04d.tif", True), ("a.png", False), ("50%.png", False), ("%d/a.png", False)],
+)
+def test_a_sequence_is_told_by_its_name(target: str, sequence: bool) -> None:
+    assert is_sequence(target, "image2") is sequence
+    assert not is_sequence(target, "matroska")
+
+
+def test_only_files_of_the_sequence_itself_are_in_its_way(tmp_path: Path) -> None:
+    target = str(tmp_path / "a.b_%03d.png")
+    for name in ("aXb_001.png", "a.b_.png", "a.b_001.png.txt", "other.png"):
+        (tmp_path / name).touch()
+    assert prepare_target(SOURCE, target, Options(), 1).working is None
+    (tmp_path / "a.b_001.png").touch()
+    with pytest.raises(OutputError, match=r"a\.b_001\.png"):
+        prepare_target(SOURCE, target, Options(), 1)
+    prepare_target(SOURCE, target, Options(overwrite=True), 1)
