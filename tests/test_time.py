@@ -177,3 +177,17 @@ def test_start_works_on_a_pipe_which_cannot_seek(tmp_path: Path, suffix: str) ->
     result = colour(pipe, tmp_path / "b.mkv", start=Fraction(1))
     feeder.join()
     assert result.frames == 25
+
+
+@pytest.mark.parametrize("suffix", ["ts", "nut"])
+def test_containers_without_times_before_zero_move_all_tracks_and_say_so(
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=30, audio="aac")
+    colour(source, tmp_path / f"b.{suffix}")
+    shift = times_of(tmp_path / f"b.{suffix}")[0] - times_of(source)[0]
+    assert shift > 0
+    assert "begins at zero at the earliest" in caplog.text
+    assert f"{float(shift):.3f} s later" in caplog.text
+    (before,), (after,) = (packets_of(f, "audio").values() for f in (source, tmp_path / f"b.{suffix}"))
+    assert abs(after[5][0] - before[5][0] - shift) < Fraction(1, 500)

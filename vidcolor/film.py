@@ -34,6 +34,7 @@ _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"
 _FINEST_TIMESCALE = 10_000_000
 _PROGRESSIVE = 1
 _MOV = ("mp4", "mov", "3gp")
+_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
@@ -64,6 +65,7 @@ class Film:
         self.codec = ""
         self._output: OutputContainer | None = None
         self._offset = 0
+        self._begun = False
 
     def begin(self, first: Frame) -> None:
         """Open the output and add every track, now that the first frame is known."""
@@ -174,12 +176,25 @@ class Film:
         """Colour, encode and mux one frame."""
         cb, cr = self._recolorer(frame, pictures, abs_)
         with _mapped_errors(self._target):
-            self._remuxer.write_video(self._reencoder.encode(frame, cb, cr, self._offset))
+            self._mux(self._reencoder.encode(frame, cb, cr, self._offset))
+
+    def _mux(self, packets: list[Packet[Stream]]) -> None:
+        if packets and not self._begun:
+            self._begun = True
+            self._say_delay(packets[0])
+        self._remuxer.write_video(packets)
+
+    def _say_delay(self, first: Packet[Stream]) -> None:
+        """Say that all tracks are moved: B-frames need times before zero, which this container lacks."""
+        dts, base = first.dts, first.time_base
+        if dts is not None and base and dts < 0 and self.muxer in _NOTHING_BEFORE_ZERO:
+            delay = float(-dts * base)
+            log.warning("%s begins at zero at the earliest: all tracks are %.3f s later", self.muxer, delay)
 
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with _mapped_errors(self._target):
-            self._remuxer.write_video(self._reencoder.flush(durations_in_order=self.muxer in _MOV))
+            self._mux(self._reencoder.flush(durations_in_order=self.muxer in _MOV))
             self._remuxer.finish()
             self.close()
 

@@ -127,7 +127,7 @@ class EfficientNetLite(nn.Module):
         The three input channels of the stem are added up: a grey picture gives each of them the same.
 
         Raises:
-            ValueError: there are too few tensors or a shape differs, so that the weights belong to another variant.
+            ValueError: too few tensors, or a shape that differs: the weights belong to another variant.
         """
         own = self.state_dict()
         values = [v for k, v in state.items() if not k.endswith("num_batches_tracked")]
