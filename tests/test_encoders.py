@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from media import luma_of_film, make_film, planes_of, read_film, times_of
+from media import luma_of_film, make_film, packets_of, planes_of, read_film, times_of
 from quick import colour, same_luma
 
 from vidcolor.errors import UsageError
@@ -145,3 +145,24 @@ def test_only_what_counts_frames_leaves_the_time_base_of_the_source() -> None:
     assert encoder_time_base("avi", "libx264", fine, rate, steady=True) == 1 / rate
     assert encoder_time_base("avi", "libx264", fine, rate, steady=False) == Fraction(1, 1000)
     assert encoder_time_base("yuv4mpegpipe", "rawvideo", fine, rate, steady=False) == 1 / rate
+
+
+@pytest.mark.parametrize("muxer", ["hls", "dash", "segment", "tee", "rtp"])
+def test_muxers_that_write_further_files_are_refused(muxer: str) -> None:
+    with pytest.raises(UsageError, match="more than the one file"):
+        muxer_for("film.mp4", muxer)
+
+
+@pytest.mark.parametrize(("codec", "crf"), [("libx264", 52), ("libx265", 60), ("libvpx-vp9", 64)])
+def test_quality_beyond_the_encoder_s_scale_is_refused(codec: str, crf: float) -> None:
+    with pytest.raises(UsageError, match=f"{codec} takes 0 to"):
+        encoder_settings(codec, muxer="matroska", crf=crf, preset=None, extra={})
+
+
+def test_h264_is_the_same_from_run_to_run(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=20, size=(320, 240))
+    found = []
+    for run in range(4):
+        colour(source, tmp_path / f"{run}.mkv")
+        found.append(packets_of(tmp_path / f"{run}.mkv", "video"))
+    assert found[0] == found[1] == found[2] == found[3]

@@ -222,7 +222,6 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
     assert long < short * 1.05 + 10_000, f"{short} KiB for 40 frames, {long} KiB for 400"
 
 
-@pytest.mark.xfail(reason="VideoFrame.side_data ties each frame into a cycle with its container of side data")
 def test_frames_go_without_the_garbage_collector(tmp_path: Path) -> None:
     """A frame in a cycle of references lives until a collection that comes after hundreds of others."""
     film = make_film(tmp_path / "film.mkv", frames=60)

@@ -20,6 +20,10 @@ _MUXERS = {
     "mxf": "mxf", "gif": "gif", "ivf": "ivf", "png": "image2", "jpg": "image2", "jpeg": "image2",
     "tif": "image2", "tiff": "image2", "bmp": "image2", "webp": "webp",
 }  # fmt: skip
+_MANY_FILES = (
+    "hls", "dash", "hds", "smoothstreaming", "segment", "stream_segment", "ssegment", "tee", "fifo",
+    "webm_chunk", "webm_dash_manifest", "rtp", "rtsp", "sap", "whip", "rtp_mpegts",
+)  # fmt: skip
 _IMAGE_ENCODERS = {
     "png": "png", "jpg": "mjpeg", "jpeg": "mjpeg", "tif": "tiff", "tiff": "tiff", "bmp": "bmp",
     "webp": "libwebp",
@@ -73,6 +77,8 @@ def muxer_for(target: str, asked: str | None) -> str:
     """
     if asked is not None:
         name = _MUXERS.get(asked.lower(), asked)
+        if name in _MANY_FILES:
+            raise UsageError(f"--format {asked}: writes more than the one file that was named")
         try:
             if av.ContainerFormat(name, "w").is_output:
                 return name

@@ -8,6 +8,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
+from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
@@ -132,12 +133,15 @@ def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def side_data_of(video: av.VideoFrame) -> list[Any]:
-    """All side data of a frame, kinds unknown to PyAV included."""
+    """All side data of a frame, kinds unknown to PyAV included.
+
+    ``video.side_data`` would tie the frame into a cycle of references, which only the garbage collector ends.
+    """
     try:
-        return list(video.side_data)
+        return list(SideDataContainer(video))  # type: ignore[call-arg]
     except ValueError:
         _name_all_side_data()
-        return list(video.side_data)
+        return list(SideDataContainer(video))  # type: ignore[call-arg]
 
 
 def _name_all_side_data() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+import torch
+
 from vidcolor.errors import UsageError
 
-_LOSSY_CRF = frozenset(
-    ["libx264", "libx264rgb", "libx265", "libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1"]
-)
+_HIGHEST_CRF = {
+    "libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx-vp9": 63, "libvpx": 63, "libsvtav1": 63,
+    "libaom-av1": 63,
+}  # fmt: skip
 _DEFAULT_CRF = 18.0
 _LOSSLESS = frozenset(["ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo", "png", "v210"])
 # Left alone, these aim at 200 kbit/s whatever the picture; a low constant quantiser stands in for crf 18.
@@ -29,13 +32,17 @@ def encoder_settings(
     """Options of the encoder: constant quality 18 unless asked otherwise, quiet, lossless at crf 0.
 
     Raises:
-        UsageError: the encoder has no such quality scale.
+        UsageError: the encoder has no such quality scale, or it does not go so far.
     """
     settings: dict[str, str] = {}
-    if codec in _LOSSY_CRF:
+    if codec in _HIGHEST_CRF:
+        if crf is not None and crf > _HIGHEST_CRF[codec]:
+            raise UsageError(f"--crf {crf:g}: {codec} takes 0 to {_HIGHEST_CRF[codec]}")
         settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
     elif crf is not None and not (crf == 0 and codec in _LOSSLESS):
         raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
+    if codec == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+        settings["x264-params"] = "asm=avx2"  # its AVX-512 code reads memory that nobody wrote: runs differ
     if codec.startswith("libvpx"):
         settings |= {"row-mt": "1", "cpu-used": "2"}
     if codec == "libx265":
