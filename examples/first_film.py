@@ -133,9 +133,8 @@ def main() -> None:
     write_film(grey, grey=True)
     result = vidcolor.colorize(grey, coloured, vidcolor.Options(overwrite=True))
     still([grey, coloured, truth], folder / "still.png")
-    print(
-        f"{result.frames} frames coloured in {result.seconds:.1f} s: {coloured}; look at {folder / 'still.png'}"
-    )
+    print(f"{result.frames} frames coloured in {result.seconds:.1f} s: {coloured}")
+    print(f"look at {folder / 'still.png'}")
 
 
 if __name__ == "__main__":
