@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,18 @@ def test_command_reports_and_writes_a_sheet(folder: Path, weights: str, tmp_path
     assert found["psnr"] > 0
     with Image.open(sheet) as picture:
         assert picture.mode == "RGB"
+
+
+def test_scores_are_recorded_in_the_weights(folder: Path, weights: str, tmp_path: Path) -> None:
+    own = tmp_path / "own.safetensors"
+    shutil.copy(weights, own)
+    result = CliRunner().invoke(
+        main, ["images", str(folder), "--weights", str(own), "--render-size", "64", "--record"]
+    )
+    assert result.exit_code == 0, result.output
+    generator = load_generator(str(own))
+    assert json.loads(generator.metadata["scores"])["pictures"] == 3
+    assert generator.metadata["recipe"] == "random"
 
 
 def test_command_refuses_an_empty_folder(tmp_path: Path, weights: str) -> None:

@@ -101,6 +101,21 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
         raise WeightsError(f"{path}: its configuration is damaged ({error!r})") from error
 
 
+def record(path: Path, **metadata: str) -> None:
+    """Add ``metadata`` to a weights file; its tensors stay as they are.
+
+    Raises:
+        WeightsError, OutputError: it cannot be read, or not be written.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            known = dict(file.metadata() or {})
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not readable as safetensors weights ({error})") from error
+    _write(path, state, known | metadata)
+
+
 def save_weights(path: Path, network: LiteUNet, **metadata: str) -> None:
     """Write ``network`` in half precision with its configuration and further ``metadata``.
 
@@ -117,9 +132,14 @@ def save_weights(path: Path, network: LiteUNet, **metadata: str) -> None:
         "config": json.dumps(network.config),
         **metadata,
     }
+    _write(path, state, header)
+
+
+def _write(path: Path, state: dict[str, torch.Tensor], header: dict[str, str]) -> None:
     part = path.with_name(path.name + ".part")
     try:
         save_file(state, part, header)
+        os.chmod(part, 0o644)  # safetensors makes files for the owner's eyes only
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         raise OutputError(f"{path}: cannot write the weights ({error})") from error
