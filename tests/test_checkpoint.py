@@ -29,9 +29,19 @@ def test_saved_weights_give_the_same_generator(weights: str) -> None:
 
 
 def test_missing_weights_name_every_place() -> None:
-    with pytest.raises(WeightsError, match=r"looked for nowhere, .*weights.*nowhere\.safetensors") as caught:
+    with pytest.raises(WeightsError, match=r"looked for .*weights.nowhere\.safetensors, nowhere$") as caught:
         find_weights("nowhere")
     assert caught.value.exit_code == 4
+
+
+def test_a_file_in_the_current_folder_does_not_shadow_shipped_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").write_text("something else")
+    assert find_weights("default").suffix == ".safetensors"
+    (tmp_path / "own.safetensors").write_text("a file")
+    assert find_weights("own.safetensors") == Path("own.safetensors")
 
 
 def test_shipped_weights_are_found_by_name_and_load() -> None:
@@ -67,6 +77,8 @@ def test_pickles_are_refused_without_being_run(tmp_path: Path) -> None:
         {"config": "{"},
         {"config": '{"variant": "lite9"}'},
         {"config": '{"surprise": 1}'},
+        {"config": '{"variant": "lite0", "decoder": [1, 2, 3, 4, 5]}'},
+        {"config": '{"variant": "lite0", "decoder": [-1, 2, 3, 4]}'},
         {"config": '{"variant": "lite2", "decoder": [16, 16, 8, 8]}'},
     ],
     ids=str,

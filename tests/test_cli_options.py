@@ -155,6 +155,6 @@ def test_out_of_memory_with_a_single_picture_is_a_failure(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Predictor, "_forward", never)
-    assert call(film, tmp_path / "out.mkv") != 0
-    assert "memory" in capsys.readouterr().err.splitlines()[-1]
+    assert call(film, tmp_path / "out.mkv") == 2
+    assert "lower --render-size" in capsys.readouterr().err.splitlines()[-1]
     assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]

@@ -11,7 +11,7 @@ from media import luma_of_film, make_film, packets_of, planes_of, read_film, tim
 from quick import colour, same_luma
 
 from vidcolor.errors import UsageError
-from vidcolor.media.encoders import muxer_for
+from vidcolor.media.encoders import _fitting_subsampling, muxer_for
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 
 CHOICES = [
@@ -167,3 +167,38 @@ def test_h264_is_the_same_from_run_to_run(tmp_path: Path) -> None:
         colour(source, tmp_path / f"{run}.mkv")
         found.append(packets_of(tmp_path / f"{run}.mkv", "video"))
     assert found[0] == found[1] == found[2] == found[3]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted", "interlaced", "expected"),
+    [
+        ((720, 486), "420", True, "422"),  # x264 weaves fields of 4:2:0 in groups of four lines
+        ((720, 486), "420", False, "420"),
+        ((720, 576), "420", True, "420"),
+        ((720, 487), "422", True, "444"),
+        ((721, 486), "422", False, "444"),
+        ((721, 487), "444", True, "444"),
+    ],
+)
+def test_chroma_is_subsampled_as_far_as_the_size_allows(
+    size: tuple[int, int], wanted: str, interlaced: bool, expected: str
+) -> None:
+    assert _fitting_subsampling("libx264", wanted, size, interlaced) == expected
+    assert _fitting_subsampling("ffv1", wanted, size, interlaced) == wanted
+
+
+@pytest.mark.parametrize(("target", "uneven"), [("b.y4m", True), ("b.y4m", False), ("b.mkv", True)])
+def test_a_variable_rate_in_a_container_of_one_rate_is_said(
+    tmp_path: Path, target: str, uneven: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    times = [0, 40, 80, 120, 1000, 1040] if uneven else [0, 40, 80, 120, 160, 200]
+    source = make_film(tmp_path / "a.mkv", pts=times, time_base=Fraction(1, 1000))
+    colour(source, tmp_path / target)
+    said = sum("one frame rate" in line for line in caplog.messages)
+    assert said == (uneven and target == "b.y4m")
+
+
+def test_a_preset_that_the_encoder_does_not_have_is_refused(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with pytest.raises(UsageError, match="ffv1 has none"):
+        colour(source, tmp_path / "b.mkv", codec="ffv1", preset="slow")

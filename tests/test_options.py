@@ -134,3 +134,11 @@ def test_an_encoder_writes_no_file_of_its_own(
     with pytest.raises(UsageError):
         colour(film, tmp_path / "out.mkv", encoder_options=given)
     assert os.listdir(tmp_path) == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"), [("flat", True), ("jvt", True), ("matrix.cfg", False), ("m", False)]
+)
+def test_a_quantiser_matrix_may_be_named_but_not_be_a_file(value: str, fine: bool) -> None:
+    with contextlib.nullcontext() if fine else pytest.raises(UsageError, match="cqm"):
+        refuse_files("x264-params", f"keyint=50:cqm={value}")

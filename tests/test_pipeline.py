@@ -233,3 +233,66 @@ def test_frames_go_without_the_garbage_collector(tmp_path: Path) -> None:
     finally:
         gc.enable()
     assert left < 5
+
+
+def test_queues_count_what_the_generator_sees_too() -> None:
+    """A small film at a large render size: its luma is next to nothing, its pictures are not."""
+    seen: list[int] = []
+
+    def slow() -> Iterator[Frame]:
+        for index in range(400):
+            seen.append(index)
+            yield frame_of(index, (32, 32))
+
+    class Stuck(Film):
+        def begin(self, first: Frame) -> None:
+            time.sleep(1.0)  # the reader runs ahead as far as it may
+            seen_then.append(len(seen))
+            raise RuntimeError("enough")
+
+    seen_then: list[int] = []
+    colouring = Colouring(
+        predictor=Predictor(
+            Generator(network=Corners(), multiple=32, path=Path("x"), metadata={}),
+            torch.device("cpu"),
+            torch.float32,
+        ),
+        propagator=Propagator("off", 0.0),
+        render_size=256,
+        batch_size=lambda _: 4,
+        progress=lambda *_: None,
+    )
+    with pytest.raises(RuntimeError, match="enough"):
+        run(slow(), colouring, Stuck())
+    assert seen_then[0] * 4 * 256 * 256 * 4 < 24 << 20  # 8 MiB queued, a batch in hand on either side
+
+
+def test_a_cancelled_film_that_nobody_will_see_is_not_finished() -> None:
+    cancel = threading.Event()
+    film = Film()
+    finished: list[bool] = []
+    film.finish = lambda: finished.append(True)  # type: ignore[method-assign]
+
+    def endless() -> Iterator[Frame]:
+        for index in range(10_000):
+            if index == 8:
+                cancel.set()
+            yield frame_of(index)
+
+    for flush in (False, True):
+        cancel.clear()
+        colouring = Colouring(
+            predictor=Predictor(
+                Generator(network=Corners(), multiple=32, path=Path("x"), metadata={}),
+                torch.device("cpu"),
+                torch.float32,
+            ),
+            propagator=Propagator("off", 0.0),
+            render_size=32,
+            batch_size=lambda _: 2,
+            progress=lambda *_: None,
+            cancel=cancel,
+            flush_on_cancel=flush,
+        )
+        run(endless(), colouring, film)
+        assert bool(finished) == flush

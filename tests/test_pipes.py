@@ -186,8 +186,9 @@ def test_several_films_cannot_go_to_standard_output(film: Path) -> None:
     assert (code, blob) == (2, b"")
 
 
-def test_a_named_pipe_is_written_in_place(film: Path, tmp_path: Path) -> None:
-    pipe, copy = tmp_path / "pipe.mkv", tmp_path / "copy.mkv"
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_a_named_pipe_is_written_in_place(film: Path, tmp_path: Path, suffix: str) -> None:
+    pipe, copy = tmp_path / f"pipe.{suffix}", tmp_path / f"copy.{suffix}"
     os.mkfifo(pipe)
     with copy.open("wb") as file, subprocess.Popen(["cat", str(pipe)], stdout=file):
         assert call(film, pipe) == 0

@@ -105,6 +105,16 @@ def test_fields_get_their_own_chroma() -> None:
     assert (cr[0::2] > 140).all() and (cr[1::2] < 118).all()
 
 
+@pytest.mark.parametrize("height", [486, 6, 7, 481])
+@pytest.mark.parametrize("subsampling", ["420", "422", "444"])
+def test_fields_of_any_height_are_woven(height: int, subsampling: str) -> None:
+    frame = frame_of(np.full((height, 16), 120, np.uint8), fields=2)
+    pictures = [luminance(frame, field, 32) for field in frame.pictures()]
+    ab = [np.zeros((*p.grey.shape, 2), np.float32) for p in pictures]
+    cb, _ = Recolorer(subsampling)(frame, pictures, ab)
+    assert cb.shape[0] == ((height + 1) // 2 if subsampling == "420" else height)
+
+
 def test_saturation_scales_chroma() -> None:
     luma = np.full((32, 32), 120, np.uint8)
     frame, ab = frame_of(luma), np.full((32, 32, 2), 20, np.float32)

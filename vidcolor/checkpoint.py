@@ -47,7 +47,9 @@ def find_weights(name: str) -> Path:
     """
     package = Path(__file__).resolve().parent
     shipped = [package / "weights", package.parent / "weights"]
-    candidates = [Path(name), *(folder / f"{name}{_SUFFIX}" for folder in shipped)]
+    candidates = [*(folder / f"{name}{_SUFFIX}" for folder in shipped), Path(name)]
+    if Path(name).suffix or Path(name).name != name:
+        candidates = candidates[::-1]  # clearly a file; a bare name is first that of shipped weights
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -97,7 +99,7 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
         )
     try:
         return _ARCHITECTURES[architecture](**json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise WeightsError(f"{path}: its configuration is damaged ({error!r})") from error
 
 

@@ -201,10 +201,12 @@ def command(
     _set_up_log(quiet, verbose or debug)
     options = Options(**given)
     targets = _targets(inputs, out)
+    if quiet and progress == "auto":
+        progress = "none"
     with cancelled_by_signals() as caught:
         codes = []
         for source, target in targets:
-            codes.append(_one(source, target, options, "none" if quiet else progress, debug, caught))
+            codes.append(_one(source, target, options, progress, debug, caught))
             if caught.event.is_set() or codes[-1] == ReaderClosed.exit_code:
                 break
     return worst(codes)

@@ -34,6 +34,7 @@ class Display:
         self._mode, self._name = mode, name
         self._bar: Any = None
         self._last = 0.0
+        self._unsaid: Progress | None = None
 
     def __enter__(self) -> Display:
         return self
@@ -41,6 +42,8 @@ class Display:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.close()
+        if self._unsaid is not None:
+            self._print_json(self._unsaid)
 
     @property
     def callback(self) -> Callable[[Progress], None] | None:
@@ -60,9 +63,13 @@ class Display:
 
     def _show_json(self, now: Progress) -> None:
         at = time.monotonic()
-        if at - self._last < _JSON_INTERVAL_SECONDS and now.frames != now.total:
+        if at - self._last < _JSON_INTERVAL_SECONDS:
+            self._unsaid = now
             return
-        self._last = at
+        self._last, self._unsaid = at, None
+        self._print_json(now)
+
+    def _print_json(self, now: Progress) -> None:
         left = (now.total - now.frames) / now.fps if now.total and now.fps else None
         line = {
             "source": self._name,

@@ -14,14 +14,15 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import OutputError, ReaderClosed, UsageError
 from vidcolor.frames import Floats, Frame, Orientation, Picture
-from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
+from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.media.encoders import EncoderPlan, plan_encoder
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
-from vidcolor.media.quality import encoder_settings, encoder_time_base
+from vidcolor.media.quality import ONE_RATE, encoder_settings, encoder_time_base
 from vidcolor.options import Options
 from vidcolor.stages.recolor import Recolorer
-from vidcolor.stages.reencode import Reencoder, add_video_stream
+from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
 from vidcolor.target import is_sequence
 
@@ -33,7 +34,6 @@ _STATE_THEIR_ASPECT = frozenset(
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _FINEST_TIMESCALE = 10_000_000
 _PROGRESSIVE = 1
-_MOV = ("mp4", "mov", "3gp")
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
@@ -47,6 +47,7 @@ class Film:
         address: FFmpeg's name of the output, ``file:…`` or ``pipe:N``.
         target: the user's name of it, for its suffix and for messages.
         muxer: FFmpeg's name of the container.
+        seekable: whether what is written can be gone back to; pipes and devices cannot.
     """
 
     def __init__(
@@ -57,15 +58,18 @@ class Film:
         target: str,
         muxer: str,
         options: Options,
+        *,
+        seekable: bool = True,
     ) -> None:
         self._source, self._stream = source, stream
         self._address, self._target, self._options = address, target, options
-        self.muxer = muxer
-        self.size: tuple[int, int] = (0, 0)
+        self.muxer, self._seekable = muxer, seekable
         self.codec = ""
         self._output: OutputContainer | None = None
         self._offset = 0
         self._begun = False
+        self._written = 0
+        self._said: set[str] = set()
 
     def begin(self, first: Frame) -> None:
         """Open the output and add every track, now that the first frame is known."""
@@ -75,6 +79,8 @@ class Film:
                 self._address, "w", format=self.muxer, options=self._container_options(first)
             )
         video = first.video
+        self._first, self._rate = first, sane_rate(self._stream)
+        self._interlaced = is_interlaced(first, self._field_order())
         plan = plan_encoder(
             self._output,
             self.muxer,
@@ -84,6 +90,7 @@ class Film:
             depth=depth_of(video.format),
             subsampling=subsampling_of(video.format),
             size=(video.width, video.height),
+            interlaced=self._interlaced,
             turned=first.orientation != Orientation(),
         )
         for note in (*plan.notes, *_warnings(first, self.muxer, plan.codec)):
@@ -101,17 +108,17 @@ class Film:
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
         self._recolorer = Recolorer(plan.subsampling, options.saturation)
-        self.size, self.codec = (video.width, video.height), plan.codec
+        self.codec = plan.codec
         with _mapped_errors(self._target):
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
         self._reencoder = Reencoder(coloured, plan)
 
     def _container_options(self, first: Frame) -> dict[str, str]:
         options = muxer_options(self.muxer)
-        if self.muxer in _MOV:
-            options["movflags"] = _FRAGMENTS if self._address.startswith("pipe:") else "faststart"
+        if self.muxer in MOV_FAMILY:
+            options["movflags"] = "faststart" if self._seekable else _FRAGMENTS
             options["movie_timescale"] = str(self._movie_timescale(first))
-        if self._address.startswith("pipe:"):
+        if not self._seekable:
             options["flush_packets"] = "1"
         if self.muxer == "yuv4mpegpipe":
             options["strict"] = "-1"  # depths above 8 bits are an extension of y4m
@@ -129,7 +136,6 @@ class Film:
 
     def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
         assert self._output is not None
-        decoder = self._stream.codec_context
         rate = sane_rate(self._stream)
         stream = add_video_stream(
             self._output,
@@ -140,15 +146,21 @@ class Film:
             time_base=encoder_time_base(
                 self.muxer, plan.codec, first.time_base, rate, steady=self._stream.guessed_rate == rate
             ),
-            field_order=_PROGRESSIVE if self._options.deinterlace else int(decoder.field_order),
+            field_order=self._field_order(),
         )
-        unknown = stream.codec_context.options.keys() & self._options.encoder_options.keys()
+        left = stream.codec_context.options.keys()  # what the encoder did not take
+        if "preset" in left and self._options.preset is not None:
+            raise UsageError(f"--preset: {plan.codec} has none")
+        unknown = left & self._options.encoder_options.keys()
         if unknown:
             raise UsageError(f"--encoder-option {min(unknown)}: {plan.codec} has no such option")
         matrix = display_matrix(first.video)
         if matrix is not None and not plan.upright:
             stream.set_display_matrix(matrix)
         return stream
+
+    def _field_order(self) -> int:
+        return _PROGRESSIVE if self._options.deinterlace else int(self._stream.codec_context.field_order)
 
     def _shift(self, first: Frame) -> Fraction:
         """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
@@ -174,9 +186,21 @@ class Film:
 
     def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
         """Colour, encode and mux one frame."""
+        self._watch(frame)
         cb, cr = self._recolorer(frame, pictures, abs_)
         with _mapped_errors(self._target):
             self._mux(self._reencoder.encode(frame, cb, cr, self._offset))
+
+    def _watch(self, frame: Frame) -> None:
+        """Say once what a later frame has that the target, opened for the first, cannot express."""
+        late = frame.seconds - self._first.seconds - self._written / self._rate
+        self._written += 1
+        if self.muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and not self._said & {"rate"}:
+            self._said.add("rate")
+            log.warning("%s holds one frame rate: frames of other times are shown too early", self.muxer)
+        if frame.fields > self._first.fields and not self._interlaced and not self._said & {"fields"}:
+            self._said.add("fields")
+            log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:
         if packets and not self._begun:
@@ -194,7 +218,7 @@ class Film:
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with _mapped_errors(self._target):
-            self._mux(self._reencoder.flush(durations_in_order=self.muxer in _MOV))
+            self._mux(self._reencoder.flush(durations_in_order=self.muxer in MOV_FAMILY))
             self._remuxer.finish()
             self.close()
 
@@ -203,11 +227,6 @@ class Film:
         output, self._output = self._output, None
         if output is not None:
             output.close()
-
-    @property
-    def is_image(self) -> bool:
-        """Whether the target is a picture rather than a film."""
-        return is_image(self.muxer)
 
 
 def _warnings(first: Frame, muxer: str, codec: str) -> list[str]:
@@ -218,7 +237,7 @@ def _warnings(first: Frame, muxer: str, codec: str) -> list[str]:
         found.append(
             f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
         )
-    if first.aspect != 1 and muxer not in _MOV and codec not in _STATE_THEIR_ASPECT:
+    if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):

@@ -168,7 +168,15 @@ class _Job:
         )
         report = DecodeReport(video_index=self.stream.index)
         place = self.place
-        film = Film(self.container, self.stream, place.address, place.name, place.muxer, options)
+        film = Film(
+            self.container,
+            self.stream,
+            place.address,
+            place.name,
+            place.muxer,
+            options,
+            seekable=place.seekable,
+        )
         device = self.predictor.device
         colouring = Colouring(
             predictor=self.predictor,
@@ -177,6 +185,7 @@ class _Job:
             batch_size=lambda shape: choose_batch_size(options.batch_size, shape, device),
             progress=self._tell,
             cancel=cancel,
+            flush_on_cancel=place.working is None,
         )
         items = decode(self.container, self.stream, settings, report)
         try:
@@ -218,7 +227,9 @@ class _Job:
             return
         duration = _duration(self.container, self.stream, self.options)
         rate = self.stream.average_rate
-        total = self.stream.frames or (round(duration * float(rate)) if duration and rate else 0)
+        whole = self.options.start is None and self.options.duration is None
+        counted = self.stream.frames if whole else 0
+        total = counted or (round(duration * float(rate)) if duration and rate else 0)
         spent = max(time.monotonic() - self.started, 1e-6)
         self.progress(
             Progress(

@@ -130,6 +130,8 @@ def _refuse_one(name: str, value: str) -> None:
     plain = re.sub(r"[^a-z0-9]", "", name.lower())
     if plain == "filmgrain" and value.isdigit():
         return  # a strength; elsewhere it is a file
+    if plain == "cqm" and value not in ("flat", "jvt"):
+        raise UsageError(f"encoder option {name}: only flat and jvt, a file is refused")
     if plain in _PASSES:
         raise UsageError(f"encoder option {name}: two passes are not possible here")
     if any(word in _HARMLESS.sub("", plain) for word in _FILE_WORDS):

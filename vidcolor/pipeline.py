@@ -50,6 +50,8 @@ class Colouring:
         batch_size: called with the render shape of the first frame; gives pictures a batch.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
+        flush_on_cancel: whether the film is finished then, too (a pipe's reader has use for it); if not,
+            the writer is left as it is.
     """
 
     predictor: Predictor
@@ -58,6 +60,7 @@ class Colouring:
     batch_size: Callable[[tuple[int, int]], int]
     progress: Callable[[Frame, int], None]
     cancel: threading.Event = field(default_factory=threading.Event)
+    flush_on_cancel: bool = True
 
 
 @dataclass(kw_only=True)
@@ -97,7 +100,7 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)
-    sink = _Writer(writer, _bytes_of(first.frames[0]) * len(first.frames) * _QUEUED_BATCHES)
+    sink = _Writer(writer, _bytes_of(first) * _QUEUED_BATCHES)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
             return _predict_all(first, batches, reader, colouring, sink)
@@ -116,12 +119,16 @@ def _predict_all(
         if isinstance(item, Packet):
             sink.queue.put(item, item.size)
             continue
+        size = _bytes_of(item)  # before the writer begins to let its frames go
         coloured = _predict(item, colouring)
-        sink.queue.put(coloured, sum(map(_bytes_of, item.frames)))
+        sink.queue.put(coloured, size)
         count += len(item.frames)
         colouring.progress(item.frames[-1], count)
     if not colouring.cancel.is_set():
         reader.wait()
+    elif not colouring.flush_on_cancel:
+        sink.drop()
+        return count
     sink.queue.finish()
     return count
 
@@ -178,7 +185,7 @@ class _Reader:
                 self._send(batch)  # after a failure too: what came before it is sound
 
     def _send(self, batch: Batch) -> Batch:
-        self.queue.put(batch, sum(map(_bytes_of, batch.frames)))
+        self.queue.put(batch, _bytes_of(batch))
         return Batch(frames=[], pictures=[])
 
 
@@ -188,6 +195,12 @@ class _Writer:
     def __init__(self, film: FilmWriter, batch_bytes: int) -> None:
         self.queue: ByteQueue[_Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
         self._film = film
+        self._dropped = False
+
+    def drop(self) -> None:
+        """End without finishing the film: nobody is going to see it."""
+        self._dropped = True
+        self.queue.close()
 
     def work(self) -> None:
         try:
@@ -196,7 +209,8 @@ class _Writer:
                     self._film.write_packet(item)
                 else:
                     self._write_batch(item)
-            self._film.finish()
+            if not self._dropped:
+                self._film.finish()
         finally:
             self.queue.close()
 
@@ -209,5 +223,7 @@ class _Writer:
             batch.frames[index] = None  # type: ignore[call-overload]  # its planes can go
 
 
-def _bytes_of(frame: Frame) -> int:
-    return frame.luma.nbytes * 3 // 2
+def _bytes_of(batch: Batch) -> int:
+    """What a batch holds in memory: its frames, what the generator sees of them, and their ab."""
+    planes = sum(frame.luma.nbytes * 3 // 2 for frame in batch.frames)
+    return planes + sum(4 * picture.grey.nbytes for picture in batch.pictures)

@@ -26,6 +26,7 @@ class Target:
     muxer: str
     final: Path | None = None
     working: Path | None = None
+    seekable: bool = True
 
     def commit(self) -> None:
         """Give the finished file its name; it is on disk before it has it.
@@ -57,14 +58,14 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     """
     muxer = muxer_for(target, options.format)
     if target == STDOUT:
-        return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer)
+        return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer, seekable=False)
     final = Path(target)
     if source != STDIN and _same_file(source, final):
         raise OutputError(f"{target}: is the source itself; choose another name")
     _require_place(target, final)
     if final.exists() and not final.is_file():
         # a device or named pipe is written in place
-        return Target(name=target, address=f"file:{target}", muxer=muxer)
+        return Target(name=target, address=f"file:{target}", muxer=muxer, seekable=False)
     if is_sequence(target, muxer):
         if not options.overwrite and (taken := _first_taken(final)):
             raise OutputError(f"{target}: {taken.name} exists already; -y overwrites such files")

@@ -109,11 +109,13 @@ def plan_encoder(
     subsampling: str,
     size: tuple[int, int],
     turned: bool = False,
+    interlaced: bool = False,
 ) -> EncoderPlan:
     """Choose encoder and pixel format for a source of this depth and subsampling.
 
     Args:
         turned: whether a display matrix goes with the picture.
+        interlaced: whether it is encoded as fields.
 
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
@@ -126,13 +128,12 @@ def plan_encoder(
     upright = turned and is_image(muxer) and name not in ("png", "tiff")
     if upright or (is_image(muxer) and name != "mjpeg"):
         subsampling = "444"  # turns every way, and becomes RGB without harm to luma
-    if name in _EVEN_CHROMA and (
-        (size[0] % 2 and subsampling != "444") or (size[1] % 2 and subsampling == "420")
-    ):
-        subsampling = "444"
-        notes.append(
-            f"{size[0]}×{size[1]}: {name} takes odd sizes only without subsampled chroma: writing 4:4:4"
-        )
+    fitting = _fitting_subsampling(name, subsampling, size, interlaced)
+    if fitting != subsampling:
+        shape = f"{size[0]}×{size[1]}{' in fields' if interlaced else ''}"
+        written = f"writing 4:{fitting[1]}:{fitting[2]}"
+        notes.append(f"{shape}: {name} cannot subsample chroma of that size: {written}")
+        subsampling = fitting
     native = planar_name(depth, subsampling)
     offered = [f.name for f in encoder.video_formats or []]
     if name == "libvpx-vp9":
@@ -157,6 +158,15 @@ def plan_encoder(
         upright=upright,
         notes=tuple(notes),
     )
+
+
+def _fitting_subsampling(codec: str, subsampling: str, size: tuple[int, int], interlaced: bool) -> str:
+    """The subsampling nearest to the wanted one that these encoders take at this size."""
+    if codec not in _EVEN_CHROMA or subsampling == "444":
+        return subsampling
+    if size[0] % 2 or (size[1] % 2 and (subsampling == "420" or interlaced)):
+        return "444"
+    return "422" if interlaced and subsampling == "420" and size[1] % 4 else subsampling
 
 
 def _known(codec: str, asked: bool) -> str:

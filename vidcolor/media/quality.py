@@ -22,7 +22,7 @@ _QUANTISERS = {
 }  # fmt: skip
 _LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
 _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
-_ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
+ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
 
 
@@ -83,7 +83,7 @@ def encoder_time_base(muxer: str, codec: str, base: Fraction, rate: Fraction, *,
         rate: frames a second of the source.
         steady: whether all its frames last equally long, as far as the source says.
     """
-    if codec in _STANDARD_RATES or muxer in _ONE_RATE:
+    if codec in _STANDARD_RATES or muxer in ONE_RATE:
         return 1 / rate
     if muxer == "avi" or codec in _QUANTISERS.keys() - {"mjpeg"}:
         return 1 / rate if steady else _MILLISECOND

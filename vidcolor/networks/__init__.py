@@ -1,1 +1,1 @@
-"""Generators and discriminators: plain torch modules, no input or output."""
+"""Generators: plain torch modules, no input or output."""

@@ -112,16 +112,21 @@ class Predictor:
         Returns:
             N arrays of CIELAB ab, each ``(h, w, 2)``, float32.
 
-        When memory runs out, the batch is halved, for this call and those to come; the error is
-        passed on only when a single picture is too much.
+        When memory runs out, the batch is halved, for this call and those to come.
+
+        Raises:
+            UsageError: a single picture is too much.
         """
         while True:
             parts = torch.split(luminance, self._limit or len(luminance))
             try:
                 return [ab for part in parts for ab in self._forward(part, shape)]
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error) or len(parts[0]) == 1:
+                if not _is_out_of_memory(error):
                     raise
+                if len(parts[0]) == 1:
+                    advice = "lower --render-size, or use --device cpu"
+                    raise UsageError(f"out of memory with a single picture: {advice}") from error
                 self._limit = len(parts[0]) // 2
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()

@@ -39,10 +39,12 @@ class Recolorer:
             codes = self._field(frame, frame.luma, pictures[0], abs_[0])
             return codes[..., 0], codes[..., 1]
         fields = [self._field(frame, *one) for one in zip(frame.pictures(), pictures, abs_, strict=True)]
-        height = sum(field.shape[0] for field in fields)
+        rows = frame.luma.shape[0]
+        height = (rows + 1) // 2 if self._subsampling == "420" else rows
         woven = np.empty((height, *fields[0].shape[1:]), fields[0].dtype)
         for parity, field in enumerate(fields):
-            woven[parity :: len(fields)] = field
+            lines = woven[parity :: len(fields)]
+            lines[:] = field[: len(lines)]  # a field of odd height rounds its chroma up
         return woven[..., 0], woven[..., 1]
 
     def _field(self, frame: Frame, luma: Codes, picture: Picture, ab: Floats) -> Codes:

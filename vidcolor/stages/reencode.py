@@ -21,6 +21,7 @@ from vidcolor.media.pixels import is_rgb, plane_array
 _UNSPECIFIED = (0, 2)
 _RGB_MATRIX = 0
 _LIMITED, _FULL = 1, 2
+_PROGRESSIVE = 1
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
 _LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
@@ -54,6 +55,11 @@ def _source_tags(frame: Frame) -> dict[str, int]:
     }
 
 
+def is_interlaced(first: Frame, field_order: int) -> bool:
+    """Whether to encode as fields: the first frame has them, or the container says so (AVFieldOrder)."""
+    return first.fields == 2 or field_order > _PROGRESSIVE
+
+
 def add_video_stream(
     output: OutputContainer,
     first: Frame,
@@ -70,9 +76,12 @@ def add_video_stream(
         UsageError: the encoder refuses its settings.
     """
     settings = dict(settings)
-    interlaced = first.fields == 2
-    if interlaced and plan.codec == "libx264" and field_order in _TOP_FIRST:
-        settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), "tff=1")))
+    interlaced = is_interlaced(first, field_order)
+    if interlaced and plan.codec == "libx264":
+        extra = ["tff=1"] if field_order in _TOP_FIRST else []
+        if settings.get("qp") == "0":
+            extra.append("keyint=1")  # predicted fields come back with a few samples off by one
+        settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), *extra)))
     stream = output.add_stream(plan.codec, rate=rate, options=settings)
     assert isinstance(stream, VideoStream)
     context = stream.codec_context

@@ -1,1 +1,1 @@
-"""Training of the generators; needs torch, torchvision and numpy only."""
+"""Training of the generators; needs torch, numpy and Pillow only."""
