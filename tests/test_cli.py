@@ -147,8 +147,10 @@ def test_a_summary_names_target_frames_device_and_codec(film: Path, tmp_path: Pa
 
 
 def test_quiet_says_nothing_but_errors(film: Path, tmp_path: Path, capsys: Said) -> None:
-    assert call("-q", film, tmp_path / "out.mkv", "--progress", "bar") == 0
+    assert call("-q", film, tmp_path / "out.mkv") == 0
     assert capsys.readouterr().err == ""
+    assert call("-q", film, tmp_path / "more.mkv", "--progress", "json") == 0  # asked for by name
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["frames"] > 0
     assert call("-q", film, tmp_path / "out.mkv") == 5
     one_line(capsys.readouterr().err)
 

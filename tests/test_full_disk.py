@@ -24,7 +24,7 @@ def test_a_full_disk_ends_with_5_and_leaves_nothing(film: Path, tmp_path: Path, 
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
     for muxer in ("mkv", "mp4", "nut", "y4m", "avi", "mpegts"):
-        assert call(film, "/dev/full", "--format", muxer) == 5
+        assert call("-q", film, "/dev/full", "--format", muxer) == 5
         assert "No space left" in one_line(capsys.readouterr().err)
 
 

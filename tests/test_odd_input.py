@@ -153,18 +153,24 @@ def test_damage_in_the_middle_costs_the_frames_that_it_hits(
     assert times[9:11] == [Fraction(9, 25), Fraction(12, 25)]
 
 
-def test_endless_damage_ends_the_job(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begins_well", [True, False])
+def test_after_endless_damage_what_decoded_is_kept(tmp_path: Path, begins_well: bool) -> None:
     source = tmp_path / "a.nut"
     with av.open(str(source), "w") as out:
         stream = out.add_stream("ffv1", rate=25)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         good = stream.encode(grey_frame(64, 48, "yuv420p", 0))
-        out.mux(good)
+        if begins_well:
+            out.mux(good)
         for index in range(1, 500):
             bad = av.Packet(b"\x00" * 9)
             bad.pts = bad.dts = index
             bad.time_base, bad.stream = Fraction(1, 25), stream
             out.mux(bad)
+    if begins_well:
+        result = colour(source, tmp_path / "b.mkv")
+        assert (result.frames, result.exit_code) == (1, 7)
+        return
     with pytest.raises(InputError, match="200 frames in a row do not decode"):
         colour(source, tmp_path / "b.mkv")
     assert not (tmp_path / "b.mkv").exists()
@@ -250,3 +256,17 @@ def test_cover_art_is_not_taken_for_the_film(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "b.mp4")) as result:
         shapes = {(s.codec_context.width, bool(s.disposition & 0x400)) for s in result.streams.video}
         assert shapes == {(64, False), (20, True)}
+
+
+def test_frames_that_an_avi_left_out_on_purpose_are_not_lost(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.avi", pts=[0, 1, 2, 20, 21, 40], codec="ffv1")
+    result = colour(source, tmp_path / "b.mkv")
+    assert (result.frames, result.exit_code) == (6, 0)
+
+
+def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "a.mkv", frames=100, codec="ffv1")
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert colour(cut, tmp_path / "b.mkv", start=Fraction(1, 5)).exit_code == 7
+    assert colour(cut, tmp_path / "c.mkv", duration=Fraction(1, 5)).exit_code == 0

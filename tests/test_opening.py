@@ -13,7 +13,7 @@ from media import make_film, planes_of, read_film, times_of
 from quick import colour, quickly
 
 from vidcolor.cli import command
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, UsageError
 from vidcolor.media.opening import open_source, pick_video
 from vidcolor.media.pixels import display_matrix
 
@@ -173,3 +173,17 @@ def test_what_holds_no_picture_is_refused_with_the_reason(tmp_path: Path) -> Non
         out.mux(stream.encode(None))
     with open_source(str(tmp_path / "sound.wav")) as source, pytest.raises(InputError, match="only sound"):
         pick_video(source, "sound.wav")
+
+
+def test_a_missing_picture_of_a_sequence_is_named(tmp_path: Path) -> None:
+    for number in (7, 8, 9, 11, 12):
+        picture(tmp_path / f"scan_{number:05}.png", "png", "rgb24")
+    with pytest.raises(InputError, match=r"scan_00010\.png is missing"):
+        open_source(str(tmp_path / "scan_%05d.png"))
+    picture(tmp_path / "scan_00010.png", "png", "rgb24")
+    with open_source(str(tmp_path / "scan_%05d.png")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 6
+    with pytest.raises(InputError, match="no such file"):
+        open_source(str(tmp_path / "other_%05d.png"))
+    with pytest.raises(UsageError, match="image sequences"):
+        open_source(str(tmp_path / "scan_00010.png"), framerate=Fraction(12))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from fractions import Fraction
+from typing import Any
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -24,7 +25,7 @@ from vidcolor.options import Options
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
-from vidcolor.target import is_sequence
+from vidcolor.target import Sink, is_sequence
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Film:
         self.codec = ""
         self._output: OutputContainer | None = None
         self._offset = 0
+        self._sink: Sink | None = None
         self._begun = False
         self._written = 0
         self._said: set[str] = set()
@@ -75,9 +77,10 @@ class Film:
         """Open the output and add every track, now that the first frame is known."""
         options = self._options
         with _mapped_errors(self._target):
-            self._output = av.open(
-                self._address, "w", format=self.muxer, options=self._container_options(first)
-            )
+            if not self._seekable:
+                self._sink = Sink(self._address)
+            place: Any = self._sink or self._address
+            self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
         video = first.video
         self._first, self._rate = first, sane_rate(self._stream)
         self._interlaced = is_interlaced(first, self._field_order())
@@ -227,6 +230,8 @@ class Film:
         output, self._output = self._output, None
         if output is not None:
             output.close()
+        if self._sink is not None:
+            self._sink.close()
 
 
 def _warnings(first: Frame, muxer: str, codec: str) -> list[str]:

@@ -195,7 +195,7 @@ class _Job:
             raise
         if cancel.is_set():
             raise Interrupted(signal.SIGINT)
-        self._check(frames, report)
+        self._check(frames, report, settings.end)
         self.place.commit()
         return Result(
             source=self.name,
@@ -209,9 +209,9 @@ class _Job:
             codec=film.codec,
         )
 
-    def _check(self, frames: int, report: DecodeReport) -> None:
-        if self.options.start is None and self.options.duration is None:
-            report.close(self.container, self.stream)
+    def _check(self, frames: int, report: DecodeReport, end: Fraction | None) -> None:
+        whole = self.options.start is None and end is None
+        report.close(self.container, self.stream, whole=whole, end=end)
         if frames == 0:
             if self.options.start is not None and report.video_packets:
                 raise InputError(f"{self.name}: ends before --start")

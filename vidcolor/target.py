@@ -17,6 +17,45 @@ STDOUT = "-"
 _NUMBER = re.compile(r"%0?\d*d")
 
 
+class Sink:
+    """Writes to a pipe or device, and remembers when that failed: not every muxer tells.
+
+    Args:
+        address: ``pipe:N`` or ``file:NAME``.
+    """
+
+    def __init__(self, address: str) -> None:
+        kind, _, name = address.partition(":")
+        self._own = kind == "file"
+        self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``; after a failure, fail the same way at once."""
+        if self._error is not None:
+            raise self._error
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        except OSError as error:
+            self._error = error
+            raise
+        return len(data)
+
+    def close(self) -> None:
+        """Close what was opened here.
+
+        Raises:
+            OSError: something has not been written.
+        """
+        if self._own:
+            os.close(self._descriptor)
+            self._own = False
+        if self._error is not None:
+            raise self._error
+
+
 @dataclass(kw_only=True)
 class Target:
     """Where the film is written, and where it belongs when it is whole."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, UsageError
 
 STDIN = "-"
 _FOLLOWERS = frozenset(
@@ -79,7 +81,9 @@ def open_source(
         framerate: of an image sequence; 25 where None.
 
     Raises:
-        InputError: it does not exist, cannot be read, or is nothing that FFmpeg's demuxers open.
+        InputError: it does not exist, cannot be read, is nothing that FFmpeg's demuxers open, or is
+            an image sequence with a gap.
+        UsageError: a frame rate for what is no image sequence.
     """
     allowed = sorted(
         av.formats_available - _DEVICES - _TEXT_ART - (set() if allow_references else _FOLLOWERS)
@@ -91,8 +95,10 @@ def open_source(
     url, demuxer = _address(name, allow_network)
     if demuxer:
         options["framerate"] = str(framerate or 25)
-        options["start_number_range"] = "100000"
+        options["start_number"] = str(_first_number(name))
     else:
+        if framerate is not None:
+            raise UsageError(f"{name}: --framerate is for image sequences (scan_%05d.png)")
         options["pattern_type"] = "none"  # of a picture whose own name has a % in it
     try:
         return av.open(url, "r", format=demuxer, options=options, metadata_errors="replace")
@@ -108,7 +114,7 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
         return name, None
     path = Path(name)
     if _PATTERN.search(path.name) and not path.exists():
-        return f"file:{name}", "image2"
+        return f"file:{_sequence(path)}", "image2"
     try:
         if path.is_dir():
             raise InputError(f"{name}: is a directory; name a film, or an image sequence as {name}/%05d.png")
@@ -120,6 +126,46 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be opened ({error})") from error
     return f"file:{name}", None
+
+
+def _first_number(name: str) -> int:
+    """The lowest number of an image sequence that has no gap: at one, FFmpeg would stop without a word."""
+    path = Path(name)
+    before, pattern, after = _split(path.name)
+    width = int(pattern[1:-1] or 0)
+    shape = re.compile(f"{re.escape(before)}([0-9]+){re.escape(after)}")
+
+    def nth(number: int) -> str:
+        return f"{before}{number:0{width}d}{after}"
+
+    try:
+        found = [int(match[1]) for file in os.listdir(path.parent) if (match := shape.fullmatch(file))]
+        numbers = sorted(n for n in set(found) if (path.parent / nth(n)).exists())
+    except FileNotFoundError:
+        numbers = []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{name}: cannot be opened ({error})") from error
+    if not numbers:
+        raise InputError(f"{name}: no such file")
+    for last, following in pairwise(numbers):
+        if following != last + 1:
+            raise InputError(f"{nth(last + 1)} is missing between {nth(last)} and {nth(following)} ({name})")
+    return numbers[0]
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """What stands before a sequence's number, the pattern for the number, and what stands after it."""
+    match = _PATTERN.search(name)
+    if match is None or _PATTERN.search(name, match.end()):
+        raise InputError(f"{name}: an image sequence's name has one number, as in scan_%05d.png")
+    return name[: match.start()], match[0], name[match.end() :]
+
+
+def _sequence(path: Path) -> str:
+    """FFmpeg's name for an image sequence: per cent signs that stand for themselves are doubled."""
+    before, pattern, after = _split(path.name)
+    folder = str(path.parent).replace("%", "%%")
+    return f"{folder}/{before.replace('%', '%%')}{pattern}{after.replace('%', '%%')}"
 
 
 def _reason(name: str, error: Exception) -> str:

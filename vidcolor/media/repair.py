@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 _FINEST_TICK = 1000
 _MOST_HELD = 64
 Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
-_TRUE_DURATION = ("matroska", "mov", "avi", "flv", "asf")
+_TRUE_DURATION = ("matroska", "mov", "flv", "asf")
 
 
 @dataclass(kw_only=True)
@@ -33,7 +33,7 @@ class DecodeReport:
         damaged: frames that decoded with visible damage.
         retimed: frames whose pts was missing, repeated or running backwards.
         rescaled: frames of another size than the first.
-        broken_off: whether damage stopped the demuxer.
+        broken_off: whether damage ended the film early.
         video_packets, video_index: how many packets of which stream came.
         last_seconds: when the last packet of any stream ends.
     """
@@ -54,18 +54,42 @@ class DecodeReport:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self.last_seconds = max(self.last_seconds, end)
 
-    def close(self, container: InputContainer, stream: VideoStream) -> None:
-        """Add what is missing at the end of a file that was cut off."""
-        promised = stream.frames
-        if promised > self.video_packets:
-            self.lost += promised - self.video_packets
-            return
-        if container.duration and any(name in container.format.name for name in _TRUE_DURATION):
-            # headers state when the film ends; for mov and mp4 FFmpeg works out how long it lasts
-            begin = (container.start_time or 0) if "mov" in container.format.name else 0
-            end = Fraction(container.duration + begin, av.time_base)
-            if (missing := end - self.last_seconds) > Fraction(1, 2):
-                self.lost += max(1, round(missing * (stream.average_rate or 25)))
+    def close(
+        self, container: InputContainer, stream: VideoStream, *, whole: bool, end: Fraction | None
+    ) -> None:
+        """Add what is missing at the end of a file that was cut off.
+
+        Args:
+            whole: whether all of the file was wanted, so that its packets can be counted.
+            end: seconds on the source's clock up to which it was wanted.
+        """
+        stated = _stated_end(container, stream)
+        if stated is not None:
+            missing = (stated if end is None else min(stated, end)) - self.last_seconds
+            self._miss(missing, stream, whole and container.format.name != "avi")
+        if self.broken_off:
+            self.lost = max(1, self.lost)
+
+    def _miss(self, missing: Fraction, stream: VideoStream, countable: bool) -> None:
+        rate = sane_rate(stream)
+        uncounted = stream.frames - self.video_packets if countable else 0
+        # a count alone proves nothing: an edit list hides frames that are in the index and never come
+        if uncounted > 0 and missing * rate > Fraction(3, 2):
+            self.lost += uncounted
+        elif missing > Fraction(1, 2):
+            self.lost += max(1, round(missing * rate))
+
+
+def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """When the film ends by its own headers, in seconds; None where they do not say."""
+    name = container.format.name
+    if name == "avi":  # its count includes frames that were dropped, so it is a time; FFmpeg trims durations
+        return stream.frames * stream.time_base if stream.frames and stream.time_base else None
+    if not container.duration or not any(known in name for known in _TRUE_DURATION):
+        return None
+    # headers state when the film ends; for mov and mp4 FFmpeg works out how long it lasts
+    begin = (container.start_time or 0) if "mov" in name else 0
+    return Fraction(container.duration + begin, av.time_base)
 
 
 class FirstShape:

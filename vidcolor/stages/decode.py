@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _INDEXED = ("matroska", "mov", "avi")
 _LONGEST_GOP = 12  # seconds
+_SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
 
 
@@ -43,6 +44,10 @@ class DecodeSettings:
     name: str = "input"
     seekable: bool = True
 
+    def spans(self, seconds: Fraction) -> bool:
+        """Whether a frame at this time is wanted."""
+        return (self.start is None or seconds >= self.start) and (self.end is None or seconds < self.end)
+
 
 def decode(
     container: InputContainer, stream: VideoStream, settings: DecodeSettings, report: DecodeReport
@@ -57,21 +62,26 @@ def decode(
     """
     shape = FirstShape(report)
     clock = Clock(stream, report)
-    dated = backdated(_raw(container, stream, settings, report), clock.source_frame)
-    for item in _timely(dated, stream, settings):
+    for item in backdated(_raw(container, stream, settings, report), clock.source_frame):
         if isinstance(item, Packet):
             yield item
             continue
-        video = shape.fit(item)
-        report.damaged += video.is_corrupt
-        yield _describe(video, stream, clock)
+        # the clock first: a raw stream's frames have no other times that the span could be cut by
+        pts = clock.pts(item)
+        seconds = pts * clock.time_base
+        if settings.end is not None and seconds >= settings.end + _SOUND_LAG:
+            return
+        if settings.spans(seconds):
+            video = shape.fit(item)
+            report.damaged += video.is_corrupt
+            yield _describe(video, stream, pts, clock)
 
 
 def _raw(
     container: InputContainer, stream: VideoStream, settings: DecodeSettings, report: DecodeReport
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
     if settings.seekable and settings.start is not None:
-        _seek(container, settings.start)
+        _seek(container, settings.start, settings.name)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
@@ -79,17 +89,35 @@ def _raw(
         report.note(packet)
         if packet.stream_index == stream.index:
             yield from decoder.frames(packet)
+            if report.broken_off:
+                break
         else:
             yield packet
     yield from decoder.frames(None)
 
 
-def _seek(container: InputContainer, start: Fraction) -> None:
-    """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts."""
+def _seek(container: InputContainer, start: Fraction, name: str) -> None:
+    """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts.
+
+    Where it cannot seek at all (a raw stream has no times), reading begins at the beginning.
+    """
     early = start if any(name in container.format.name for name in _INDEXED) else start - _LONGEST_GOP
     target = int(early * av.time_base)
-    if target > max(container.start_time or 0, 0):
+    if target <= max(container.start_time or 0, 0):
+        return
+    try:
         container.seek(target, backward=True)
+    except (OSError, av.FFmpegError) as error:
+        log.debug("%s: cannot seek (%s); it is read from the beginning", name, error)
+        _rewind(container, name)
+
+
+def _rewind(container: InputContainer, name: str) -> None:
+    """Back to the first byte: a failed search for a time has read the file to its end."""
+    try:
+        container.seek(0, unsupported_byte_offset=True)
+    except (OSError, av.FFmpegError) as error:
+        raise InputError(f"{name}: --start does not work, as it cannot be searched ({error})") from error
 
 
 class _Decoder:
@@ -103,6 +131,7 @@ class _Decoder:
         self._report = report
         self._filter = Deinterlacer(stream) if settings.deinterlace else None
         self._failures = 0
+        self._works = False
         self._guessed_times = guessed_times
         self._late: int | None = None
 
@@ -112,6 +141,7 @@ class _Decoder:
         try:
             frames = self._stream.decode(packet)
             self._failures = 0
+            self._works = self._works or bool(frames)
         except (av.error.EOFError, av.error.BlockingIOError):
             pass
         except av.FFmpegError as error:
@@ -132,8 +162,12 @@ class _Decoder:
         self._failures += 1
         self._report.lost += 1
         log.debug("%s: pts %s does not decode: %s", self._name, packet.pts if packet else "at end", error)
-        if self._failures >= MAX_FAILURES_IN_A_ROW:
+        if self._failures != MAX_FAILURES_IN_A_ROW:
+            return
+        if not self._works:
             raise InputError(f"{self._name}: {self._failures} frames in a row do not decode") from error
+        log.warning("%s: %d frames in a row do not decode; the film ends there", self._name, self._failures)
+        self._report.broken_off = True
 
 
 def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iterator[Packet[Stream]]:
@@ -143,35 +177,18 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
     except av.error.InvalidDataError as error:
         log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:  # some of FFmpeg's errors are no OSError
         raise InputError(f"{name}: reading stopped ({error})") from error
 
 
-def _timely(
-    items: Iterator[av.VideoFrame | Packet[Stream]], stream: VideoStream, settings: DecodeSettings
-) -> Iterator[av.VideoFrame | Packet[Stream]]:
-    """Leave out frames before the start, and stop a little after the end (sound may lag in the file)."""
-    for item in items:
-        if isinstance(item, Packet) or item.pts is None:
-            yield item
-            continue
-        seconds = item.pts * (item.time_base or stream.time_base or Fraction(1))
-        if settings.end is not None and seconds >= settings.end:
-            if seconds >= settings.end + 2:
-                return
-            continue
-        if settings.start is None or seconds >= settings.start:
-            yield item
-
-
-def _describe(video: av.VideoFrame, stream: VideoStream, clock: Clock) -> Frame:
+def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock) -> Frame:
     signal = signal_of(video)
     interlaced = video.interlaced_frame and video.height >= 4
     return Frame(
         video=video,
         luma=luma_of(video, signal),
         signal=signal,
-        pts=clock.pts(video),
+        pts=pts,
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
