@@ -191,3 +191,10 @@ def test_containers_without_times_before_zero_move_all_tracks_and_say_so(
     assert f"{float(shift):.3f} s later" in caplog.text
     (before,), (after,) = (packets_of(f, "audio").values() for f in (source, tmp_path / f"b.{suffix}"))
     assert abs(after[5][0] - before[5][0] - shift) < Fraction(1, 500)
+
+
+def test_a_raw_stream_is_cut_by_the_times_that_it_gets(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.h264", frames=60, options={"bf": "0", "g": "10"}, format="h264")
+    result = colour(source, tmp_path / "b.mkv", start=Fraction(1))
+    assert result.frames == 35
+    assert times_of(tmp_path / "b.mkv")[0] == 0
