@@ -40,6 +40,12 @@ def packet_of(index: int, size: int = 10) -> Any:
     return packet
 
 
+def corners() -> Predictor:
+    """A predictor that costs nothing."""
+    generator = Generator(network=Corners(), multiple=32, path=Path("x"), metadata={})
+    return Predictor(generator, torch.device("cpu"), torch.float32)
+
+
 class Film:
     """Remembers what it is given."""
 
@@ -252,11 +258,7 @@ def test_queues_count_what_the_generator_sees_too() -> None:
 
     seen_then: list[int] = []
     colouring = Colouring(
-        predictor=Predictor(
-            Generator(network=Corners(), multiple=32, path=Path("x"), metadata={}),
-            torch.device("cpu"),
-            torch.float32,
-        ),
+        predictor=corners(),
         propagator=Propagator("off", 0.0),
         render_size=256,
         batch_size=lambda _: 4,
@@ -282,11 +284,7 @@ def test_a_cancelled_film_that_nobody_will_see_is_not_finished() -> None:
     for flush in (False, True):
         cancel.clear()
         colouring = Colouring(
-            predictor=Predictor(
-                Generator(network=Corners(), multiple=32, path=Path("x"), metadata={}),
-                torch.device("cpu"),
-                torch.float32,
-            ),
+            predictor=corners(),
             propagator=Propagator("off", 0.0),
             render_size=32,
             batch_size=lambda _: 2,
