@@ -1,4 +1,4 @@
-"""EfficientNet-Lite encoders for one grey channel.
+"""EfficientNet-Lite encoders for grey pictures, or for R'G'B'.
 
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (ICML 2019),
 in the Lite variant (no squeeze-and-excitation, ReLU6, stem and last stage not scaled). The padding is
@@ -28,7 +28,7 @@ _SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 _STEM_CHANNELS = 32
 _BATCH_NORM_EPS = 1e-3
 # ImageNet weights expect (x - 127) / 128 for x in 0..255; L* in 0..100 stands in for the grey x
-_L_SCALE, _L_SHIFT = 255.0 / 100.0 / 128.0, 127.0 / 128.0
+_SCALE, _SHIFT = 255.0 / 128.0, 127.0 / 128.0
 
 
 class SameConv2d(nn.Conv2d):
@@ -36,22 +36,45 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(N, C, h, w)`` to ``(N, C', ceil(h/s), ceil(w/s))``."""
+        return self.convolve(x, self.weight, self.bias)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """As :meth:`forward`, with another weight and bias of the same shapes."""
         k, s = self.kernel_size[0], self.stride[0]
         if s == 1:
-            return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
+            return F.conv2d(x, weight, bias, 1, k // 2, 1, self.groups)
         pads = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
         x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
-        return F.conv2d(x, self.weight, self.bias, s, 0, 1, self.groups)
+        return F.conv2d(x, weight, bias, s, 0, 1, self.groups)
 
 
-def _conv_bn(
-    c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
-) -> nn.Sequential:
-    conv = SameConv2d(c_in, c_out, kernel, stride, groups=groups, bias=False)
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(c_out, eps=_BATCH_NORM_EPS)]
-    if act:
-        layers.append(nn.ReLU6(inplace=True))
-    return nn.Sequential(*layers)
+class ConvBN(nn.Sequential):
+    """Convolution, BatchNorm and, with ``act``, ReLU6.
+
+    With BatchNorm in evaluation mode, also inside a network that trains, its factor goes into the small
+    weight instead of the large map: the same function and the same gradients with a pass less each way.
+    """
+
+    def __init__(
+        self, c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+    ) -> None:
+        conv = SameConv2d(c_in, c_out, kernel, stride, groups=groups, bias=False)
+        layers: list[nn.Module] = [conv, nn.BatchNorm2d(c_out, eps=_BATCH_NORM_EPS)]
+        super().__init__(*layers, *([nn.ReLU6(inplace=True)] if act else []))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, c_in, h, w)`` to ``(N, c_out, ceil(h/stride), ceil(w/stride))``."""
+        conv, norm, *act = self
+        assert isinstance(conv, SameConv2d) and isinstance(norm, nn.BatchNorm2d)
+        assert norm.running_var is not None and norm.running_mean is not None
+        if norm.training:
+            y: Tensor = norm(conv(x))
+        else:
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            y = conv.convolve(
+                x, conv.weight * scale[:, None, None, None], norm.bias - norm.running_mean * scale
+            )
+        return act[0](y) if act else y
 
 
 class MBConv(nn.Module):
@@ -60,9 +83,9 @@ class MBConv(nn.Module):
     def __init__(self, c_in: int, c_out: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
         hidden = c_in * expansion
-        layers = [] if expansion == 1 else [_conv_bn(c_in, hidden, 1)]
-        layers.append(_conv_bn(hidden, hidden, kernel, stride, groups=hidden))
-        layers.append(_conv_bn(hidden, c_out, 1, act=False))
+        layers = [] if expansion == 1 else [ConvBN(c_in, hidden, 1)]
+        layers.append(ConvBN(hidden, hidden, kernel, stride, groups=hidden))
+        layers.append(ConvBN(hidden, c_out, 1, act=False))
         self.layers = nn.Sequential(*layers)
         self.residual = stride == 1 and c_in == c_out
 
@@ -82,15 +105,17 @@ class EfficientNetLite(nn.Module):
 
     Args:
         variant: ``lite0``, ``lite1`` or ``lite2``.
+        in_channels: 1 for L* in 0..100, 3 for R'G'B' in 0..1.
 
     Attributes:
         channels: channels of the five outputs, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
     """
 
-    def __init__(self, variant: str = "lite2") -> None:
+    def __init__(self, variant: str = "lite2", in_channels: int = 1) -> None:
         super().__init__()
         width, depth = _SCALES[variant]
-        self.stem = _conv_bn(1, _STEM_CHANNELS, 3, 2)
+        self._scale = _SCALE / (100.0 if in_channels == 1 else 1.0)
+        self.stem = ConvBN(in_channels, _STEM_CHANNELS, 3, 2)
         self.stages = nn.ModuleList()
         self._taps: list[int] = []
         c_in, outputs = _STEM_CHANNELS, []
@@ -109,11 +134,11 @@ class EfficientNetLite(nn.Module):
                 self._taps.append(index)
         self.channels = tuple(outputs[i] for i in self._taps)
 
-    def forward(self, luminance: Tensor) -> list[Tensor]:
-        """Features of L* ``(N, 1, h, w)`` in 0..100: five maps, finest first (see ``channels``)."""
+    def forward(self, picture: Tensor) -> list[Tensor]:
+        """Five maps, finest first (see ``channels``), of L* ``(N, 1, h, w)`` or R'G'B' ``(N, 3, h, w)``."""
         # scaled before it is rounded to the weights' precision: L* itself would lose two bits of it
         dtype = next(self.stem.parameters()).dtype
-        x = self.stem((luminance * _L_SCALE - _L_SHIFT).to(dtype))
+        x = self.stem((picture * self._scale - _SHIFT).to(dtype))
         features = []
         for index, stage in enumerate(self.stages):
             x = stage(x)
@@ -124,7 +149,7 @@ class EfficientNetLite(nn.Module):
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
         """Take ImageNet weights whose tensors stand in the usual order (stem, blocks, head, classifier).
 
-        The three input channels of the stem are added up: a grey picture gives each of them the same.
+        For L*, the three input channels of the stem are added up: grey gives each of them the same.
 
         Raises:
             ValueError: too few tensors, or a shape that differs: the weights belong to another variant.
@@ -135,7 +160,7 @@ class EfficientNetLite(nn.Module):
         if len(values) < len(names):
             raise ValueError(f"{len(values)} tensors in the weights, {len(names)} needed")
         for name, value in zip(names, values, strict=False):
-            if name == "stem.0.weight" and value.dim() == 4:
+            if name == "stem.0.weight" and value.dim() == 4 and own[name].shape[1] == 1:
                 value = value.sum(1, keepdim=True)
             if own[name].shape != value.shape:
                 raise ValueError(
