@@ -34,15 +34,21 @@ class PhotoSet:
         table: per picture ``(offset, height, width)``, int64.
         digest: SHA-256 over the names and bytes that went in.
         skipped: how many files were left out (damaged, grey or too small).
+        resident: ``pixels`` as a tensor on the device where crops are made; None for crops on the CPU.
     """
 
     pixels: NDArray[np.uint8]
     table: NDArray[np.int64]
     digest: str
     skipped: int
+    resident: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def name_of(self, index: int) -> str:
+        """What an error message calls one picture."""
+        return f"picture {index}"
 
     def picture(self, index: int) -> NDArray[np.uint8]:
         """RGB ``(h, w, 3)`` of one picture."""
@@ -84,7 +90,7 @@ def load_photos(sources: list[Path], cache: Path, *, smallest: int) -> PhotoSet:
     stored = json.loads(index.read_text())
     if not stored["table"]:
         raise InputError(f"{', '.join(map(str, sources))}: no usable colour picture")
-    pixels = np.memmap(cache / "photos.rgb", np.uint8, "r")
+    pixels = np.memmap(cache / "photos.rgb", np.uint8, "c")
     table = np.array(stored["table"], np.int64)
     return PhotoSet(pixels=pixels, table=table, digest=stored["digest"], skipped=stored["skipped"])
 

@@ -5,68 +5,114 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-_BLOCK = 8
+from vidcolor.training.damage import dust, scratches
+from vidcolor.training.filters import BLOCK, compress, gaussian_blur
+from vidcolor.training.randomness import Draws, uniforms
+from vidcolor.training.textures import GRAINS, SIDE, grain_at
+
+CLEAN_SHARE = 0.15
+_COLUMNS = 16
+"""Numbers that one degradation may draw for one picture; the first decides whether it strikes."""
 
 
-def degrade(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Degrade luma ``(N, 1, h, w)``, 0..1, each picture differently: tone, blur, grain, compression.
+def degrade(
+    y: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    seed: int = 0,
+    step: int = 0,
+    first: int = 0,
+    strength: float = 1.0,
+) -> Tensor:
+    """Degrade luma ``(N, 1, h, w)``, 0..1, each picture in its own way, as film and video age.
 
-    Each of the four strikes with probability one half, so that one picture in sixteen stays clean.
+    Blur, grain, uneven light, tone, scratches, dust, sharpening and block compression, in the order in
+    which they happen to a film; ``CLEAN_SHARE`` of the pictures is spared them all, and each strikes the
+    others with the probability in ``_PROBABILITIES``. What happens to picture i depends on ``seed``,
+    ``step`` and ``first + i`` only, on every device.
+
+    Args:
+        generator: where given, the seed is drawn from it.
+        step: number of the batch.
+        first: place of the first picture in the whole batch, of which ``y`` may be one rank's part.
+        strength: 0 leaves luma alone, 1 is typical old film, 2 is worse.
     """
-    y = _tone(y, generator)
-    y = torch.where(_chance(y, generator), _blur(y, generator), y)
-    y = torch.where(_chance(y, generator), _grain(y, generator), y)
-    y = torch.where(_chance(y, generator), _compress(y, generator), y)
-    return y.clamp(0.0, 1.0)
+    if generator is not None:
+        seed = int(torch.randint(2**62, (), generator=generator))
+    if strength <= 0.0:
+        return y.clamp(0.0, 1.0)
+    count = y.shape[0]
+    spared = uniforms("spared", seed, step, first=first, rows=count, columns=1)[:, 0] < CLEAN_SHARE
+    worn = y.clone()
+    for act, probability in _PROBABILITIES.items():
+        table = uniforms(act.__name__, seed, step, first=first, rows=count, columns=_COLUMNS)
+        struck = ((table[:, 0] < probability) & ~spared).nonzero()[0]
+        if len(struck):
+            where = torch.from_numpy(struck).to(y.device)
+            worn[where] = act(worn[where], Draws(table[struck], y.device), strength)
+    return worn.clamp_(0.0, 1.0)
 
 
-def _uniform(y: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand((y.shape[0], 1, 1, 1), generator=generator).to(y.device)
+def _soften(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Lens, gauge and repeated copying: Gaussian blur with a sigma of 0.4 to 1.6 px."""
+    return gaussian_blur(y, draw(1, 0.4, 1.6) * strength)
 
 
-def _chance(y: Tensor, generator: torch.Generator) -> Tensor:
-    return _uniform(y, 0.0, 1.0, generator) < 0.5
+def _grain(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Film grain of several sizes; sigma 0.01 to 0.06 in middle grey, less in black and in white."""
+    texture = grain_at(y, draw.whole(1, GRAINS), draw.whole(2, SIDE), draw.whole(3, SIDE))
+    middle = 0.4 + 2.4 * y * (1.0 - y)
+    return (y + strength * draw(4, 0.1, 0.24) ** 2 * middle * texture).clamp(0.0, 1.0)
 
 
-def _tone(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Gamma of 0.7 to 1.4, then fading: black raised by up to 0.1, white lowered by up to 0.15."""
-    gamma = torch.exp(_uniform(y, math.log(0.7), math.log(1.4), generator))
-    black, white = _uniform(y, 0.0, 0.1, generator), _uniform(y, 0.85, 1.0, generator)
-    toned = black + (white - black) * y.clamp_min(1e-4) ** gamma
-    return torch.where(_chance(y, generator), toned, y)
+def _uneven_light(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Flicker and vignetting: a gain of ±10 %, slopes of ±10 %, corners up to 35 % darker."""
+    v = torch.linspace(-1.0, 1.0, y.shape[2], device=y.device).view(1, 1, -1, 1)
+    u = torch.linspace(-1.0, 1.0, y.shape[3], device=y.device).view(1, 1, 1, -1)
+    x0, y0 = draw(5, -0.3, 0.3), draw(6, -0.3, 0.3)
+    slope = draw(1, -0.1, 0.1) + draw(2, -0.1, 0.1) * u + draw(3, -0.1, 0.1) * v
+    fall = draw(4, -0.2, 0.18).clamp_min(0.0) * ((u - x0) ** 2 + (v - y0) ** 2)
+    return (y * (1.0 + strength * (slope - fall)).clamp_min(0.0)).clamp(0.0, 1.0)
 
 
-def _blur(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian blur; one sigma (0.4 to 1.5 px) a batch, as it sets the kernel."""
-    sigma = 0.4 + 1.1 * float(torch.rand((), generator=generator))
-    at = torch.arange(-4, 5, dtype=y.dtype, device=y.device)
-    kernel = torch.exp(-0.5 * (at / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(y, (4, 4, 4, 4), mode="reflect")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+def _tone(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Stock and age: gamma 0.65 to 1.5, black moved by -0.06 to 0.14, white by -0.2 to 0.08."""
+    gamma = torch.exp(strength * draw(1, math.log(0.65), math.log(1.5)))
+    black = strength * draw(2, -0.06, 0.14)
+    white = 1.0 + strength * draw(3, -0.2, 0.08)
+    return (black + (white - black) * y.clamp_min(1e-4) ** gamma).clamp(0.0, 1.0)
 
 
-def _grain(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Film grain: normal noise (sigma 0.01 to 0.08), softened to a grain of one to two pixels."""
-    noise = torch.randn(y.shape, generator=generator).to(y.device)
-    soft = F.avg_pool2d(noise, 3, 1, 1) * 2.0
-    share = _uniform(y, 0.0, 1.0, generator)
-    return y + _uniform(y, 0.01, 0.08, generator) * (share * soft + (1.0 - share) * noise)
+def _scratches(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """One to three nearly vertical lines."""
+    return scratches(y, draw, strength)
 
 
-def _compress(y: Tensor, generator: torch.Generator) -> Tensor:
-    """Quantise the 8×8 DCT with steps that rise with frequency, as JPEG and MPEG do."""
-    height, width = y.shape[-2] // _BLOCK * _BLOCK, y.shape[-1] // _BLOCK * _BLOCK
-    k = torch.arange(_BLOCK, dtype=y.dtype, device=y.device)
-    basis = torch.cos(math.pi * (2.0 * k[None] + 1.0) * k[:, None] / (2.0 * _BLOCK)) / 2.0
-    basis[0] /= math.sqrt(2.0)
-    blocks = y[..., :height, :width].unfold(2, _BLOCK, _BLOCK).unfold(3, _BLOCK, _BLOCK)
-    spectrum = basis @ blocks @ basis.T
-    step = _uniform(y, 0.01, 0.06, generator)[..., None, None] * (1.0 + k[None] + k[:, None]) / 2.0
-    restored = basis.T @ (torch.round(spectrum / step) * step) @ basis
-    out = y.clone()
-    out[..., :height, :width] = restored.permute(0, 1, 2, 4, 3, 5).reshape(*y.shape[:2], height, width)
-    return out
+def _dust(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Specks and hairs, white (dirt on the negative) or black (on the print)."""
+    return dust(y, draw, strength)
+
+
+def _sharpen(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """The halos of unsharp masking, as old prints, scanners and televisions add them."""
+    halo = y - gaussian_blur(y, draw(1, 0.7, 1.6))
+    return (y + strength * draw(2, 0.3, 1.3) * halo).clamp(0.0, 1.0)
+
+
+def _compress(y: Tensor, draw: Draws, strength: float) -> Tensor:
+    """Block compression as of JPEG, MPEG and DV; coarse steps are rarer than fine ones."""
+    return compress(y, draw(1, 0.1, 0.245) ** 2 * strength, draw.whole(2, BLOCK), draw.whole(3, BLOCK))
+
+
+_PROBABILITIES = {
+    _soften: 0.45,
+    _grain: 0.5,
+    _uneven_light: 0.25,
+    _tone: 0.5,
+    _scratches: 0.12,
+    _dust: 0.15,
+    _sharpen: 0.15,
+    _compress: 0.35,
+}

@@ -1,0 +1,96 @@
+"""Degradations of luma: bounded, repeatable, independent of how a batch is divided."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vidcolor.training.degrade import CLEAN_SHARE, degrade
+from vidcolor.training.filters import compress, gaussian_blur
+from vidcolor.training.randomness import permutation, uniforms
+
+
+def luma(count: int = 16, height: int = 64, width: int = 64) -> torch.Tensor:
+    coarse = torch.rand(count, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    return torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+
+
+def test_the_result_is_luma_of_the_same_shape() -> None:
+    y = luma()
+    worn = degrade(y, seed=1, step=2)
+    assert worn.shape == y.shape and worn.dtype == torch.float32
+    assert worn.min() >= 0 and worn.max() <= 1
+    assert torch.equal(y, luma()), "the argument is left alone"
+
+
+def test_counters_alone_decide_what_happens() -> None:
+    y = luma()
+    assert torch.equal(degrade(y, seed=1, step=2), degrade(y, seed=1, step=2))
+    assert not torch.equal(degrade(y, seed=1, step=2), degrade(y, seed=1, step=3))
+    assert not torch.equal(degrade(y, seed=1, step=2), degrade(y, seed=2, step=2))
+
+
+def test_two_ranks_together_do_what_one_does() -> None:
+    y = luma(24)
+    whole = degrade(y, seed=3, step=1)
+    halves = torch.cat([degrade(y[:12], seed=3, step=1), degrade(y[12:], seed=3, step=1, first=12)])
+    assert (whole - halves).abs().mean() < 1e-5
+
+
+def test_a_stated_share_stays_clean_and_the_others_differ() -> None:
+    y = luma(4).repeat(100, 1, 1, 1)
+    same = (degrade(y, seed=5) == y).flatten(1).all(1).float().mean().item()
+    assert CLEAN_SHARE * 0.8 < same < CLEAN_SHARE + 0.12
+
+
+def test_strength_goes_from_nothing_to_much() -> None:
+    y = luma(64)
+    changes = [(degrade(y, seed=1, strength=s) - y).abs().mean().item() for s in (0.0, 0.5, 1.0, 2.0)]
+    assert changes[0] == 0.0
+    assert changes == sorted(changes)
+    assert 0.01 < changes[2] < 0.1
+
+
+@pytest.mark.parametrize("size", [(8, 8), (31, 45), (5, 3), (1100, 16)])
+def test_any_size_is_taken(size: tuple[int, int]) -> None:
+    y = luma(12, *size)
+    assert degrade(y, seed=2).shape == y.shape
+
+
+def test_fine_steps_of_compression_change_nothing_wherever_the_blocks_lie() -> None:
+    y = luma(3, 21, 34)
+    step = torch.full((3, 1, 1, 1), 1e-6)
+    assert torch.allclose(compress(y, step, [0, 3, 7], [0, 7, 2]), y, atol=1e-4)
+
+
+def test_coarse_compression_leaves_blocks_of_one_grey() -> None:
+    y = luma(1, 16, 16)
+    blocks = compress(y, torch.full((1, 1, 1, 1), 3.0), [0], [0]).view(2, 8, 2, 8)
+    assert torch.allclose(blocks, blocks[:, :1, :, :1].expand_as(blocks), atol=1e-5)
+
+
+def test_every_picture_is_blurred_with_its_own_sigma() -> None:
+    y = torch.zeros(2, 1, 21, 21)
+    y[:, :, 10, 10] = 1.0
+    blurred = gaussian_blur(y, torch.tensor([0.6, 1.5]).view(2, 1, 1, 1))
+    at = torch.arange(21.0) - 10
+    spread = (blurred.sum((1, 2)) * at**2).sum(1).sqrt()
+    assert torch.allclose(spread, torch.tensor([0.6, 1.5]), atol=0.03)
+
+
+def test_numbers_are_uniform_and_differ_in_every_counter() -> None:
+    numbers = uniforms("test", 1, 2, first=0, rows=400, columns=8)
+    assert np.histogram(numbers, 10, (0.0, 1.0))[0] == pytest.approx(320, rel=0.25)
+    assert np.array_equal(numbers[7:9], uniforms("test", 1, 2, first=7, rows=2, columns=8))
+    others = [("other", 1, 2), ("test", 2, 2), ("test", 1, 3)]
+    for counters in others:
+        other = uniforms(*counters, first=0, rows=400, columns=8)
+        assert abs(np.corrcoef(numbers.ravel(), other.ravel())[0, 1]) < 0.06
+    assert abs(np.corrcoef(numbers.T)[np.triu_indices(8, 1)]).max() < 0.25
+
+
+def test_each_epoch_shows_every_picture_once_in_an_order_of_its_own() -> None:
+    first, second = permutation(1, 0, 50), permutation(1, 1, 50)
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert not np.array_equal(first, second)
