@@ -1,134 +1,148 @@
-"""Photographs for training: decoded once into a memory-mapped cache, cropped and flipped in batches."""
+"""Pictures for training: decoded once into a cache that is mapped into memory."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import io
-import json
-import os
-import tarfile
-from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 from torch import Tensor
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, UsageError
+from vidcolor.training.cache import Index, Progress, Request, cached, read_index
+from vidcolor.training.screening import Report
+from vidcolor.training.sources import decode_rgb, encoded_pictures
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-_NEAR_GREY = 2.0
-"""Mean difference between channels (0..255) under which a picture teaches nothing about colour."""
+__all__ = ["PhotoSet", "decode_rgb", "encoded_pictures", "load_photos", "open_photos", "random_batch"]
+
+LARGEST_PX = 320
+FEWEST_PICTURES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSet:
-    """Decoded photographs in one flat memory map.
+    """Decoded pictures in one flat memory map.
 
     Attributes:
-        pixels: all pictures' RGB bytes, one after another, uint8.
+        pixels: all pictures' R'G'B' bytes, one after another, uint8; some may be unused.
         table: per picture ``(offset, height, width)``, int64.
-        digest: SHA-256 over the names and bytes that went in.
-        skipped: how many files were left out (damaged, grey or too small).
+        listing: name and SHA-256 of the content of each (of a film's frame: of its pixels).
+        report: what was left out, and why.
         resident: ``pixels`` as a tensor on the device where crops are made; None for crops on the CPU.
     """
 
     pixels: NDArray[np.uint8]
     table: NDArray[np.int64]
-    digest: str
-    skipped: int
+    listing: tuple[tuple[str, str], ...]
+    report: Report
     resident: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.table)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the listing, written as ``sha256sum`` does: hash, two spaces, name, a line each."""
+        lines = "".join(f"{content}  {name}\n" for name, content in self.listing)
+        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+    @property
+    def skipped(self) -> int:
+        """How many pictures were left out."""
+        return self.report.skipped
+
     def name_of(self, index: int) -> str:
-        """What an error message calls one picture."""
-        return f"picture {index}"
+        """What one picture is called."""
+        return self.listing[index][0]
 
     def picture(self, index: int) -> NDArray[np.uint8]:
-        """RGB ``(h, w, 3)`` of one picture."""
+        """R'G'B' ``(h, w, 3)`` of one picture."""
         offset, height, width = (int(v) for v in self.table[index])
         return self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
 
-
-def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of every picture file in folders and tars, in the order of their names."""
-    for source in sources:
-        if source.is_dir():
-            for path in sorted(p for p in source.rglob("*") if p.suffix.lower() in _SUFFIXES):
-                yield path.name, path.read_bytes()
-        elif source.is_file() and tarfile.is_tarfile(source):
-            with tarfile.open(source) as archive:
-                for member in archive:
-                    handle = archive.extractfile(member) if member.isfile() else None
-                    if handle is not None and Path(member.name).suffix.lower() in _SUFFIXES:
-                        yield member.name, handle.read()
-        else:
-            raise InputError(f"{source}: neither a folder nor a tar of pictures")
+    def on(self, device: torch.device | str) -> PhotoSet:
+        """The same pictures, of which crops are made on ``device``, in whose memory all of them lie."""
+        return dataclasses.replace(self, resident=torch.from_numpy(self.pixels).to(device))
 
 
-def load_photos(sources: list[Path], cache: Path, *, smallest: int) -> PhotoSet:
-    """Open the cache of ``sources``, decoding them first where ``cache`` does not hold them yet.
+def load_photos(
+    sources: list[Path],
+    cache: Path,
+    *,
+    smallest: int,
+    largest: int = LARGEST_PX,
+    each_shot: int = 2,
+    gap_seconds: Fraction = Fraction(1),
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> PhotoSet:
+    """Open the cache of ``sources``, decoding them first where ``cache`` does not hold them as they are now.
 
     Args:
-        sources: folders and tars of pictures.
-        cache: folder for ``photos.rgb`` and ``photos.json``.
+        sources: picture files, films, folders and tars.
+        cache: folder for decoded pictures; may be shared by runs, at once and with other sources.
         smallest: pictures with a side below this many pixels are left out.
+        largest: short side to which bigger pictures are reduced.
+        each_shot: frames taken from each shot of a film.
+        gap_seconds: least distance of two frames of a shot.
+        workers: threads that decode.
+        progress: called with the number of pictures done, and of all where it is known.
 
     Raises:
-        InputError: there is no usable picture.
+        InputError: a source cannot be read, or fewer than ``FEWEST_PICTURES`` can be used.
+        OutputError: the cache cannot be written.
+        UsageError: ``largest`` is less than ``smallest``.
     """
-    index = cache / "photos.json"
-    wanted = {"sources": [str(s) for s in sources], "smallest": smallest}
-    if not (index.exists() and json.loads(index.read_text())["request"] == wanted):
-        _decode_all(sources, cache, smallest, wanted)
-    stored = json.loads(index.read_text())
-    if not stored["table"]:
-        raise InputError(f"{', '.join(map(str, sources))}: no usable colour picture")
-    pixels = np.memmap(cache / "photos.rgb", np.uint8, "c")
-    table = np.array(stored["table"], np.int64)
-    return PhotoSet(pixels=pixels, table=table, digest=stored["digest"], skipped=stored["skipped"])
-
-
-def _decode_all(sources: list[Path], cache: Path, smallest: int, request: dict[str, object]) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    table: list[tuple[int, int, int]] = []
-    offset, skipped = 0, 0
-    with open(cache / "photos.rgb", "wb") as out:
-        for name, data in encoded_pictures(sources):
-            rgb = decode_rgb(data)
-            if rgb is None or min(rgb.shape[:2]) < smallest or _is_grey(rgb):
-                skipped += 1
-                continue
-            digest.update(name.encode() + hashlib.sha256(data).digest())
-            out.write(rgb.tobytes())
-            table.append((offset, rgb.shape[0], rgb.shape[1]))
-            offset += rgb.size
-    part = cache / "photos.json.part"
-    part.write_text(
-        json.dumps({"request": request, "table": table, "digest": digest.hexdigest(), "skipped": skipped})
+    if largest < smallest:
+        raise UsageError(f"pictures reduced to {largest} px are too small for crops of {smallest} px")
+    request = Request(
+        sources=tuple(str(source.absolute()) for source in sources),
+        largest=largest,
+        each_shot=each_shot,
+        gap_seconds=str(gap_seconds),
     )
-    os.replace(part, cache / "photos.json")
+    path, index = cached(request, cache, workers, progress)
+    return _usable(path, index, smallest, ", ".join(map(str, sources)))
 
 
-def decode_rgb(data: bytes) -> NDArray[np.uint8] | None:
-    """RGB ``(h, w, 3)`` of an encoded picture, turned as its EXIF orientation says; None if it is damaged."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return np.array(ImageOps.exif_transpose(picture).convert("RGB"), np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
+def open_photos(path: Path, *, smallest: int) -> PhotoSet:
+    """Open a cache by its index file (``photos-….json``), whether or not the sources are still there.
+
+    Raises:
+        InputError: it is no cache, not whole, or holds fewer than ``FEWEST_PICTURES`` that can be used.
+    """
+    index = read_index(path)
+    if index is None:
+        raise InputError(f"{path}: not the index of a whole cache of pictures")
+    return _usable(path, index, smallest, str(path))
 
 
-def _is_grey(rgb: NDArray[np.uint8]) -> bool:
-    channels = rgb[::4, ::4].astype(np.int16)
-    return float(np.ptp(channels, axis=-1).mean()) < _NEAR_GREY
+def _usable(path: Path, index: Index, smallest: int, name: str) -> PhotoSet:
+    """The pictures that are large enough."""
+    sizes = np.array([picture[2:] for picture in index.pictures], np.int64).reshape(-1, 2)
+    offsets = np.concatenate(([0], np.cumsum(sizes.prod(1) * 3)))[:-1]
+    fits = sizes.min(1, initial=2**31) >= smallest
+    report = Report(kept=int(fits.sum()), left_out={**index.left_out}, names={**index.names})
+    for place in np.flatnonzero(~fits):
+        report.leave_out(f"smaller than the crop of {smallest} px", index.pictures[place][0])
+    if report.kept < FEWEST_PICTURES:
+        what = "no usable colour picture" if not report.kept else f"only {report.kept} usable colour pictures"
+        raise InputError(
+            f"{name}: {what}, at least {FEWEST_PICTURES} are needed; left out: {report.summary()}"
+        )
+    return PhotoSet(
+        # copy on write: torch warns of arrays that cannot be written
+        pixels=np.memmap(path.parent / index.pixels, np.uint8, "c"),
+        table=np.concatenate((offsets[fits, None], sizes[fits]), 1),
+        listing=tuple((index.pictures[i][0], index.pictures[i][1]) for i in np.flatnonzero(fits)),
+        report=report,
+    )
 
 
 def random_batch(photos: PhotoSet, size: int, crop: int, rng: np.random.Generator) -> Tensor:

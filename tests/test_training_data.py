@@ -1,0 +1,463 @@
+"""Sources, cache, screening and sampling of training pictures."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import json
+import signal
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vidcolor.errors import InputError, OutputError, UsageError
+from vidcolor.training import cache as cache_module
+from vidcolor.training.data import PhotoSet, load_photos, open_photos
+from vidcolor.training.sampling import background, sample_batch
+from vidcolor.training.screening import ALIKE, GREY, SAME, TONED, Seen, colourless, print_of
+from vidcolor.training.sources import decode_rgb
+from vidcolor.training.videos import film_frames
+
+
+def photograph(seed: int, height: int = 96, width: int = 128) -> np.ndarray:
+    """Soft blotches of colour with edges, uint8 ``(h, w, 3)``."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+    return np.array(coarse.resize((width, height), Image.Resampling.BICUBIC))
+
+
+def save(rgb: np.ndarray, path: Path) -> None:
+    Image.fromarray(rgb).save(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / "photos"
+    (place / "deeper").mkdir(parents=True)
+    for index in range(6):
+        save(photograph(index), place / ("deeper" if index % 2 else ".") / f"{index}.png")
+    return place
+
+
+@pytest.fixture
+def photos(folder: Path, tmp_path: Path) -> PhotoSet:
+    return load_photos([folder], tmp_path / "cache", smallest=64)
+
+
+# sources
+
+
+def test_folders_tars_and_files_give_the_same_pictures(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as tar:
+        for path in sorted(p for p in folder.rglob("*.png")):
+            tar.add(path, path.relative_to(folder))
+    files = sorted(folder.rglob("*.png"))
+    made = [
+        load_photos(sources, tmp_path / str(number), smallest=64)
+        for number, sources in enumerate(([folder], [tmp_path / "photos.tar.gz"], files, [tmp_path]))
+    ]
+    assert [len(p) for p in made] == [6, 6, 6, 6]
+    assert made[0].listing == made[1].listing and made[0].digest == made[1].digest
+    assert [content for _, content in made[2].listing] == [content for _, content in made[0].listing]
+    assert made[3].report.left_out == {SAME: 6}, "the tar lies beside the folder"
+    for one in range(6):
+        assert np.array_equal(made[0].picture(one), photograph(int(made[0].name_of(one)[-5])))
+
+
+def test_the_listing_names_the_content(folder: Path, photos: PhotoSet) -> None:
+    name, content = photos.listing[0]
+    assert name == "0.png"
+    assert content == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    lines = "".join(f"{content}  {name}\n" for name, content in photos.listing)
+    assert photos.digest == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_source_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such file or folder"):
+        load_photos([tmp_path / "nowhere"], tmp_path / "cache", smallest=64)
+
+
+def test_a_named_file_that_is_nothing_usable_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture\n" * 100)
+    with pytest.raises(InputError, match=r"notes\.txt: not a video"):
+        load_photos([tmp_path / "notes.txt"], tmp_path / "cache", smallest=64)
+
+
+def test_a_damaged_tar_is_an_input_error(folder: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        tar.add(folder, "photos")
+    whole = (tmp_path / "photos.tar").read_bytes()
+    (tmp_path / "photos.tar").write_bytes(whole[: len(whole) // 2 + 100])
+    with pytest.raises(InputError, match=r"photos\.tar: the tar is damaged"):
+        load_photos([tmp_path / "photos.tar"], tmp_path / "cache", smallest=64)
+
+
+def test_large_pictures_are_reduced(folder: Path, tmp_path: Path) -> None:
+    save(photograph(9, 400, 800), folder / "large.jpg")
+    photos = load_photos([folder], tmp_path / "cache", smallest=64, largest=100)
+    shapes = {photos.name_of(i): photos.picture(i).shape for i in range(len(photos))}
+    assert shapes["large.jpg"] == (100, 200, 3) and shapes["0.png"] == (96, 128, 3)
+    with pytest.raises(UsageError, match="too small for crops of 128 px"):
+        load_photos([folder], tmp_path / "cache", smallest=128, largest=100)
+
+
+def test_transparent_parts_become_white_and_exif_turns_the_picture() -> None:
+    clear = np.zeros((20, 30, 4), np.uint8)
+    clear[:, :15] = (255, 0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn clockwise
+    file = io.BytesIO()
+    Image.fromarray(clear).save(file, "png", exif=exif)
+    rgb = decode_rgb(file.getvalue())
+    assert rgb is not None and rgb.shape == (30, 20, 3)
+    assert rgb[0, 0].tolist() == [255, 0, 0] and rgb[-1, 0].tolist() == [255, 255, 255]
+
+
+# screening
+
+
+def test_unusable_pictures_are_left_out_counted_and_named(folder: Path, tmp_path: Path) -> None:
+    save(photograph(9, 20, 30), folder / "small.jpg")
+    save(np.repeat(photograph(10)[..., :1], 3, 2), folder / "grey.jpg")
+    (folder / "damaged.jpg").write_bytes(b"\xff\xd8 no picture")
+    (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
+    save(photograph(2, 192, 256), folder / "same but larger.jpg")
+    (folder / "notes.txt").write_text("not a picture at all")
+    (folder / "broken.mp4").write_text("not a film at all")
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert len(photos) == photos.report.kept == 6
+    names = photos.report.names
+    assert names["smaller than the crop of 64 px"] == ["small.jpg"]
+    assert names[GREY] == ["grey.jpg"] and names["damaged"] == ["damaged.jpg"]
+    assert names[SAME] == ["again.png"] and names[ALIKE] == ["same but larger.jpg"]
+    assert photos.skipped == 6
+    assert "1 damaged" in photos.report.summary()
+    assert any(line == "damaged: damaged.jpg" for line in photos.report.lines())
+
+
+def test_too_few_pictures_are_an_input_error_that_says_why(folder: Path, tmp_path: Path) -> None:
+    for index in range(3):
+        (folder / f"{2 * index}.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"only 3 usable colour pictures, at least 4 .* left out: 3 damaged"):
+        load_photos([folder], tmp_path / "cache", smallest=64)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no usable colour picture"):
+        load_photos([tmp_path / "empty"], tmp_path / "cache", smallest=64)
+
+
+@pytest.mark.parametrize("tone", [(1.0, 0.85, 0.6), (0.6, 0.8, 1.0), (1.0, 1.0, 1.0)])
+def test_toned_and_grey_pictures_are_seen_through_compression(tone: tuple[float, ...]) -> None:
+    grey = photograph(3)[..., 1:2].astype(np.float32)
+    file = io.BytesIO()
+    Image.fromarray((grey * np.array(tone)).astype(np.uint8)).save(file, "jpeg", quality=60)
+    rgb = decode_rgb(file.getvalue())
+    assert rgb is not None
+    assert colourless(rgb) == (GREY if min(tone) == 1.0 else TONED)
+
+
+def test_a_sunset_and_a_small_lamp_are_colour() -> None:
+    rows = np.linspace(0.0, 1.0, 90)[:, None, None]
+    sunset = np.clip((1 - rows) * [60, 60, 140] + rows * [255, 150, 40], 0, 255) * np.ones((1, 120, 1))
+    assert colourless(sunset.astype(np.uint8)) is None
+    lamp = np.repeat(photograph(3)[..., :1], 3, 2)
+    lamp[30:52, 30:52] = (220, 30, 30)
+    assert colourless(lamp) is None
+
+
+def test_flat_pictures_of_other_colours_are_not_alike() -> None:
+    seen = Seen()
+    for number, colour in enumerate(((200, 30, 30), (30, 200, 30), (30, 30, 200))):
+        assert seen.reason(print_of(np.full((64, 64, 3), colour, np.uint8), str(number))) is None
+    assert seen.reason(print_of(np.full((64, 64, 3), (31, 30, 200), np.uint8), "new")) == ALIKE
+
+
+def test_thousands_of_pictures_are_told_apart_quickly() -> None:
+    seen, rng = Seen(), np.random.default_rng(1)
+    thumbs = rng.integers(0, 256, (3000, 8, 9, 3), np.uint8)
+    started = time.process_time()
+    assert [seen.reason(print_of(t, str(i))) for i, t in enumerate(thumbs)] == [None] * 3000
+    assert time.process_time() - started < 3.0
+    assert seen.reason(print_of(thumbs[1234], "new")) == ALIKE
+
+
+# cache
+
+
+def stamps(place: Path) -> dict[str, int]:
+    return {p.name: p.stat().st_mtime_ns for p in place.glob("photos-*")}
+
+
+def test_the_cache_is_made_once_whatever_the_crop(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
+    made = stamps(tmp_path / "cache")
+    for smallest in (64, 90):
+        again = load_photos([folder], tmp_path / "cache", smallest=smallest)
+        assert np.array_equal(again.picture(3), photos.picture(3))
+    assert stamps(tmp_path / "cache") == made
+    index = next((tmp_path / "cache").glob("*.json"))
+    assert open_photos(index, smallest=64).digest == photos.digest
+
+
+def test_changed_sources_are_decoded_again(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
+    save(photograph(20), folder / "0.png")
+    changed = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert changed.digest != photos.digest
+    assert np.array_equal(changed.picture(0), photograph(20))
+    assert np.array_equal(photos.picture(0), photograph(0)), "what is open stays as it was"
+    (folder / "0.png").unlink()
+    assert len(load_photos([folder], tmp_path / "cache", smallest=64)) == 5
+    assert len(stamps(tmp_path / "cache")) == 2, "what is out of date is gone"
+
+
+def test_sources_share_a_folder(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
+    other = load_photos([folder / "deeper", folder], tmp_path / "cache", smallest=64)
+    assert other.digest != photos.digest
+    assert load_photos([folder], tmp_path / "cache", smallest=64).digest == photos.digest
+    assert len(stamps(tmp_path / "cache")) == 4
+
+
+def test_an_index_without_whole_pixels_is_no_cache(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
+    pixels = next((tmp_path / "cache").glob("*.rgb"))
+    whole = pixels.read_bytes()
+    pixels.unlink()
+    pixels.write_bytes(whole[:-1])
+    index = next((tmp_path / "cache").glob("*.json"))
+    with pytest.raises(InputError, match="not the index of a whole cache"):
+        open_photos(index, smallest=64)
+    load_photos([folder], tmp_path / "cache", smallest=64)
+    assert pixels.read_bytes() == whole
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_killed_build_leaves_no_cache_and_the_next_one_is_right(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal, sys; from pathlib import Path; from vidcolor.training.data import load_photos\n"
+        "def stop(done, total):\n"
+        "    if done == 4: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "load_photos([Path(sys.argv[1])], Path(sys.argv[2]), smallest=64, progress=stop)\n"
+    )
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "cache")]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    left = {p.suffix for p in (tmp_path / "cache").iterdir()}
+    assert ".part" in left and ".json" not in left
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert photos.digest == load_photos([folder], tmp_path / "fresh", smallest=64).digest
+    assert np.array_equal(photos.picture(5), photograph(5))
+    assert not list((tmp_path / "cache").glob("*.part"))
+
+
+def test_runs_that_start_together_decode_once(folder: Path, tmp_path: Path) -> None:
+    calls: list[int] = []
+    found: list[str] = []
+
+    def run() -> None:
+        made = load_photos([folder], tmp_path / "cache", smallest=64, progress=lambda d, t: calls.append(d))
+        found.append(made.digest)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1 and len(found) == 3
+    assert sorted(calls) == [1, 2, 3, 4, 5, 6]
+
+
+def test_progress_knows_the_total_where_it_is_cheap(folder: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    load_photos([folder], tmp_path / "cache", smallest=64, progress=lambda d, t: calls.append((d, t)))
+    assert calls == [(d, 6) for d in range(1, 7)]
+
+
+def test_a_full_disk_says_how_much_is_needed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(out: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "_flush", full)
+    with pytest.raises(OutputError, match=r"no room for the decoded pictures: about \d+ MB are needed"):
+        load_photos([folder], tmp_path / "cache", smallest=64)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["lock"]
+
+
+def test_a_cache_that_cannot_be_made_is_an_output_error(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file: cannot be written"):
+        load_photos([folder], tmp_path / "file", smallest=64)
+
+
+def test_the_index_is_plain_json(tmp_path: Path, photos: PhotoSet) -> None:
+    stored = json.loads(next((tmp_path / "cache").glob("*.json")).read_text())
+    name, content, height, width = stored["pictures"][0]
+    assert (name, content) == photos.listing[0] and (height, width) == (96, 128)
+
+
+# films
+
+
+def colour_film(path: Path, shots: list[tuple[int, int]], rate: int = 25) -> Path:
+    """Shots of ``(seed, frames)``: a photograph that moves slowly."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=rate, options={"crf": "12"})
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for seed, count in shots:
+            wide = photograph(seed, 96, 160)
+            for number in range(count):
+                at = number * 30 // count
+                part = np.ascontiguousarray(wide[:, at : at + 128])
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(part, "rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_films_give_a_few_frames_of_each_shot(tmp_path: Path) -> None:
+    film = colour_film(tmp_path / "film.mp4", [(1, 60), (2, 10), (3, 100)])
+    frames = list(film_frames(film, largest=320))
+    times = [Fraction(name.split("@")[1].rstrip("s")) for name, _ in frames]
+    cuts = [Fraction(60, 25), Fraction(70, 25), Fraction(170, 25)]
+    counts = [sum(a <= t < b for t in times) for a, b in zip([Fraction(0), *cuts], cuts, strict=False)]
+    assert counts == [2, 1, 2]
+    assert times[1] - times[0] >= 1
+    first = frames[0][1].astype(int)
+    assert first.shape == (96, 128, 3)
+    assert np.abs(first - photograph(1, 96, 160)[:, 2:130]).mean() < 8, "colours are right"
+
+
+def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:
+    film = colour_film(tmp_path / "film.mp4", [(11, 50), (12, 50)])
+    photos = load_photos([folder, film], tmp_path / "cache", smallest=64, largest=80)
+    assert len(photos) >= 8
+    assert photos.listing[6][0].startswith("film.mp4@")
+    assert {photos.picture(i).shape[0] for i in range(6, len(photos))} == {80}
+    again = load_photos([folder, film], tmp_path / "other", smallest=64, largest=80)
+    assert again.digest == photos.digest
+
+
+def test_a_playlist_is_no_film(folder: Path, tmp_path: Path) -> None:
+    colour_film(tmp_path / "film.mp4", [(11, 30)])
+    (tmp_path / "evil.mp4").write_text("ffconcat version 1.0\nfile film.mp4\n")
+    with pytest.raises(InputError, match="a playlist that names other files"):
+        load_photos([folder, tmp_path / "evil.mp4"], tmp_path / "cache", smallest=64)
+
+
+def test_training_on_pictures_needs_no_video_library(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from vidcolor.training.data import load_photos\n"
+        "from vidcolor.training.sampling import sample_batch\n"
+        "photos = load_photos([Path(sys.argv[1])], Path(sys.argv[2]), smallest=64)\n"
+        "sample_batch(photos, step=0, size=2, crop=64, seed=1)\n"
+        "assert not {'av', 'cv2'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(folder), str(tmp_path / "cache")], check=True)
+
+
+# sampling
+
+
+def batch(photos: PhotoSet, step: int, **more: Any) -> torch.Tensor:
+    return sample_batch(photos, **({"step": step, "size": 8, "crop": 64, "seed": 1} | more))
+
+
+def test_batches_depend_on_seed_and_step_alone(photos: PhotoSet) -> None:
+    first = batch(photos, 3)
+    assert first.shape == (8, 3, 64, 64) and first.dtype == torch.float32
+    assert 0 <= first.min() < first.max() <= 1
+    batch(photos, 40)
+    assert torch.equal(first, batch(photos, 3))
+    assert not torch.equal(first, batch(photos, 4))
+    assert not torch.equal(first, batch(photos, 3, seed=2))
+
+
+def test_ranks_together_draw_what_one_process_draws(photos: PhotoSet) -> None:
+    parts = [batch(photos, 5, rank=rank, world=4) for rank in range(4)]
+    assert torch.equal(torch.cat(parts), batch(photos, 5))
+
+
+def test_an_epoch_shows_every_picture_once(folder: Path, tmp_path: Path) -> None:
+    for index in range(6):
+        save(np.full((64, 64, 3), (20 + 40 * index, 40, 200 - 30 * index), np.uint8), folder / f"{index}.png")
+    for path in (folder / "deeper").iterdir():
+        path.unlink()
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    shades = [batch(photos, step, size=2)[:, 0, 0, 0] * 255 for step in range(6)]
+    epochs = torch.cat(shades).round().view(2, 6)
+    assert not torch.equal(*epochs)
+    for epoch in epochs:
+        assert sorted(epoch.tolist()) == [20, 60, 100, 140, 180, 220]
+
+
+def test_scale_bounds_the_window(photos: PhotoSet) -> None:
+    near = batch(photos, 1, crop=32, scale=(0.0, 0.0))
+    far = batch(photos, 1, crop=32, scale=(1.0, 1.0))
+    detail = [(b.diff(dim=3).abs().mean() + b.diff(dim=2).abs().mean()).item() for b in (near, far)]
+    assert detail[1] > 1.8 * detail[0], "a whole picture in a crop has steeper slopes than a part"
+    with pytest.raises(UsageError, match="scales"):
+        batch(photos, 1, scale=(0.5, 1.5))
+    with pytest.raises(UsageError, match="3 processes"):
+        batch(photos, 1, world=3)
+
+
+def test_pictures_are_not_enlarged_by_more_than_a_quarter(photos: PhotoSet) -> None:
+    assert batch(photos, 0, crop=112).shape == (8, 3, 112, 112)
+    with pytest.raises(InputError, match=r"128x96 px is too small for crops of 128 px"):
+        batch(photos, 0, crop=128)
+
+
+@pytest.mark.parametrize("crop", [32, 64, 112])
+def test_crops_made_on_a_device_are_the_same_to_two_codes(photos: PhotoSet, crop: int) -> None:
+    resident = photos.on("cpu")
+    for step in range(4):
+        difference = batch(resident, step, crop=crop) - batch(photos, step, crop=crop)
+        assert difference.abs().max() < 2 / 255
+
+
+def test_background_makes_batches_ahead_and_in_order() -> None:
+    made: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    with background(numbers(), depth=2) as ready:
+        assert next(ready) == 0
+        time.sleep(0.2)
+        assert len(made) <= 4, "no more than two wait, and one is in the maker's hand"
+        assert list(ready) == list(range(1, 20))
+    assert threading.active_count() == 1 or "batches" not in {t.name for t in threading.enumerate()}
+
+
+def test_background_hands_the_maker_s_exception_on() -> None:
+    def broken() -> Iterator[int]:
+        yield 1
+        raise InputError("the disk is gone")
+
+    with pytest.raises(InputError, match="the disk is gone"), background(broken()) as ready:
+        assert next(ready) == 1
+        next(ready)
+
+
+def test_background_ends_when_the_caller_leaves() -> None:
+    def endless() -> Iterator[int]:
+        while True:
+            yield 0
+
+    with pytest.raises(KeyError), background(endless()) as ready:
+        next(ready)
+        raise KeyError
+    with background(endless()) as ready:
+        next(ready)
+    assert "batches" not in {t.name for t in threading.enumerate()}

@@ -1,0 +1,253 @@
+"""Decoded pictures on disk: R'G'B' bytes and an index beside them, made once, whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vidcolor.errors import OutputError
+from vidcolor.training.screening import DAMAGED, Print, Report, Seen, colourless, print_of
+from vidcolor.training.sources import Entry, count, decode_rgb, entries, state_of
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, "int | None"], None]
+_FORMAT = 1
+"""Raised whenever the same sources would give another cache."""
+_AHEAD = 4
+"""Pictures in work for each thread."""
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a cache is made from; each field changes what is in it.
+
+    Attributes:
+        sources: absolute paths of files and folders, in the order in which they are read.
+        largest: short side to which bigger pictures are reduced, pixels.
+        each_shot: frames taken from each shot of a film.
+        gap_seconds: least distance of two frames of a shot.
+    """
+
+    sources: tuple[str, ...]
+    largest: int
+    each_shot: int
+    gap_seconds: str
+    format: int = _FORMAT
+
+    @property
+    def key(self) -> str:
+        """A name for the request's files, 16 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:16]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The sources."""
+        return [Path(source) for source in self.sources]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """What ``photos-KEY.json`` says.
+
+    Attributes:
+        state: of the sources when they were read.
+        pixels: name of the file of R'G'B' bytes, which lies in the same folder.
+        pictures: name, SHA-256 of the content, height and width of each, in the order of their bytes.
+        left_out, names: as of a :class:`~vidcolor.training.screening.Report`.
+    """
+
+    state: str
+    pixels: str
+    pictures: list[tuple[str, str, int, int]]
+    left_out: dict[str, int]
+    names: dict[str, list[str]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all pictures."""
+        return sum(height * width * 3 for _, _, height, width in self.pictures)
+
+
+def read_index(path: Path) -> Index | None:
+    """The index at ``path`` where it and its pixels are there and whole, else None."""
+    try:
+        index = Index(**json.loads(path.read_text(encoding="utf-8")))
+        whole = (path.parent / index.pixels).stat().st_size == index.size
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return index if whole else None
+
+
+def cached(request: Request, folder: Path, workers: int, progress: Progress | None) -> tuple[Path, Index]:
+    """Path and content of the request's index in ``folder``; decodes where it is missing or out of date.
+
+    Several processes may ask at once: one decodes, the others wait for it.
+
+    Raises:
+        InputError: a source cannot be read.
+        OutputError: the folder cannot be written, or its disk is full.
+    """
+    path = folder / f"photos-{request.key}.json"
+    state = state_of(request.paths)
+    index = read_index(path)
+    if index is not None and index.state == state:
+        return path, index
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock"):
+            index = read_index(path)
+            if index is None or index.state != state:
+                for left in folder.glob("*.part"):
+                    left.unlink()
+                index = _build(request, state, path, workers, progress)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    return path, index
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder's lock, which ends with the process; without POSIX locks there is none."""
+    try:
+        import fcntl
+    except ImportError:  # pragma: no cover
+        yield
+        return
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.info("%s: another process is decoding; waiting for it", path.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(request: Request, state: str, path: Path, workers: int, progress: Progress | None) -> Index:
+    total = count(request.paths)
+    report, pictures = Report(), []
+    old = read_index(path)
+    part = path.with_suffix(".rgb.part")
+    written = done = 0
+    try:
+        with open(part, "wb") as out:
+            for done, picture in enumerate(_screened(request, workers, report), 1):
+                if picture is not None:
+                    rgb, name, content = picture
+                    out.write(rgb.tobytes())
+                    written += rgb.size
+                    pictures.append((name, content, rgb.shape[0], rgb.shape[1]))
+                if progress:
+                    progress(done, total)
+            _flush(out)
+        pixels = f"photos-{request.key}-{_digest(pictures)[:16]}.rgb"
+        index = Index(
+            state=state, pixels=pixels, pictures=pictures, left_out=report.left_out, names=report.names
+        )
+        _publish(part, path, index)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if error.errno in _NO_ROOM:
+            raise OutputError(_no_room(path.parent, written, done, total)) from error
+        raise
+    if old is not None and old.pixels != pixels:
+        (path.parent / old.pixels).unlink(missing_ok=True)
+    return index
+
+
+def _publish(part: Path, path: Path, index: Index) -> None:
+    """Give the pixels their name, then the index, which alone makes them a cache."""
+    text = path.with_suffix(".json.part")
+    with open(text, "w", encoding="utf-8") as out:
+        json.dump(asdict(index), out)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(part, path.parent / index.pixels)
+    os.replace(text, path)
+
+
+def _flush(out: BinaryIO) -> None:
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _digest(pictures: list[tuple[str, str, int, int]]) -> str:
+    return hashlib.sha256(json.dumps(pictures).encode()).hexdigest()
+
+
+def _no_room(folder: Path, written: int, done: int, total: int | None) -> str:
+    free = shutil.disk_usage(folder).free
+    if total is None or not done:
+        need = f"more than {written / 1e6:.0f} MB"
+    else:
+        need = f"about {written / done * total / 1e6:.0f} MB"
+    return (
+        f"{folder}: no room for the decoded pictures: {need} are needed, {free / 1e6:.0f} MB are free; "
+        "make room, or name a work folder on another disk"
+    )
+
+
+Picture = tuple[NDArray[np.uint8], str, str]
+
+
+def _screened(request: Request, workers: int, report: Report) -> Iterator[Picture | None]:
+    """Pixels, name and content of each picture in order; None for one that is left out."""
+    seen = Seen()
+    for name, reason, rgb, found in _prepared(request, workers):
+        reason = reason or (seen.reason(found) if found else DAMAGED)
+        if reason or rgb is None or found is None:
+            report.leave_out(reason or DAMAGED, name)
+            yield None
+        else:
+            yield rgb, name, found.content
+
+
+_Prepared = tuple[str, str | None, "NDArray[np.uint8] | None", "Print | None"]
+
+
+def _prepared(request: Request, workers: int) -> Iterator[_Prepared]:
+    """Decode in ``workers`` threads (Pillow works outside the interpreter's lock), a few pictures ahead."""
+    offered = entries(
+        request.paths,
+        largest=request.largest,
+        each_shot=request.each_shot,
+        gap_seconds=Fraction(request.gap_seconds),
+    )
+    running: deque[Future[_Prepared]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        for entry in offered:
+            running.append(pool.submit(_prepare, entry, request.largest))
+            if len(running) >= workers * _AHEAD:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def _prepare(entry: Entry, largest: int) -> _Prepared:
+    """Read, decode and look at one picture."""
+    if entry.read is None:
+        return entry.name, entry.problem, None, None
+    try:
+        content = entry.read()
+    except OSError as error:
+        return entry.name, f"unreadable ({error.strerror})", None, None
+    rgb = decode_rgb(content, largest) if isinstance(content, bytes) else content
+    if rgb is None:
+        return entry.name, DAMAGED, None, None
+    data: Any = content if isinstance(content, bytes) else content.tobytes()
+    return entry.name, colourless(rgb), rgb, print_of(rgb, hashlib.sha256(data).hexdigest())

@@ -1,0 +1,197 @@
+"""What ``DATA`` stands for: picture files, folders and tars of pictures, films; found, counted and read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from vidcolor.errors import InputError
+from vidcolor.training import videos
+
+PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_FILM_IN_TAR = "a film inside a tar (unpack it)"
+
+Content = bytes | NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture on offer.
+
+    Attributes:
+        name: its path below the folder or inside the tar, or film and time.
+        read: gives the encoded file, or decoded R'G'B' ``(h, w, 3)``; may be called in any thread. None
+            where there is nothing to read, and then ``problem`` says why.
+    """
+
+    name: str
+    read: Callable[[], Content] | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that a source consists of, and what it is called."""
+
+    name: str
+    path: Path
+    named: bool
+    """Whether the user named this very file: then it must be usable."""
+
+    @property
+    def kind(self) -> str:
+        """``picture``, ``tar`` or ``film``; empty for anything else."""
+        lower = self.path.name.lower()
+        if self.path.suffix.lower() in PICTURES:
+            return "picture"
+        if lower.endswith(_TARS) or (self.named and tarfile.is_tarfile(self.path)):
+            return "tar"
+        return "film" if self.named or self.path.suffix.lower() in videos.SUFFIXES else ""
+
+
+def _files(sources: list[Path]) -> Iterator[_File]:
+    """All files of the sources that are pictures, tars or films, in the order of their names.
+
+    Raises:
+        InputError: a source does not exist or cannot be read.
+    """
+    for source in sources:
+        try:
+            if source.is_dir():
+                inside = sorted(p for p in source.rglob("*") if not p.name.startswith(".") and p.is_file())
+                found = [_File(p.relative_to(source).as_posix(), p, named=False) for p in inside]
+            elif source.is_file():
+                found = [_File(source.name, source, named=True)]
+            else:
+                raise InputError(f"{source}: no such file or folder")
+            yield from (file for file in found if file.kind)
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
+
+
+def state_of(sources: list[Path]) -> str:
+    """SHA-256 over name, size and time of change of every file that would be read."""
+    digest = hashlib.sha256()
+    for file in _files(sources):
+        status = file.path.stat()
+        digest.update(f"{file.path.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def count(sources: list[Path]) -> int | None:
+    """How many entries there are; None where a film or a compressed tar would have to be read for it."""
+    total = 0
+    for file in _files(sources):
+        if file.kind == "film" or (file.kind == "tar" and file.path.suffix.lower() != ".tar"):
+            return None
+        total += 1 if file.kind == "picture" else sum(1 for _ in _members(file.path))
+    return total
+
+
+def entries(sources: list[Path], *, largest: int, each_shot: int, gap_seconds: Fraction) -> Iterator[Entry]:
+    """Yield all pictures in a fixed order.
+
+    Raises:
+        InputError: a named file is nothing that can be read, or a tar is damaged.
+    """
+    for file in _files(sources):
+        if file.kind == "picture":
+            yield Entry(file.name, file.path.read_bytes)
+        elif file.kind == "tar":
+            yield from _tar_entries(file.path)
+        else:
+            frames = videos.film_frames(
+                file.path, largest=largest, each_shot=each_shot, gap_seconds=gap_seconds
+            )
+            yield from _film_entries(file, frames)
+
+
+def _given(content: Content) -> Callable[[], Content]:
+    return lambda: content
+
+
+def _film_entries(file: _File, frames: Iterator[tuple[str, NDArray[np.uint8]]]) -> Iterator[Entry]:
+    try:
+        for name, rgb in frames:
+            yield Entry(name, _given(rgb))
+    except InputError as error:
+        if file.named:
+            raise
+        yield Entry(file.name, None, f"not a film that can be read ({error})".split("\n")[0])
+
+
+def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Name and reader of every picture or film in a tar; the reader works until the next one is asked for."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                handle = archive.extractfile(member) if member.isfile() else None
+                name = Path(member.name)
+                known = name.suffix.lower() in PICTURES | videos.SUFFIXES
+                if handle is not None and known and not name.name.startswith("."):
+                    yield member.name, handle.read
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise InputError(f"{path}: the tar is damaged ({error})") from error
+
+
+def _tar_entries(path: Path) -> Iterator[Entry]:
+    for name, read in _members(path):
+        if Path(name).suffix.lower() in videos.SUFFIXES:
+            yield Entry(name, None, _FILM_IN_TAR)
+        else:
+            yield Entry(name, _given(read()))
+
+
+def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield name and bytes of every picture file in folders and tars, in the order of their names.
+
+    Raises:
+        InputError: a source does not exist or is neither a picture, nor a folder or tar of pictures.
+    """
+    for file in _files(sources):
+        if file.kind == "picture":
+            yield file.name, file.path.read_bytes()
+        elif file.kind == "tar":
+            found = _members(file.path)
+            yield from ((name, read()) for name, read in found if Path(name).suffix.lower() in PICTURES)
+        elif file.named:
+            raise InputError(f"{file.path}: neither a folder nor a tar of pictures")
+
+
+def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | None:
+    """R'G'B' ``(h, w, 3)`` of an encoded picture, turned as its EXIF orientation says; None if it is damaged.
+
+    What is transparent becomes white.
+
+    Args:
+        largest: short side to which bigger pictures are reduced, pixels; None leaves the size alone.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            if largest is not None:
+                picture.draft("RGB", (2 * largest, 2 * largest))
+            turned = ImageOps.exif_transpose(picture)
+            if turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info:
+                over = turned.convert("RGBA")
+                turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
+            return _reduced(turned.convert("RGB"), largest)
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+        return None
+
+
+def _reduced(picture: Image.Image, largest: int | None) -> NDArray[np.uint8]:
+    short = min(picture.size)
+    if largest is not None and short > largest:
+        width, height = (max(1, round(side * largest / short)) for side in picture.size)
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    return np.array(picture, np.uint8)
