@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import pickle
+import resource
 from pathlib import Path
 
 import pytest
 import torch
+from generators import GENERATORS, lively
 from safetensors.torch import load_file, save_file
 
 from vidcolor.checkpoint import find_weights, load_generator, save_weights
@@ -26,6 +28,23 @@ def test_saved_weights_give_the_same_generator(weights: str) -> None:
     assert generator.metadata["recipe"] == "random"
     assert not generator.network.training
     assert generator.network(torch.full((1, 1, 64, 96), 50.0)).shape == (1, 2, 32, 48)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_every_architecture_comes_back_from_its_file(name: str, tmp_path: Path) -> None:
+    network = lively(name)
+    path = tmp_path / "one.safetensors"
+    save_weights(path, network, recipe="r")
+    generator = load_generator(str(path))
+    assert generator.metadata["architecture"] == network.architecture
+    assert generator.multiple == network.multiple
+    assert isinstance(generator.network, type(network))
+    assert generator.network.config == network.config
+    assert not any(m.training for m in generator.network.modules())
+    assert not any(p.requires_grad or p.is_meta for p in generator.network.parameters())
+    luminance = torch.rand(1, 1, 64, 64) * 100
+    with torch.no_grad():
+        assert torch.allclose(generator.network(luminance), network(luminance), atol=1.0)
 
 
 def test_missing_weights_name_every_place() -> None:
@@ -90,6 +109,44 @@ def test_weights_of_another_architecture_are_refused(
         load_generator(str(rewritten(weights, tmp_path / "other.safetensors", **metadata)))
 
 
+ABSURD = [
+    ("pix2pix-unet", {"filters": 10**9}),
+    ("pix2pix-unet", {"downs": 60}),
+    ("pix2pix-unet", {"downs": 10**9}),
+    ("pix2pix-unet", {"filters": 1024, "downs": 10}),
+    ("pix2pix-unet", {"dropout": "half"}),
+    ("pix2pixhd", {"blocks": 10**9}),
+    ("pix2pixhd", {"filters": 1024, "downs": 6, "blocks": 64}),
+    ("cyclegan", {"filters": 10**30}),
+    ("cyclegan", {"filters": 1024, "blocks": 64}),
+    ("lite-unet", {"variant": "lite0", "decoder": [10**9] * 4}),
+    ("lite-unet", {"variant": "lite0", "decoder": [10**30] * 4}),
+    ("lite-unet", {"variant": [], "decoder": [8, 8, 8, 8]}),
+    ("encoder-unet", {"encoder": "vit_h_14"}),
+    ("encoder-unet", {"encoder": "resnet18", "decoder": ["8"] * 4}),
+    ("encoder-unet", [1, 2]),
+]
+
+
+@pytest.mark.parametrize(("architecture", "config"), ABSURD, ids=str)
+def test_absurd_configurations_are_refused_before_memory_is_taken(
+    weights: str, tmp_path: Path, architecture: str, config: object
+) -> None:
+    metadata = {"architecture": architecture, "config": json.dumps(config)}
+    path = rewritten(weights, tmp_path / "absurd.safetensors", **metadata)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(WeightsError, match=r"absurd\.safetensors"):
+        load_generator(str(path))
+    taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert taken < 200_000  # kB on Linux: what importing torchvision takes, not what was asked for
+
+
+def test_deeply_nested_configurations_are_refused(weights: str, tmp_path: Path) -> None:
+    path = rewritten(weights, tmp_path / "deep.safetensors", config="[" * 100_000)
+    with pytest.raises(WeightsError, match="damaged"):
+        load_generator(str(path))
+
+
 def test_a_tensor_too_few_is_refused(weights: str, tmp_path: Path) -> None:
     state = load_file(weights)
     del state["head.bias"]
@@ -105,3 +162,11 @@ def test_weights_are_written_in_half_precision_and_readable_by_others(tmp_path: 
     save_weights(path, LiteUNet("lite0", (8, 8, 8, 8)), recipe="r")
     assert {t.dtype for t in load_file(path).values() if t.is_floating_point()} == {torch.float16}
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
+    network = LiteUNet("lite0", (8, 8, 8, 8))
+    network.bottleneck[1].running_var.fill_(1e6)
+    save_weights(tmp_path / "wide.safetensors", network)
+    found = load_generator(str(tmp_path / "wide.safetensors")).network.state_dict()
+    assert found["bottleneck.1.running_var"].eq(1e6).all()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +13,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 from vidcolor.errors import OutputError, WeightsError
+from vidcolor.networks.base import ColourNetwork
+from vidcolor.networks.cyclegan import CycleGenerator
+from vidcolor.networks.encoder_unet import EncoderUNet
+from vidcolor.networks.pix2pix import Pix2PixUNet
+from vidcolor.networks.pix2pixhd import Pix2PixHD
 from vidcolor.networks.unet import LiteUNet
 
 DEFAULT_WEIGHTS = "default"
 _SUFFIX = ".safetensors"
 _FORMAT = "vidcolor-1"
-_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {"lite-unet": LiteUNet}
+_ARCHITECTURES: dict[str, type[ColourNetwork]] = {
+    network.architecture: network
+    for network in (LiteUNet, EncoderUNet, Pix2PixUNet, Pix2PixHD, CycleGenerator)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +34,8 @@ class Generator:
     """A generator ready for use.
 
     Attributes:
-        network: in evaluation mode, float32, on the CPU; L* ``(N, 1, h, w)`` to ab ``(N, 2, h/2, w/2)``.
+        network: in evaluation mode, float32, on the CPU; L* ``(N, 1, h, w)`` to ab ``(N, 2, h/k, w/k)``
+            with k of 1 or 2.
         multiple: height and width must be multiples of this.
         path: the file that it came from.
         metadata: what the file says of itself (recipe, data, date, scores).
@@ -67,30 +75,24 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
-            network = _build(path, metadata)
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            network = _outline(path, metadata)
+            shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+            _compare(path, network, shapes)
+            state = {key: file.get_tensor(key) for key in shapes}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path}: not readable as safetensors weights ({error})") from error
     own = network.state_dict()
-    odd = [
-        k
-        for k in own.keys() | state.keys()
-        if k not in own or k not in state or own[k].shape != state[k].shape
-    ]
-    if odd:
-        raise WeightsError(
-            f"{path}: {len(odd)} tensors do not fit its architecture, {sorted(odd)[0]} among them"
-        )
-    network.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()})
+    network.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, assign=True)
     return Generator(
         network=network.eval().requires_grad_(False),
-        multiple=int(getattr(network, "multiple", 1)),
+        multiple=network.multiple,
         path=path,
         metadata=metadata,
     )
 
 
-def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
+def _outline(path: Path, metadata: dict[str, str]) -> ColourNetwork:
+    """The network that a file claims to hold, without memory for its tensors: the claim may be absurd."""
     architecture = metadata.get("architecture", "")
     if metadata.get("format") != _FORMAT or architecture not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
@@ -98,9 +100,17 @@ def _build(path: Path, metadata: dict[str, str]) -> nn.Module:
             f"{path}: not weights of a vidcolor generator ({known}), or made by a newer version"
         )
     try:
-        return _ARCHITECTURES[architecture](**json.loads(metadata["config"]))
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
+        with torch.device("meta"):
+            return _ARCHITECTURES[architecture](**json.loads(metadata["config"]))
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise WeightsError(f"{path}: its configuration is damaged ({error!r})") from error
+
+
+def _compare(path: Path, network: nn.Module, shapes: dict[str, tuple[int, ...]]) -> None:
+    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    odd = sorted(k for k in own.keys() | shapes.keys() if own.get(k) != shapes.get(k))
+    if odd:
+        raise WeightsError(f"{path}: {len(odd)} tensors do not fit its architecture, {odd[0]} among them")
 
 
 def record(path: Path, **metadata: str) -> None:
@@ -118,23 +128,27 @@ def record(path: Path, **metadata: str) -> None:
     _write(path, state, known | metadata)
 
 
-def save_weights(path: Path, network: LiteUNet, **metadata: str) -> None:
+def save_weights(path: Path, network: ColourNetwork, **metadata: str) -> None:
     """Write ``network`` in half precision with its configuration and further ``metadata``.
+
+    A tensor whose values half precision cannot hold stays as it is.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    state = {
-        k: (v.to(torch.float16) if v.is_floating_point() else v).contiguous()
-        for k, v in network.state_dict().items()
-    }
+    state = {k: _halved(v).contiguous() for k, v in network.state_dict().items()}
     header = {
         "format": _FORMAT,
-        "architecture": "lite-unet",
+        "architecture": network.architecture,
         "config": json.dumps(network.config),
         **metadata,
     }
     _write(path, state, header)
+
+
+def _halved(value: torch.Tensor) -> torch.Tensor:
+    half = value.to(torch.float16) if value.is_floating_point() else value
+    return half if bool(half.isfinite().all()) else value
 
 
 def _write(path: Path, state: dict[str, torch.Tensor], header: dict[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import nn
+from itertools import pairwise
+
+from torch import Tensor, nn
 
 _INIT_STD = 0.02
 
@@ -18,3 +20,61 @@ def init_normal(module: nn.Module) -> None:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3×3 convolutions with InstanceNorm around which the input passes (Johnson et al., ECCV 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=False),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(channels, channels, 3, bias=False),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, channels, h, w)`` to the same; h and w at least 2."""
+        y: Tensor = self.layers(x)
+        return x + y
+
+
+def stem(c_in: int, c_out: int) -> nn.Sequential:
+    """7×7 convolution with reflected edges, ``(N, c_in, h, w)`` to ``(N, c_out, h, w)``."""
+    return nn.Sequential(
+        nn.ReflectionPad2d(3), nn.Conv2d(c_in, c_out, 7, bias=False), nn.InstanceNorm2d(c_out), nn.ReLU()
+    )
+
+
+def down(c_in: int, c_out: int) -> nn.Sequential:
+    """``(N, c_in, h, w)`` to ``(N, c_out, h/2, w/2)``."""
+    convolution = nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False)
+    return nn.Sequential(convolution, nn.InstanceNorm2d(c_out), nn.ReLU())
+
+
+def up(c_in: int, c_out: int) -> nn.Sequential:
+    """``(N, c_in, h, w)`` to ``(N, c_out, 2h, 2w)``."""
+    convolution = nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1, bias=False)
+    return nn.Sequential(convolution, nn.InstanceNorm2d(c_out), nn.ReLU())
+
+
+def head(c_in: int, c_out: int) -> nn.Sequential:
+    """7×7 convolution with reflected edges and no norm, the last of a generator."""
+    return nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(c_in, c_out, 7))
+
+
+def resnet_trunk(c_in: int, filters: int, downs: int, blocks: int) -> nn.Sequential:
+    """Stem, ``downs`` halvings, residual blocks and as many doublings, without the last convolution.
+
+    ``(N, c_in, h, w)`` to ``(N, filters, h, w)``; h and w must be multiples of ``2 ** (downs + 1)``, since
+    InstanceNorm and reflection need more than one pixel in the smallest map.
+    """
+    widths = [filters * 2**i for i in range(downs + 1)]
+    narrowing = [down(a, b) for a, b in pairwise(widths)]
+    widening = [up(a, b) for a, b in pairwise(widths[::-1])]
+    middle = [ResidualBlock(widths[-1]) for _ in range(blocks)]
+    return nn.Sequential(stem(c_in, filters), *narrowing, *middle, *widening)

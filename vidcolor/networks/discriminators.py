@@ -6,14 +6,13 @@ Each gives, for each of its scales, a list of feature maps, finest first, whose 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from vidcolor.networks.blocks import init_normal
-from vidcolor.networks.efficientnet import EfficientNetLite
 
 _SLOPE = 0.2
 _WIDEST = 8
@@ -80,47 +79,39 @@ class MultiScale(nn.Module):
 
 
 class Projected(nn.Module):
-    """Heads on the features of a pretrained encoder (Sauer et al., "Projected GANs", NeurIPS 2021).
+    """Heads on the features of a pretrained network (Sauer et al., "Projected GANs", NeurIPS 2021).
 
-    The encoder's maps at 1/4 to 1/32 are mixed across channels by fixed random 1×1 convolutions, and
-    across scales, from coarse to fine, by fixed random 3×3 ones; a small head judges each of the four.
-    Only the heads learn. Adapted: the encoder is an EfficientNet-Lite, all mixed maps are equally wide.
+    The network's maps, all but the finest, are mixed across channels by fixed random 1×1 convolutions,
+    and across scales, from coarse to fine, by fixed random 3×3 ones; a small head judges each of them.
+    Only the heads learn. Adapted: the caller runs the frozen network, which serves the perceptual loss
+    too, and all mixed maps are equally wide.
 
     Args:
-        encoder: for R'G'B' (``in_channels=3``), with its ImageNet weights; it is frozen.
+        channels: of the network's maps, finest first, each half the size of the one before.
         width: channels of the mixed maps.
     """
 
-    def __init__(self, encoder: EfficientNetLite, width: int = 64) -> None:
+    def __init__(self, channels: Sequence[int], width: int = 64) -> None:
         super().__init__()
-        channels = encoder.channels[1:]
-        self.encoder = encoder
-        self.across_channels = nn.ModuleList(nn.Conv2d(c, width, 1) for c in channels)
-        self.across_scales = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in channels)
+        mixed = channels[1:]
+        self.across_channels = nn.ModuleList(nn.Conv2d(c, width, 1) for c in mixed)
+        self.across_scales = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in mixed)
         for convolution in (*self.across_channels, *self.across_scales):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="linear")
             nn.init.zeros_(convolution.bias)
-        downs = range(len(channels) - 1, -1, -1)  # all heads end at 1/32
+        downs = range(len(mixed) - 1, -1, -1)  # all heads end at the coarsest map's size
         self.heads = nn.ModuleList(_head(width, count) for count in downs)
-        for frozen in (self.encoder, self.across_channels, self.across_scales):
+        for frozen in (self.across_channels, self.across_scales):
             frozen.requires_grad_(False)
-        self.train()
-
-    def train(self, mode: bool = True) -> Projected:
-        """Set the heads' mode; the encoder stays in evaluation mode."""
-        super().train(mode)
-        self.encoder.eval()
-        return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Projected:
         """Let gradients into the heads or not; all else stays frozen."""
         self.heads.requires_grad_(requires_grad)
         return self
 
-    def forward(self, picture: Tensor) -> list[list[Tensor]]:
-        """Four lists of maps of R'G'B' ``(N, 3, h, w)`` in 0..1, the finest scale first."""
-        features = self.encoder(picture)[1:]
-        mixed = [mix(f) for mix, f in zip(self.across_channels, features, strict=True)]
+    def forward(self, features: Sequence[Tensor]) -> list[list[Tensor]]:
+        """A list of maps for each of the network's maps ``(N, C, h, w)`` but the finest, finest first."""
+        mixed = [mix(f) for mix, f in zip(self.across_channels, features[1:], strict=True)]
         for index in range(len(mixed) - 1, -1, -1):
             if index + 1 < len(mixed):
                 size = mixed[index].shape[-2:]

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidcolor.networks.depthwise import DepthwiseConv, wants_quick_gradient
+
 # (expansion, kernel, stride, channels, repeats) of EfficientNet-B0's seven stages
 _B0_STAGES = (
     (1, 3, 1, 16, 1),
@@ -40,12 +42,29 @@ class SameConv2d(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As :meth:`forward`, with another weight and bias of the same shapes."""
+        if (
+            self.groups > 1
+            and x.dtype == torch.bfloat16
+            and x.device.type == "cpu"
+            and torch.is_grad_enabled()
+        ):
+            # on a CPU the gradients of depthwise convolutions take five times as long in bf16 as in float32
+            with torch.autocast("cpu", enabled=False):
+                wide = None if bias is None else bias.float()
+                return self._padded(x.float(), weight.float(), wide).to(x.dtype)
+        return self._padded(x, weight, bias)
+
+    def _padded(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         k, s = self.kernel_size[0], self.stride[0]
-        if s == 1:
-            return F.conv2d(x, weight, bias, 1, k // 2, 1, self.groups)
-        pads = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
-        x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
-        return F.conv2d(x, weight, bias, s, 0, 1, self.groups)
+        padding = k // 2
+        if s > 1:
+            pads = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
+            x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
+            padding = 0
+        if bias is not None and wants_quick_gradient(x, weight):
+            y: Tensor = DepthwiseConv.apply(x, weight, bias, s, padding)  # type: ignore[no-untyped-call]
+            return y
+        return F.conv2d(x, weight, bias, s, padding, 1, self.groups)
 
 
 class ConvBN(nn.Sequential):

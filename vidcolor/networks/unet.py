@@ -1,16 +1,13 @@
-"""The default generator: a U-Net on a pretrained EfficientNet-Lite encoder."""
+"""U-Nets on a pretrained encoder; the default generator is one of them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vidcolor.networks.base import ColourNetwork, bounded_ab
 from vidcolor.networks.efficientnet import EfficientNetLite
-
-_AB_SCALE = 110.0
 
 
 def _fuse(c_in: int, c_out: int) -> nn.Sequential:
@@ -19,31 +16,31 @@ def _fuse(c_in: int, c_out: int) -> nn.Sequential:
     )
 
 
-class LiteUNet(nn.Module):
-    """U-Net (Ronneberger et al., MICCAI 2015) whose contracting path is an EfficientNet-Lite.
+class PyramidUNet(ColourNetwork):
+    """U-Net (Ronneberger et al., MICCAI 2015) whose contracting path is an encoder that it is given.
 
     Each step of the expanding path upsamples bilinearly (a transposed convolution would leave a
     checkerboard), joins the encoder's features of that size and fuses both with a 3×3 convolution.
     Chroma is predicted at half the input's size, which is as fine as 4:2:0 holds it.
 
     Args:
-        variant: the encoder, see :class:`EfficientNetLite`.
+        encoder: L* ``(N, 1, h, w)`` to maps at 1/2, 1/4, 1/8, 1/16 and 1/32.
+        channels: those of its maps.
         decoder: channels of the expanding path at 1/16, 1/8, 1/4 and 1/2.
     """
 
     multiple = 32
-    """Height and width of the input must be multiples of this."""
 
     def __init__(
-        self, variant: str = "lite2", decoder: tuple[int, int, int, int] = (192, 128, 64, 48)
+        self, encoder: nn.Module, channels: tuple[int, ...], decoder: tuple[int, int, int, int]
     ) -> None:
         super().__init__()
-        self.config: dict[str, Any] = {"variant": variant, "decoder": list(decoder)}
-        self.encoder = EfficientNetLite(variant)
-        skips = self.encoder.channels[-2::-1]
-        deepest = self.encoder.channels[-1]
+        self.encoder = encoder
+        skips = channels[-2::-1]
         self.bottleneck = nn.Sequential(
-            nn.Conv2d(deepest, decoder[0], 1, bias=False), nn.BatchNorm2d(decoder[0]), nn.ReLU(inplace=True)
+            nn.Conv2d(channels[-1], decoder[0], 1, bias=False),
+            nn.BatchNorm2d(decoder[0]),
+            nn.ReLU(inplace=True),
         )
         widths = (decoder[0], *decoder)
         self.fusions = nn.ModuleList(_fuse(widths[i] + skips[i], widths[i + 1]) for i in range(len(decoder)))
@@ -51,14 +48,7 @@ class LiteUNet(nn.Module):
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, luminance: Tensor) -> Tensor:
-        """Predict chroma.
-
-        Args:
-            luminance: L* of the grey picture, ``(N, 1, h, w)``, 0..100, h and w multiples of 32.
-
-        Returns:
-            CIELAB ab, ``(N, 2, h/2, w/2)``, in Lab units within ±110.
-        """
+        """ab ``(N, 2, h/2, w/2)`` of L* ``(N, 1, h, w)``; see :class:`ColourNetwork`."""
         return self.decode(self.encoder(luminance))
 
     def decode(self, features: list[Tensor]) -> Tensor:
@@ -67,4 +57,23 @@ class LiteUNet(nn.Module):
         for fusion, skip in zip(self.fusions, features[-2::-1], strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = fusion(torch.cat((x, skip), 1))
-        return torch.tanh(self.head(x).float()) * _AB_SCALE
+        return bounded_ab(self.head(x))
+
+
+class LiteUNet(PyramidUNet):
+    """The default generator: a U-Net on an EfficientNet-Lite.
+
+    Args:
+        variant: the encoder, see :class:`EfficientNetLite`.
+        decoder: see :class:`PyramidUNet`.
+    """
+
+    architecture = "lite-unet"
+    encoder: EfficientNetLite
+
+    def __init__(
+        self, variant: str = "lite2", decoder: tuple[int, int, int, int] = (192, 128, 64, 48)
+    ) -> None:
+        encoder = EfficientNetLite(variant)
+        super().__init__(encoder, encoder.channels, decoder)
+        self.config = {"variant": variant, "decoder": list(decoder)}

@@ -78,8 +78,10 @@ def fuse_batch_norm(module: nn.Module) -> None:
         if isinstance(child, nn.Sequential):
             layers: list[nn.Module] = []
             for layer in child:
-                if isinstance(layer, nn.BatchNorm2d) and layers and isinstance(layers[-1], nn.Conv2d):
-                    layers[-1] = fuse_conv_bn_eval(layers[-1], layer)
+                before = layers[-1] if layers else None
+                if isinstance(layer, nn.BatchNorm2d) and isinstance(before, (nn.Conv2d, nn.ConvTranspose2d)):
+                    transposed = isinstance(before, nn.ConvTranspose2d)
+                    layers[-1] = fuse_conv_bn_eval(before, layer, transpose=transposed)
                 else:
                     layers.append(layer)
             setattr(module, name, nn.Sequential(*layers))
