@@ -96,13 +96,20 @@ def test_a_named_file_that_is_nothing_usable_is_an_input_error(tmp_path: Path) -
         load_photos([tmp_path / "notes.txt"], tmp_path / "cache", smallest=64)
 
 
-def test_a_damaged_tar_is_an_input_error(folder: Path, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [("", "cut off"), (".gz", "cut off"), (".xz", "cut off"), (".gz", "overwritten"), (".xz", "overwritten")],
+)
+def test_a_damaged_tar_is_an_input_error(folder: Path, tmp_path: Path, kind: str, damage: str) -> None:
+    path = tmp_path / f"photos.tar{kind}"
+    with tarfile.open(path, f"w:{kind[1:]}") as tar:  # type: ignore[call-overload]
         tar.add(folder, "photos")
-    whole = (tmp_path / "photos.tar").read_bytes()
-    (tmp_path / "photos.tar").write_bytes(whole[: len(whole) // 2 + 100])
-    with pytest.raises(InputError, match=r"photos\.tar: the tar is damaged"):
-        load_photos([tmp_path / "photos.tar"], tmp_path / "cache", smallest=64)
+    whole = path.read_bytes()
+    middle = len(whole) // 2 + 100
+    path.write_bytes(whole[:middle] + (b"" if damage == "cut off" else bytes(3000) + whole[middle + 3000 :]))
+    with pytest.raises(InputError, match=r"photos\.tar.*: the tar is damaged"):
+        load_photos([path], tmp_path / "cache", smallest=64)
+    assert not list((tmp_path / "cache").glob("*.json"))
 
 
 def test_large_pictures_are_reduced(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -145,7 +146,8 @@ def _build(request: Request, state: str, path: Path, workers: int, progress: Pro
     part = path.with_suffix(".rgb.part")
     written = done = 0
     try:
-        with open(part, "wb") as out:
+        with open(part, "wb") as out, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and the like, for each file
             for done, picture in enumerate(_screened(request, workers, report), 1):
                 if picture is not None:
                     rgb, name, content = picture

@@ -59,7 +59,7 @@ class Draws:
         return [int(number * below) for number in self._table[:, column]]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     """The order in which an epoch shows ``count`` pictures, int64; the last ones asked for are kept."""
     order = np.random.Generator(np.random.PCG64(_key("epoch", seed, epoch))).permutation(count)

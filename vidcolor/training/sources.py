@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +23,7 @@ from vidcolor.training import videos
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_BROKEN_TAR = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 _FILM_IN_TAR = "a film inside a tar (unpack it)"
 
 Content = bytes | NDArray[np.uint8]
@@ -139,8 +144,27 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                 name = Path(member.name)
                 known = name.suffix.lower() in PICTURES | videos.SUFFIXES
                 if handle is not None and known and not name.name.startswith("."):
-                    yield member.name, handle.read
-    except (tarfile.TarError, OSError, EOFError) as error:
+                    yield member.name, partial(_read, path, handle)
+            _check_end(archive)
+    except _BROKEN_TAR as error:
+        raise InputError(f"{path}: the tar is damaged ({error})") from error
+
+
+def _check_end(archive: tarfile.TarFile) -> None:
+    """Python takes a damaged header for the end of a tar; the true end is zeros, or the file's."""
+    if archive.fileobj is None:
+        return
+    archive.fileobj.seek(archive.offset)
+    if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+        raise tarfile.ReadError("a header is overwritten")
+    while archive.fileobj.read(1 << 20):
+        pass  # to the end, where compressed files have their sums
+
+
+def _read(path: Path, handle: IO[bytes]) -> bytes:
+    try:
+        return handle.read()
+    except _BROKEN_TAR as error:
         raise InputError(f"{path}: the tar is damaged ({error})") from error
 
 
