@@ -265,6 +265,16 @@ def test_a_killed_build_leaves_no_cache_and_the_next_one_is_right(folder: Path, 
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
+def test_an_interrupted_build_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    def stop(done: int, total: int | None) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_photos([folder], tmp_path / "cache", smallest=64, progress=stop)
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["lock"]
+
+
 def test_runs_that_start_together_decode_once(folder: Path, tmp_path: Path) -> None:
     calls: list[int] = []
     found: list[str] = []

@@ -163,10 +163,12 @@ def _build(request: Request, state: str, path: Path, workers: int, progress: Pro
         )
         _publish(part, path, index)
     except OSError as error:
-        part.unlink(missing_ok=True)
         if error.errno in _NO_ROOM:
             raise OutputError(_no_room(path.parent, written, done, total)) from error
         raise
+    finally:
+        part.unlink(missing_ok=True)
+        path.with_suffix(".json.part").unlink(missing_ok=True)
     if old is not None and old.pixels != pixels:
         (path.parent / old.pixels).unlink(missing_ok=True)
     return index
