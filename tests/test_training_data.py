@@ -85,6 +85,14 @@ def test_the_listing_names_the_content(folder: Path, photos: PhotoSet) -> None:
     assert photos.digest == hashlib.sha256(lines.encode()).hexdigest()
 
 
+def test_a_subset_has_a_listing_of_its_own(photos: PhotoSet) -> None:
+    some = photos.subset([4, 1])
+    assert len(some) == 2 and some.listing == (photos.listing[4], photos.listing[1])
+    assert np.array_equal(some.picture(1), photos.picture(1))
+    assert some.digest != photos.digest
+    assert len(photos.subset([])) == 0
+
+
 def test_a_source_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
         load_photos([tmp_path / "nowhere"], tmp_path / "cache", smallest=64)
@@ -117,6 +125,7 @@ def test_large_pictures_are_reduced(folder: Path, tmp_path: Path) -> None:
     photos = load_photos([folder], tmp_path / "cache", smallest=64, largest=100)
     shapes = {photos.name_of(i): photos.picture(i).shape for i in range(len(photos))}
     assert shapes["large.jpg"] == (100, 200, 3) and shapes["0.png"] == (96, 128, 3)
+    assert load_photos([folder], tmp_path / "cache", smallest=64).picture(6).shape == (320, 640, 3)
     with pytest.raises(UsageError, match="too small for crops of 128 px"):
         load_photos([folder], tmp_path / "cache", smallest=128, largest=100)
 

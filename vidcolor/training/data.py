@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -66,6 +67,12 @@ class PhotoSet:
         offset, height, width = (int(v) for v in self.table[index])
         return self.pixels[offset : offset + height * width * 3].reshape(height, width, 3)
 
+    def subset(self, indices: Sequence[int]) -> PhotoSet:
+        """Only these pictures, in this order; listing and digest are theirs."""
+        listing = tuple(self.listing[index] for index in indices)
+        table = self.table[np.array(indices, np.int64)]
+        return dataclasses.replace(self, table=table, listing=listing)
+
     def on(self, device: torch.device | str) -> PhotoSet:
         """The same pictures, of which crops are made on ``device``, in whose memory all of them lie."""
         return dataclasses.replace(self, resident=torch.from_numpy(self.pixels).to(device))
@@ -76,7 +83,7 @@ def load_photos(
     cache: Path,
     *,
     smallest: int,
-    largest: int = LARGEST_PX,
+    largest: int | None = None,
     each_shot: int = 2,
     gap_seconds: Fraction = Fraction(1),
     workers: int = 2,
@@ -88,7 +95,8 @@ def load_photos(
         sources: picture files, films, folders and tars.
         cache: folder for decoded pictures; may be shared by runs, at once and with other sources.
         smallest: pictures with a side below this many pixels are left out.
-        largest: short side to which bigger pictures are reduced.
+        largest: short side to which bigger pictures are reduced; by default ``LARGEST_PX``, or the crop
+            where that is larger.
         each_shot: frames taken from each shot of a film.
         gap_seconds: least distance of two frames of a shot.
         workers: threads that decode.
@@ -99,6 +107,7 @@ def load_photos(
         OutputError: the cache cannot be written.
         UsageError: ``largest`` is less than ``smallest``.
     """
+    largest = max(LARGEST_PX, smallest) if largest is None else largest
     if largest < smallest:
         raise UsageError(f"pictures reduced to {largest} px are too small for crops of {smallest} px")
     request = Request(
