@@ -1,96 +1,382 @@
+"""Scoring a generator on photographs: the command, what it writes, and what it does with bad input."""
+
 from __future__ import annotations
 
 import json
+import random
 import shutil
+import socket
+import tarfile
+import urllib.error
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
+from judges import photo, save_judges, save_photos
 from PIL import Image
 
 from vidcolor.checkpoint import load_generator
+from vidcolor.errors import InputError
+from vidcolor.evaluation import backbones
+from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
 from vidcolor.evaluation.cli import main
-from vidcolor.evaluation.images import Sample, colour_pictures, colourfulness, contact_sheet, psnr, score
+from vidcolor.evaluation.collect import Collector, Measures
+from vidcolor.evaluation.images import Sample, colour_pictures
+from vidcolor.evaluation.pictures import list_pictures
+from vidcolor.evaluation.pixels import colourfulness
+from vidcolor.evaluation.report import build_report
+from vidcolor.evaluation.sheet import ContactSheet
 from vidcolor.stages.predict import Predictor
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    torch.manual_seed(2)
-    place = tmp_path / "photos"
-    place.mkdir()
-    for index in range(3):
-        coarse = torch.rand(1, 3, 4, 5)
-        rgb = torch.nn.functional.interpolate(coarse, (60, 80 + 10 * index), mode="bilinear")
-        Image.fromarray((rgb[0] * 255).byte().permute(1, 2, 0).numpy().copy()).save(place / f"{index}.png")
-    return place
+    return save_photos(tmp_path / "photos", 4)
 
 
-def test_psnr() -> None:
-    zero = np.zeros((4, 4, 3), np.uint8)
-    assert psnr(zero, zero) == 100.0
-    assert psnr(zero, zero + 255) == pytest.approx(0.0)
-    assert psnr(zero, zero + 1) == pytest.approx(48.13, abs=0.01)
+@pytest.fixture(scope="module")
+def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_judges(tmp_path_factory.mktemp("judges"))
 
 
-def test_colourfulness_of_known_pictures() -> None:
-    assert colourfulness(np.full((8, 8, 3), 77, np.uint8)) == 0.0
-    red = np.zeros((8, 8, 3), np.uint8)
-    red[..., 0] = 255  # rg = 255, yb = 127.5, no spread
-    assert colourfulness(red) == pytest.approx(0.3 * np.hypot(255, 127.5))
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["images", "--render-size", "64", *map(str, arguments)])
+
+
+def found_by(*arguments: str | Path) -> dict[str, Any]:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def sample(seed: int, ours: str = "truth") -> Sample:
+    truth = photo(seed)
+    grey = np.repeat(truth[..., 1:2], 3, -1)
+    return Sample(name=str(seed), grey=grey, ours=truth if ours == "truth" else grey, truth=truth)
+
+
+def means_of_patches(rgb: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.adaptive_avg_pool2d(rgb.float(), 2).flatten(1)
+
+
+def collected(samples: list[Sample], reference: Measures | None = None) -> tuple[Measures, Measures]:
+    judge = Backbone(source="patches", digest="0", run=means_of_patches)
+    collector = Collector(Backbones(inception=judge), reference)
+    for one in samples:
+        collector.add(one)
+    return collector.finish()
 
 
 def test_pictures_are_coloured_from_their_luma_alone(folder: Path, weights: str) -> None:
-    predictor = Predictor(load_generator(weights), torch.device("cpu"), torch.float32)
-    samples = list(colour_pictures([folder], predictor, 64))
-    assert [s.name for s in samples] == ["0.png", "1.png", "2.png"]
-    for sample in samples:
-        assert sample.ours.shape == sample.truth.shape == sample.grey.shape
-        assert colourfulness(sample.ours) > 1.0
-        assert colourfulness(sample.grey) == 0.0
+    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    pictures = list_pictures([folder]).decoded(lambda name: None)
+    samples = list(colour_pictures(pictures, predictor, 64))
+    assert [s.name for s in samples] == ["0.png", "1.png", "2.png", "3.png"]
+    for one in samples:
+        assert one.ours.shape == one.truth.shape == one.grey.shape
+        assert colourfulness(one.ours) > 1.0
+        assert colourfulness(one.grey) == 0.0
         weights_of_luma = np.array([0.2126, 0.7152, 0.0722])
-        assert np.abs(sample.ours @ weights_of_luma - sample.grey[..., 0]).max() < 2.0
+        assert np.abs(one.ours @ weights_of_luma - one.grey[..., 0]).max() < 2.0
 
 
-def test_scores_are_means_and_the_truth_scores_best() -> None:
+def test_a_limit_takes_the_same_pictures_each_time(folder: Path) -> None:
+    first, second = (list_pictures([folder], 2, seed=3) for _ in range(2))
+    assert first == second
+    assert len(first) == 2
+    assert first.found == 4
+    others = {list_pictures([folder], 2, seed=s).chosen for s in range(8)}
+    assert len(others) > 1
+    assert list_pictures([folder], 2).chosen < list_pictures([folder], 3).chosen
+
+
+def test_the_digest_follows_names_and_content(folder: Path) -> None:
+    before = list_pictures([folder]).digest
+    (folder / "0.png").rename(folder / "00.png")
+    renamed = list_pictures([folder]).digest
+    shutil.copy(folder / "1.png", folder / "00.png")
+    assert len({before, renamed, list_pictures([folder]).digest}) == 3
+
+
+def test_ours_that_is_the_truth_reaches_the_ceiling_and_grey_the_floor() -> None:
+    ours, reference = collected([sample(s) for s in range(6)])
+    report = build_report(ours, reference, kid_subset=4)
+    assert report.pictures == 6
+    got, truth, grey = (report.scores[c] for c in ("ours", "truth", "grey"))
+    for name in ("psnr", "ssim", "ab_error", "fid", "colourfulness", "colourfulness_magnitudes"):
+        assert got[name] == pytest.approx(truth[name], abs=1e-6), name
+        assert grey[name] != pytest.approx(truth[name], abs=1e-3), name
+    assert report.scores["targets"]["colourfulness_of_truth"] == pytest.approx(1.0)
+    assert report.scores["targets"]["fid_of_grey"] == pytest.approx(0.0, abs=1e-6)
+    assert got["lpips"] is None
+
+
+def test_grey_as_ours_gains_nothing() -> None:
+    ours, reference = collected([sample(s, "grey") for s in range(6)])
+    targets = build_report(ours, reference, kid_subset=4).scores["targets"]
+    assert targets["fid_of_grey"] == pytest.approx(1.0)
+    assert targets["psnr_gain"] == 0.0
+    assert targets["colourfulness_of_truth"] == 0.0
+
+
+def test_the_spread_of_a_mean_is_its_standard_error() -> None:
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    grey = np.repeat(truth[..., 1:2], 3, -1)
-    scores, kept = score(iter([Sample(name="x", grey=grey, ours=truth, truth=truth)] * 2))
-    assert scores.pictures == 2
-    assert scores.psnr == 100.0 > scores.grey_psnr
-    assert scores.ab_error == 0.0
-    assert scores.colourfulness == scores.true_colourfulness
-    assert contact_sheet([sample for _, sample in kept]).ndim == 3
+    values = rng.standard_normal(4000)
+    keys = [f"{c}.{n}" for c in ("ours", "grey") for n in ("psnr", "colourfulness")]
+    measures: Measures = {key: values for key in keys}
+    measures |= {f"truth.colourfulness{form}": values for form in ("", "_magnitudes")}
+    spread = build_report(measures, {}, kid_subset=4).spread["ours"]["psnr"]
+    assert spread == pytest.approx(values.std() / np.sqrt(4000), rel=0.6)  # of ten halves: ± 25 %
 
 
-def test_command_reports_and_writes_a_sheet(folder: Path, weights: str, tmp_path: Path) -> None:
-    sheet = tmp_path / "sheet.png"
-    arguments = ["images", str(folder), "--weights", weights, "--render-size", "64", "--sheet", str(sheet)]
-    result = CliRunner().invoke(main, [*arguments, "--json"])
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout.splitlines()[-1])
-    assert found["pictures"] == 3
-    assert found["psnr"] > 0
-    with Image.open(sheet) as picture:
-        assert picture.mode == "RGB"
+def test_what_depends_on_the_pictures_alone_is_measured_once() -> None:
+    samples = [sample(s) for s in range(5)]
+    ours, reference = collected(samples)
+    asked: list[int] = []
+
+    def counting(rgb: torch.Tensor) -> torch.Tensor:
+        asked.append(len(rgb))
+        return means_of_patches(rgb)
+
+    judge = Backbone(source="patches", digest="0", run=counting)
+    again = Collector(Backbones(inception=judge), reference)
+    gains = [again.add(one) for one in samples]
+    assert all(gain > 0 for gain in gains)
+    assert again.finish()[0].keys() == ours.keys()
+    assert asked == [5]
 
 
-def test_scores_are_recorded_in_the_weights(folder: Path, weights: str, tmp_path: Path) -> None:
+def test_the_command_reports_grey_ours_and_truth(folder: Path, weights: str, judges: Path) -> None:
+    arguments = (folder, "--weights", weights, "--metric-weights", judges, "--kid-subset", "3")
+    found = found_by(*arguments)
+    assert found["pictures"] == 4
+    for column in ("grey", "ours"):
+        assert None not in found[column].values()
+        assert None not in found["spread"][column].values()
+    assert found["truth"]["fid"] == found["truth"]["lpips"] == found["truth"]["ab_error"] == 0.0
+    assert found["grey"]["colourfulness"] == found["grey"]["colourfulness_magnitudes"] == 0.0
+    assert None not in found["targets"].values()
+    table = run(*arguments).stdout
+    for word in ("grey", "truth", "FID", "KID", "LPIPS", "SSIM", "299×299", "4 of 4 pictures"):
+        assert word in table
+
+
+def test_a_tar_scores_as_the_folder_does(folder: Path, weights: str, judges: Path, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "photos.tar", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.add(path, path.name)
+    one, other = (
+        found_by(source, "--weights", weights, "--metric-weights", judges)
+        for source in (folder, tmp_path / "photos.tar")
+    )
+    assert one == other
+
+
+def test_the_cache_changes_no_score(folder: Path, weights: str, judges: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    arguments = (folder, "--weights", weights, "--metric-weights", judges, "--kid-subset", "3")
+    plain = found_by(*arguments)
+    assert found_by(*arguments, "--cache", cache) == plain
+    (stored,) = cache.iterdir()
+    stamp = stored.stat().st_mtime_ns
+    assert found_by(*arguments, "--cache", cache) == plain
+    assert stored.stat().st_mtime_ns == stamp
+    found_by(*arguments, "--cache", cache, "--limit", "3")
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_a_damaged_cache_is_made_again(folder: Path, weights: str, judges: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    arguments = (folder, "--weights", weights, "--metric-weights", judges, "--cache", cache)
+    plain = found_by(*arguments)
+    (stored,) = cache.iterdir()
+    stored.write_bytes(stored.read_bytes()[:100])
+    assert found_by(*arguments) == plain
+    assert stored.stat().st_size > 100
+
+
+def test_the_results_file_says_what_was_measured(
+    folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "results.json"
+    found = found_by(folder, "--weights", weights, "--metric-weights", judges, "--results", out)
+    stored = json.loads(out.read_text())
+    assert stored["scores"]["ours"] == found["ours"]
+    assert stored["weights"]["metadata"]["recipe"] == "random"
+    assert len(stored["weights"]["sha256"]) == len(stored["data"]["sha256"]) == 64
+    assert stored["judges"]["inception"]["file"] == "inception.pt"
+    assert {"vidcolor", "torch", "torchvision", "lpips"} <= stored["versions"].keys()
+    assert stored["options"]["seed"] == 0
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_scores_are_recorded_in_the_weights(folder: Path, weights: str, judges: Path, tmp_path: Path) -> None:
     own = tmp_path / "own.safetensors"
     shutil.copy(weights, own)
-    result = CliRunner().invoke(
-        main, ["images", str(folder), "--weights", str(own), "--render-size", "64", "--record"]
-    )
-    assert result.exit_code == 0, result.output
+    found_by(folder, "--weights", own, "--metric-weights", judges, "--record")
     generator = load_generator(str(own))
-    assert json.loads(generator.metadata["scores"])["pictures"] == 3
+    recorded = json.loads(generator.metadata["scores"])
+    assert recorded["pictures"] == 4
+    assert recorded["ours"]["psnr"] > 0
     assert generator.metadata["recipe"] == "random"
 
 
-def test_command_refuses_an_empty_folder(tmp_path: Path, weights: str) -> None:
-    result = CliRunner().invoke(main, ["images", str(tmp_path), "--weights", weights])
+def test_the_command_writes_a_sheet(folder: Path, weights: str, judges: Path, tmp_path: Path) -> None:
+    found_by(folder, "--weights", weights, "--metric-weights", judges, "--sheet", tmp_path / "sheet")
+    with Image.open(tmp_path / "sheet") as picture:
+        assert (picture.format, picture.mode) == ("PNG", "RGB")
+
+
+def test_the_sheet_keeps_the_best_the_worst_and_a_dozen() -> None:
+    sheet = ContactSheet(seed=0)
+    order = list(range(40))
+    random.Random(1).shuffle(order)
+    for number in order:
+        sheet.add(sample(0), float(number))
+    assert [s.gain for s in sheet._best.strips()] == [39, 38, 37, 36, 35, 34]
+    assert [s.gain for s in sheet._worst.strips()] == [0, 1, 2, 3, 4, 5]
+    assert len({s.gain for s in sheet._random.strips()}) == 12
+    assert sheet.draw().ndim == 3
+
+
+def test_a_damaged_picture_is_named_and_left_out(folder: Path, weights: str, judges: Path) -> None:
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:200])
+    result = run(folder, "--weights", weights, "--metric-weights", judges, "--json")
+    assert result.exit_code == 7
+    assert "1.png: is damaged" in result.stderr
+    assert json.loads(result.stdout)["pictures"] == 3
+
+
+def test_nothing_but_damaged_pictures_is_an_error(tmp_path: Path, weights: str, judges: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"no picture")
+    result = run(tmp_path, "--weights", weights, "--metric-weights", judges)
+    assert result.exit_code == 3
+    assert "every picture is damaged" in result.stderr
+
+
+def test_an_empty_folder_is_an_error(tmp_path: Path, weights: str) -> None:
+    result = run(tmp_path, "--weights", weights)
     assert result.exit_code == 3
     assert "no picture" in result.output
+
+
+def test_a_tar_that_ends_early_is_an_error(folder: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "photos.tar"
+    with tarfile.open(whole, "w") as archive:
+        archive.add(folder / "0.png", "0.png")
+    whole.write_bytes(whole.read_bytes()[:700])
+    with pytest.raises(InputError, match=r"photos\.tar"):
+        list_pictures([whole])
+
+
+def test_one_picture_has_no_fid(folder: Path, weights: str, judges: Path) -> None:
+    result = run(folder, "--weights", weights, "--metric-weights", judges, "--limit", "1", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["ours"]["fid"] is None
+    assert "FID needs two pictures" in result.stderr
+
+
+def test_fewer_pictures_than_a_subset_have_no_kid(folder: Path, weights: str, judges: Path) -> None:
+    result = run(folder, "--weights", weights, "--metric-weights", judges, "--json")
+    found = json.loads(result.stdout)
+    assert found["ours"]["kid"] is None and found["ours"]["fid"] > 0
+    assert "KID with subsets of 100" in result.stderr
+
+
+@pytest.mark.parametrize(("kept", "empty"), [("inception", "lpips"), ("alexnet", "fid")])
+def test_a_network_that_the_folder_lacks_leaves_its_column_empty(
+    kept: str, empty: str, folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    (path,) = judges.glob(f"{kept}.*")
+    shutil.copy(path, half)
+    result = run(folder, "--weights", weights, "--metric-weights", half, "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found["ours"][empty] is found["truth"][empty] is None
+    assert f"no {'LPIPS' if empty == 'lpips' else 'FID and KID'}: {half} holds n" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["inception.pt", "inception.pth", "alexnet.pth"])
+def test_a_damaged_network_is_an_error(name: str, folder: Path, weights: str, tmp_path: Path) -> None:
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / name).write_bytes(b"nothing of use")
+    result = run(folder, "--weights", weights, "--metric-weights", bad)
+    assert result.exit_code == 4
+    assert name in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_without_networks_is_an_error(folder: Path, weights: str) -> None:
+    result = run(folder, "--weights", weights, "--metric-weights", folder)
+    assert result.exit_code == 4
+    assert "inception*.pt" in result.stderr
+
+
+def test_a_state_dict_that_holds_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "run",)
+
+    torch.save({"features.0.weight": Evil()}, tmp_path / "alexnet.pth")
+    with pytest.raises(backbones.WeightsError, match="alexnet"):
+        load_backbones(tmp_path, CPU, lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_a_network_the_table_still_comes(
+    folder: Path, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise urllib.error.URLError("no route to host")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    result = run(folder, "--weights", weights)
+    assert result.exit_code == 0
+    assert "PSNR" in result.stdout
+    for column in ("FID and KID", "LPIPS"):
+        line = next(line for line in result.stderr.splitlines() if f"no {column}" in line)
+        assert "no route to host" in line and "--metric-weights" in line
+
+
+def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(backbones, "_PATIENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/net-0123abcd.pth"
+        with pytest.raises(backbones._UnavailableError, match="cannot be downloaded"):
+            backbones._downloaded(url, "a network", lambda line: None)
+    assert socket.getdefaulttimeout() is None
+    assert not [path for path in (tmp_path / "hub").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("option", ["--sheet", "--results"])
+def test_what_cannot_be_written_is_said_before_the_work(
+    option: str, folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "none" / "file"
+    result = run(folder, "--weights", weights, "--metric-weights", judges, option, target)
+    assert result.exit_code == 5
+    assert str(target) in result.stderr
+    assert not result.stdout
+
+
+def test_a_cache_that_cannot_be_made_is_an_error(folder: Path, weights: str, judges: Path) -> None:
+    result = run(folder, "--weights", weights, "--metric-weights", judges, "--cache", folder / "0.png" / "x")
+    assert result.exit_code == 5
+    assert "--cache" in result.stderr
+
+
+def test_help_names_the_files_that_judge() -> None:
+    text = CliRunner().invoke(main, ["images", "--help"]).output
+    for word in ("inception*.pt", "alexnet*.pth", "TorchScript"):
+        assert word in text

@@ -1,0 +1,80 @@
+"""What both subcommands share: loading the generator, saying things, errors as exit codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import click
+
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, VidcolorError
+
+if TYPE_CHECKING:
+    from vidcolor.checkpoint import Generator
+    from vidcolor.stages.predict import Predictor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_INTERRUPTED = 130
+
+
+def reporting(command: Callable[P, int]) -> Callable[P, None]:
+    """Exit with what ``command`` returns, or with one line and the code of the error it raises."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            code = command(*args, **kwargs)
+        except VidcolorError as error:
+            say(str(error))
+            code = error.exit_code
+        except KeyboardInterrupt:
+            code = _INTERRUPTED
+        sys.exit(code)
+
+    return run
+
+
+def say(line: str) -> None:
+    """One line for people."""
+    click.echo(f"vidcolor-eval: {line}", err=True)
+
+
+def progress(items: Iterable[T], total: int) -> Iterator[T]:
+    """Pass ``items`` on, with a bar where somebody sees it."""
+    from tqdm import tqdm
+
+    yield from tqdm(items, total=total, unit="picture", disable=None)
+
+
+def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
+    """The generator of that name, ready on that device."""
+    from vidcolor.checkpoint import load_generator
+    from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+
+    chosen = resolve_device(device)
+    generator = load_generator(weights)
+    return generator, Predictor(generator, chosen, resolve_precision("auto", chosen))
+
+
+class Damaged:
+    """Names damaged pictures as they are met, and counts them."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, name: str) -> None:
+        self.names.append(name)
+        say(f"{name}: is damaged, or no picture; left out")
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 7 where pictures were left out."""
+        return EXIT_LOSSES if self.names else EXIT_DONE
+
+
+def options_from(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that click collected, without those that only shape the output."""
+    return {key: value for key, value in given.items() if key != "as_json"}

@@ -1,0 +1,146 @@
+"""``vidcolor-eval images``: colour photographs coloured again from their luma."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, say
+from vidcolor.evaluation.options import ImageOptions
+
+if TYPE_CHECKING:
+    from vidcolor.checkpoint import Generator
+    from vidcolor.evaluation.backbones import Backbones
+    from vidcolor.evaluation.pictures import PictureList
+    from vidcolor.evaluation.report import Report
+    from vidcolor.evaluation.sheet import ContactSheet
+    from vidcolor.stages.predict import Predictor
+
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
+@click.option("--limit", type=click.IntRange(1), help="Only that many pictures, chosen by --seed.")
+@click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+@click.option("--render-size", default=256, show_default=True, type=click.IntRange(32, 2048))
+@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--metric-weights",
+    type=_FOLDER,
+    metavar="DIR",
+    help="Folder with inception*.pt (TorchScript: code, so name only a folder that you trust) or "
+    "*inception*.pth (torch-fidelity's state dict), and alexnet*.pth (torchvision's state dict). "
+    "Without it they are downloaded once, as their libraries do.",
+)
+@click.option(
+    "--cache",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keep what depends on the pictures alone, so that the next generator is scored sooner.",
+)
+@click.option("--kid-subset", default=100, show_default=True, type=click.IntRange(2))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
+@click.option("--record", is_flag=True, help="Write the scores into the metadata of the weights.")
+@click.option(
+    "--results",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="JSON with scores, weights, data and versions.",
+)
+@click.option(
+    "--sheet",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PNG",
+    help="Grey, ours and truth of the 6 best, the 6 worst and a random dozen, by PSNR gain over grey.",
+)
+@reporting
+def images(as_json: bool, **given: Any) -> int:
+    """Colour the photographs of DATA (folders, tars) from their luma and compare with the truth.
+
+    Grey is the floor and truth the ceiling of every score. FID, KID and LPIPS see pictures of 299 × 299;
+    compare them only at the same number of pictures. A damaged picture is named and left out (exit code 7).
+    """
+    from vidcolor.evaluation.writing import check_writable
+
+    options = ImageOptions(**given)
+    for path in (options.sheet, options.results):
+        if path is not None:
+            check_writable(path)
+    generator, predictor = load_predictor(options.weights, options.device)
+    return _score(options, generator, predictor, as_json)
+
+
+def _score(options: ImageOptions, generator: Generator, predictor: Predictor, as_json: bool) -> int:
+    from vidcolor.evaluation.backbones import load_backbones
+    from vidcolor.evaluation.pictures import list_pictures
+    from vidcolor.evaluation.sheet import ContactSheet
+    from vidcolor.evaluation.table import table
+
+    pictures = list_pictures(list(options.data), options.limit, options.seed)
+    backbones = load_backbones(options.metric_weights, predictor.device, say)
+    for name, why in backbones.missing.items():
+        say(f"no {'FID and KID' if name == 'inception' else 'LPIPS'}: {why}")
+    damaged, sheet = Damaged(), ContactSheet(options.seed)
+    report = _measure(options, predictor, pictures, backbones, damaged, sheet)
+    for note in report.notes:
+        say(note)
+    found = {"weights": options.weights, "render_size": options.render_size, **report.as_dict()}
+    count = len(damaged.names)
+    click.echo(json.dumps(found) if as_json else table(report, options, found=pictures.found, damaged=count))
+    _write(options, report, pictures, damaged.names, backbones, generator, sheet)
+    return damaged.exit_code
+
+
+def _measure(
+    options: ImageOptions,
+    predictor: Predictor,
+    pictures: PictureList,
+    backbones: Backbones,
+    damaged: Damaged,
+    sheet: ContactSheet,
+) -> Report:
+    from vidcolor.evaluation.cache import cache_file, load_measures, save_measures
+    from vidcolor.evaluation.collect import Collector
+    from vidcolor.evaluation.images import colour_pictures
+    from vidcolor.evaluation.report import build_report
+
+    stored = cache_file(options.cache, pictures, backbones) if options.cache is not None else None
+    known = load_measures(stored) if stored is not None else None
+    collector = Collector(backbones, known)
+    decoded = progress(pictures.decoded(damaged), len(pictures))
+    for sample in colour_pictures(decoded, predictor, options.render_size):
+        sheet.add(sample, collector.add(sample))
+    ours, reference = collector.finish()
+    if stored is not None and known is None:
+        save_measures(stored, reference)
+    return build_report(ours, reference, kid_subset=options.kid_subset, seed=options.seed)
+
+
+def _write(
+    options: ImageOptions,
+    report: Report,
+    pictures: PictureList,
+    damaged: list[str],
+    backbones: Backbones,
+    generator: Generator,
+    sheet: ContactSheet,
+) -> None:
+    from PIL import Image
+
+    from vidcolor.checkpoint import record
+    from vidcolor.evaluation.results import results, write_results
+    from vidcolor.evaluation.writing import write_whole
+
+    if options.record:
+        record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))
+    if options.results is not None:
+        origin = (generator.path, generator.metadata)
+        write_results(options.results, results(report, options, pictures, damaged, backbones, origin))
+    if options.sheet is not None:
+        drawn = Image.fromarray(sheet.draw())
+        write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))

@@ -1,0 +1,57 @@
+"""What a scoring of pictures is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vidcolor.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Options of ``vidcolor-eval images``.
+
+    Attributes:
+        data: folders and tars of photographs.
+        weights: of the generator, a name or a file.
+        limit: how many pictures to take, None for all.
+        seed: of the choice of pictures, the halves, the KID subsets and the random dozen of the sheet.
+        render_size: short side in pixels of what the generator sees.
+        kid_subset: pictures in a subset of KID.
+        metric_weights: folder with the networks that judge, None to have them downloaded.
+        cache: folder for what depends on the pictures alone.
+        sheet, results: files to write.
+        record: whether the scores go into the metadata of the weights.
+    """
+
+    data: tuple[Path, ...]
+    weights: str = "default"
+    limit: int | None = None
+    seed: int = 0
+    render_size: int = 256
+    device: str = "auto"
+    kid_subset: int = 100
+    metric_weights: Path | None = None
+    cache: Path | None = None
+    sheet: Path | None = None
+    results: Path | None = None
+    record: bool = False
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"--limit {self.limit}: at least one picture is needed")
+        if self.kid_subset < 2:
+            raise UsageError(f"--kid-subset {self.kid_subset}: at least two pictures are needed")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Values that JSON can hold, by name."""
+        return {
+            key: [str(v) for v in value]
+            if isinstance(value, tuple)
+            else str(value)
+            if isinstance(value, Path)
+            else value
+            for key, value in asdict(self).items()
+        }

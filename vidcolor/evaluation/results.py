@@ -1,0 +1,81 @@
+"""The results file: everything needed to know what was measured, on what, with what."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vidcolor import _version
+from vidcolor.evaluation.backbones import Backbone, Backbones, file_digest
+from vidcolor.evaluation.collect import RESIZE
+from vidcolor.evaluation.options import ImageOptions
+from vidcolor.evaluation.pictures import PictureList
+from vidcolor.evaluation.report import Report
+from vidcolor.evaluation.writing import write_whole
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "opencv-python", "av", "lpips", "torch-fidelity")
+
+
+def results(
+    report: Report,
+    options: ImageOptions,
+    pictures: PictureList,
+    damaged: list[str],
+    backbones: Backbones,
+    generator: tuple[Path, dict[str, str]],
+) -> dict[str, Any]:
+    """The content of a results file.
+
+    Args:
+        report: the scores.
+        options: what was asked for.
+        pictures: what was scored.
+        damaged: names of pictures left out.
+        backbones: what judged.
+        generator: file and metadata of the weights; the file's hash is that of the file as it is now.
+    """
+    path, described = generator
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
+        "data": {
+            "sources": [str(s) for s in options.data],
+            "found": pictures.found,
+            "chosen": len(pictures),
+            "sha256": pictures.digest,
+            "damaged": damaged,
+        },
+        "judges": {
+            "inception": _judge(backbones.inception),
+            "alexnet": _judge(backbones.alexnet),
+            "resize": RESIZE,
+        },
+        "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in _LIBRARIES}},
+        "options": options.as_dict(),
+        "scores": report.as_dict(),
+        "notes": report.notes,
+    }
+
+
+def write_results(path: Path, content: dict[str, Any]) -> None:
+    """Write a results file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    write_whole(path, lambda file: file.write(text.encode("utf-8", "replace")))
+
+
+def _judge(backbone: Backbone | None) -> dict[str, str] | None:
+    return None if backbone is None else {"file": backbone.source, "sha256": backbone.digest}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,41 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from vidcolor.errors import OutputError
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the work, not after it, that ``path`` cannot be written.
+
+    Raises:
+        OutputError: its folder is missing or closed to us.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{path}: cannot be written, there is no folder {folder}")
+    if path.is_dir():
+        raise OutputError(f"{path}: cannot be written, it is a folder")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{path}: cannot be written, {folder} is not writable")
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Have ``write`` fill a file beside ``path``, then move it there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            write(file)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
