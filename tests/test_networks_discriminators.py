@@ -79,9 +79,7 @@ CHANNELS = (4, 6, 8, 10, 12)
 
 def pyramid(height: int, width: int, *, learn: bool = False) -> list[torch.Tensor]:
     """Maps as a feature network gives them, at 1/2 to 1/32."""
-    return [
-        torch.rand(2, c, height >> i, width >> i, requires_grad=learn) for i, c in enumerate(CHANNELS, 1)
-    ]
+    return [torch.rand(2, c, height >> i, width >> i, requires_grad=learn) for i, c in enumerate(CHANNELS, 1)]
 
 
 @pytest.fixture(scope="module")

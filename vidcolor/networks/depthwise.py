@@ -37,7 +37,7 @@ class DepthwiseConv(torch.autograd.Function):
         return torch.conv2d(x, low, bias.to(torch.bfloat16), stride, padding, 1, x.shape[1])
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, weight and bias; each in the precision in which it is quick."""
         x, weight = ctx.saved_tensors

@@ -42,19 +42,6 @@ class SameConv2d(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As :meth:`forward`, with another weight and bias of the same shapes."""
-        if (
-            self.groups > 1
-            and x.dtype == torch.bfloat16
-            and x.device.type == "cpu"
-            and torch.is_grad_enabled()
-        ):
-            # on a CPU the gradients of depthwise convolutions take five times as long in bf16 as in float32
-            with torch.autocast("cpu", enabled=False):
-                wide = None if bias is None else bias.float()
-                return self._padded(x.float(), weight.float(), wide).to(x.dtype)
-        return self._padded(x, weight, bias)
-
-    def _padded(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         k, s = self.kernel_size[0], self.stride[0]
         padding = k // 2
         if s > 1:
@@ -62,7 +49,7 @@ class SameConv2d(nn.Conv2d):
             x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
             padding = 0
         if bias is not None and wants_quick_gradient(x, weight):
-            y: Tensor = DepthwiseConv.apply(x, weight, bias, s, padding)  # type: ignore[no-untyped-call]
+            y: Tensor = DepthwiseConv.apply(x, weight, bias, s, padding)
             return y
         return F.conv2d(x, weight, bias, s, padding, 1, self.groups)
 
