@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import socket
 import tarfile
 import urllib.error
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from judges import photo, save_judges, save_photos
 from PIL import Image
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, OutputError
 from vidcolor.evaluation import backbones
 from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
 from vidcolor.evaluation.cli import main
@@ -29,6 +30,7 @@ from vidcolor.evaluation.pictures import list_pictures
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.report import build_report
 from vidcolor.evaluation.sheet import ContactSheet
+from vidcolor.evaluation.writing import write_whole
 from vidcolor.stages.predict import Predictor
 
 CPU = torch.device("cpu")
@@ -368,6 +370,30 @@ def test_what_cannot_be_written_is_said_before_the_work(
     assert result.exit_code == 5
     assert str(target) in result.stderr
     assert not result.stdout
+
+
+def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_whole(pipe, lambda file: file.write(b"scores"))
+        assert os.read(reader, 100) == b"scores"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
+def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "scores").write_text("old")
+    with pytest.raises(OutputError, match="No space left"):
+        write_whole(tmp_path / "scores", fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["scores"]
+    assert (tmp_path / "scores").read_text() == "old"
 
 
 def test_a_cache_that_cannot_be_made_is_an_error(folder: Path, weights: str, judges: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
@@ -73,8 +73,3 @@ class Damaged:
     def exit_code(self) -> int:
         """0, or 7 where pictures were left out."""
         return EXIT_LOSSES if self.names else EXIT_DONE
-
-
-def options_from(given: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that click collected, without those that only shape the output."""
-    return {key: value for key, value in given.items() if key != "as_json"}

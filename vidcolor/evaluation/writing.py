@@ -26,16 +26,19 @@ def check_writable(path: Path) -> None:
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
-    """Have ``write`` fill a file beside ``path``, then move it there.
+    """Have ``write`` fill a file beside ``path``, then move it there; a device or pipe is written itself.
 
     Raises:
         OutputError: it cannot be written.
     """
     part = path.with_name(path.name + ".part")
+    special = path.exists() and not path.is_file()
     try:
-        with open(part, "wb") as file:
+        with open(path if special else part, "wb") as file:
             write(file)
-        os.replace(part, path)
+        if not special:
+            os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if not special:
+            part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
