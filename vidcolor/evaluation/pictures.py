@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.errors import InputError
-from vidcolor.training.data import decode_rgb, encoded_pictures
+from vidcolor.training.sources import decode_rgb, encoded_pictures
 
 Rgb = NDArray[np.uint8]
 
