@@ -1,132 +1,342 @@
+"""The command and the loop: what a run writes, how it goes on, what it refuses."""
+
 from __future__ import annotations
 
-import tarfile
+import errno
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
-import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from PIL import Image
 
-from vidcolor.checkpoint import load_generator
-from vidcolor.errors import InputError
+from vidcolor.checkpoint import load_generator, save_weights
+from vidcolor.networks.efficientnet import EfficientNetLite
+from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.unet import LiteUNet
+from vidcolor.stages.predict import Predictor
 from vidcolor.training.cli import main
-from vidcolor.training.data import PhotoSet, load_photos, random_batch
-from vidcolor.training.degrade import degrade
-from vidcolor.training.loop import TrainOptions, build_state, load_checkpoint, train
+
+SMALL = {
+    "default": ["-g", "variant=lite0", "-g", "decoder=[16,16,8,8]"],
+    "pix2pix": ["-g", "downs=5", "-g", "filters=4"],
+    "resnet": ["-g", "encoder=mobilenet_v2", "-g", "decoder=[16,16,8,8]"],
+    "pix2pixhd": ["-g", "filters=2", "-g", "blocks=1"],
+    "cyclegan": ["-g", "filters=4", "-g", "blocks=1"],
+}
 
 
 def photograph(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, 6, 8, generator=generator)
-    return (
-        torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1) * 255
-    ).byte()[0]
+    rgb = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1) * 255
+    return rgb.byte()[0]
 
 
 def save(rgb: torch.Tensor, path: Path) -> None:
     Image.fromarray(rgb.permute(1, 2, 0).contiguous().numpy()).save(path)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    place = tmp_path / "photos"
-    place.mkdir()
-    for index in range(6):
-        save(photograph(index), place / f"{index}.jpg")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("photos")
+    for index in range(12):
+        save(photograph(index), place / f"{index:02d}.png")
     return place
 
 
-def test_unusable_pictures_are_left_out_and_counted(folder: Path, tmp_path: Path) -> None:
-    save(photograph(9, 20, 30), folder / "small.jpg")
-    save(photograph(9)[:1].expand(3, -1, -1), folder / "grey.jpg")
-    (folder / "damaged.jpg").write_bytes(b"\xff\xd8 no picture")
-    (folder / "notes.txt").write_text("not a picture at all")
-    photos = load_photos([folder], tmp_path / "cache", smallest=64)
-    assert (len(photos), photos.skipped) == (6, 3)
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict as ImageNet's, with random numbers."""
+    torch.manual_seed(5)
+    path = tmp_path_factory.mktemp("features") / "lite0.pth"
+    torch.save(EfficientNetLite("lite0", 3).state_dict(), path)
+    return path
 
 
-def test_tars_and_folders_give_the_same_pictures(folder: Path, tmp_path: Path) -> None:
-    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
-        for path in sorted(folder.iterdir()):
-            tar.add(path, path.name)
-    one = load_photos([folder], tmp_path / "a", smallest=64)
-    other = load_photos([tmp_path / "photos.tar"], tmp_path / "b", smallest=64)
-    assert one.digest == other.digest
-    assert np.array_equal(one.picture(3), other.picture(3))
+def arguments(folder: Path, out: Path, recipe: str = "default", **changed: Any) -> list[str]:
+    """A run of four steps on the CPU; a keyword of None leaves the option out."""
+    options: dict[str, Any] = {
+        "steps": 4,
+        "batch": 4,
+        "crop": 64,
+        "every": 2,
+        "warm_up": 1,
+        "precision": "fp32",
+    }
+    pairs = [(f"--{k.replace('_', '-')}", v) for k, v in (options | changed).items() if v is not None]
+    flat = [part for name, value in pairs for part in ((name,) if value is True else (name, str(value)))]
+    return [
+        str(folder),
+        "--out",
+        str(out),
+        "--recipe",
+        recipe,
+        "--device",
+        "cpu",
+        "-q",
+        *SMALL[recipe],
+        *flat,
+    ]
 
 
-def test_the_cache_is_made_once_for_a_request(folder: Path, tmp_path: Path) -> None:
-    load_photos([folder], tmp_path / "cache", smallest=64)
-    made = (tmp_path / "cache" / "photos.rgb").stat().st_mtime_ns
-    load_photos([folder], tmp_path / "cache", smallest=64)
-    assert (tmp_path / "cache" / "photos.rgb").stat().st_mtime_ns == made
-    load_photos([folder], tmp_path / "cache", smallest=65)
-    assert (tmp_path / "cache" / "photos.rgb").stat().st_mtime_ns > made
+def train(folder: Path, out: Path, recipe: str = "default", **changed: Any) -> Result:
+    return CliRunner().invoke(main, arguments(folder, out, recipe, **changed))
 
 
-def test_a_folder_without_pictures_is_an_input_error(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no usable colour picture"):
-        load_photos([tmp_path / "empty"], tmp_path / "cache", smallest=64)
+def lines(out: Path, kind: str) -> list[dict[str, Any]]:
+    text = (out.with_name(out.name + ".train") / "metrics.jsonl").read_text()
+    return [line for line in map(json.loads, text.splitlines()) if line["kind"] == kind]
 
 
-def batch_of(photos: PhotoSet, seed: int) -> torch.Tensor:
-    return random_batch(photos, 4, 64, np.random.default_rng(seed))
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return load_generator(str(path)).network.state_dict()
 
 
-def test_batches_are_random_crops_that_a_seed_repeats(folder: Path, tmp_path: Path) -> None:
-    photos = load_photos([folder], tmp_path / "cache", smallest=64)
-    batch = batch_of(photos, 1)
-    assert batch.shape == (4, 3, 64, 64)
-    assert batch.min() >= 0 and batch.max() <= 1
-    assert torch.equal(batch, batch_of(photos, 1))
-    assert not torch.equal(batch, batch_of(photos, 2))
-
-
-def test_degradations_change_luma_within_bounds() -> None:
-    y = torch.rand(16, 1, 64, 64)
-    worn = degrade(y, torch.Generator().manual_seed(3))
-    assert worn.shape == y.shape
-    assert worn.min() >= 0 and worn.max() <= 1
-    changed = (worn != y).flatten(1).any(1)
-    assert changed.sum() >= 8
-
-
-def test_training_learns_and_resumes(folder: Path, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    options = TrainOptions(minutes=0.08, batch=4, crop=64, rate=3e-3, frozen_share=0.3)
-    photos = load_photos([folder], tmp_path / "cache", smallest=64)
-    state = build_state(LiteUNet("lite0", (16, 16, 8, 8)), options)
-    losses: list[float] = []
-    train(state, photos, options, tmp_path / "checkpoint.pt", lambda s: losses.append(s.losses[-1]))
-    assert state.step == len(losses) > 3
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
-
-    later = build_state(LiteUNet("lite0", (16, 16, 8, 8)), options)
-    load_checkpoint(later, tmp_path / "checkpoint.pt")
-    assert later.step == state.step
-    for name, value in state.average.state_dict().items():
-        assert torch.equal(later.average.state_dict()[name], value)
-    train(later, photos, options, tmp_path / "checkpoint.pt")  # the budget is spent
-    assert later.step == state.step
-
-
-def test_command_writes_weights_that_work(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", SMALL)
+def test_every_recipe_writes_a_generator_that_the_colorizer_takes(
+    recipe: str, folder: Path, features: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "own.safetensors"
-    arguments = [str(folder), "--out", str(out), "--work-dir", str(tmp_path / "work"), "--minutes", "0.02"]
-    result = CliRunner().invoke(main, [*arguments, "--crop", "64", "--batch", "2", "--variant", "lite0"])
+    result = train(folder, out, recipe, features=features)
     assert result.exit_code == 0, result.output
     generator = load_generator(str(out))
-    assert "6 photographs" in generator.metadata["data"]
-    assert "weighted Huber" in generator.metadata["recipe"]
+    predict = Predictor(generator, torch.device("cpu"), torch.float32)
+    ab = predict(torch.rand(1, 1, 64, 64) * 100, (60, 64))[0]
+    assert ab.shape == (60, 64, 2)
+    assert "11 pictures" in generator.metadata["data"]
+    assert "4 steps" in generator.metadata["recipe"]
 
 
-def test_command_refuses_weights_that_are_not_the_encoder_s(folder: Path, tmp_path: Path) -> None:
-    torch.save({"a": torch.zeros(3)}, tmp_path / "odd.pth")
-    arguments = [str(folder), "--out", str(tmp_path / "o.safetensors"), "--work-dir", str(tmp_path / "work")]
-    result = CliRunner().invoke(main, [*arguments, "--crop", "64", "--encoder", str(tmp_path / "odd.pth")])
+def test_a_run_leaves_numbers_pictures_and_curves(folder: Path, features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out, features=features).exit_code == 0
+    work = tmp_path / "own.safetensors.train"
+    [last] = [line for line in lines(out, "train") if line["step"] == 4]
+    assert {"pixel", "perceptual", "gan", "adversary", "rate"} <= last.keys()
+    assert [line["step"] for line in lines(out, "validation")] == [2, 3, 4]
+    assert {p.name for p in (work / "samples").iterdir()} == {f"step-00000{i}.png" for i in (2, 3, 4)}
+    with Image.open(work / "curves.png") as curves:
+        assert curves.width > 300
+    assert load_generator(str(work / "stage-1.safetensors")).metadata["recipe"].count("to stage 1")
+    listing = (tmp_path / "own.data.sha256").read_text().splitlines()
+    assert len(listing) == 11 and all(len(line.split("  ")[0]) == 64 for line in listing)
+
+
+def start(parts: list[str], **environment: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", "from vidcolor.training.cli import main; main()", *parts]
+    return subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("recipe", ["default", "pix2pix", "cyclegan"])
+def test_killed_and_run_again_it_gives_the_same_losses(
+    recipe: str, folder: Path, features: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
+    settings = {"steps": 40, "features": features, "checkpoint_minutes": 1e-6, "every": 20, "batch": 2}
+    settings["crop"] = 64 if recipe == "pix2pix" else 32
+    assert train(folder, whole, recipe, **settings).exit_code == 0
+    process = start(arguments(folder, broken, recipe, **settings))
+    numbers = tmp_path / "broken.safetensors.train" / "metrics.jsonl"
+    while process.poll() is None and not (numbers.exists() and '"step": 20,' in numbers.read_text()):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    again = train(folder, broken, recipe, **settings)
+    assert again.exit_code == 0, again.output
+    assert "going on at step" in again.output
+    for kind in ("train", "validation"):
+        assert without_speed(lines(whole, kind)) == without_speed(lines(broken, kind))
+    one, other = weights_of(whole), weights_of(broken)
+    assert all(torch.equal(one[k], other[k]) for k in one)
+
+
+def without_speed(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in line.items() if k != "pictures_per_second"} for line in found]
+
+
+def test_two_processes_lose_as_much_as_one_with_the_whole_batch(
+    folder: Path, features: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    settings = {"steps": 10, "batch": 8, "features": features, "freeze_norm": True, "every": 10}
+    assert train(folder, one, **settings).exit_code == 0
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    parts = [*arguments(folder, two, **settings), "--cache", str(tmp_path / "cache")]
+    pair = [start(parts, RANK=str(rank), LOCAL_RANK=str(rank), **shared) for rank in range(2)]
+    for process in pair:
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 0, errors.decode()
+    for kind in ("train", "validation"):
+        for left, right in zip(lines(one, kind), lines(two, kind), strict=True):
+            for name in left.keys() - {"pictures_per_second", "kind"}:
+                assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-5), name
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_batch_in_parts_gives_the_same_step(folder: Path, features: Path, tmp_path: Path) -> None:
+    whole, parted = tmp_path / "whole.safetensors", tmp_path / "parted.safetensors"
+    settings = {"steps": 10, "batch": 8, "features": features, "freeze_norm": True}
+    assert train(folder, whole, **settings).exit_code == 0
+    assert train(folder, parted, accumulate=4, **settings).exit_code == 0
+    [left], [right] = lines(whole, "train"), lines(parted, "train")
+    for name in ("pixel", "perceptual", "gan", "adversary"):
+        assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-4), name
+
+
+def test_training_learns(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    result = train(folder, out, steps=60, every=60, first_share=1.0, strength=0.0, validation=folder)
+    assert result.exit_code == 0, result.output
+    [last] = lines(out, "validation")
+    assert last["psnr"] > last["grey_psnr"] + 0.5
+
+
+def test_a_frozen_encoder_stays_as_it_came(folder: Path, features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    settings = {"encoder": features, "first_share": 1.0}
+    assert train(folder, out, freeze_encoder=4, **settings).exit_code == 0
+    encoder = EfficientNetLite("lite0")
+    encoder.load_imagenet(torch.load(features, weights_only=True))
+    frozen = weights_of(out)
+    for name, value in encoder.state_dict().items():
+        assert torch.allclose(frozen[f"encoder.{name}"].float(), value.float(), rtol=1e-3, atol=1e-4), name
+    assert train(folder, out, freeze_encoder=0, restart=True, **settings).exit_code == 0
+    assert not torch.equal(weights_of(out)["encoder.stem.0.weight"], frozen["encoder.stem.0.weight"])
+
+
+def test_it_goes_on_only_with_the_same_options(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    other = train(folder, out, seed=9)
+    assert other.exit_code == 6
+    assert "seed" in other.output and "--restart" in other.output
+    longer = train(folder, out, steps=5)
+    assert longer.exit_code == 0 and "going on at step 4" in longer.output
+    assert train(folder, out, seed=9, restart=True).exit_code == 0
+
+
+def test_it_goes_on_only_with_the_same_pictures(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    more = tmp_path / "more"
+    more.mkdir()
+    for index in range(20, 30):
+        save(photograph(index), more / f"{index}.png")
+    other = train(more, out)
+    assert other.exit_code == 6
+    assert "other pictures" in other.output
+
+
+def test_a_damaged_checkpoint_is_named(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    checkpoint = tmp_path / "own.safetensors.train" / "checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:2000])
+    result = train(folder, out, steps=5)
+    assert result.exit_code == 6
+    assert "checkpoint.pt: damaged" in result.output
+
+
+def test_initial_weights_are_taken_or_refused(folder: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    path = tmp_path / "init.safetensors"
+    save_weights(path, LiteUNet("lite0", (16, 16, 8, 8)), recipe="", data="", date="")
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out, init=path, rate=1e-9, first_share=1.0).exit_code == 0
+    before, after = weights_of(path), weights_of(out)
+    name = "encoder.stem.0.weight"
+    assert torch.allclose(before[name], after[name], atol=1e-3)
+    save_weights(path, Pix2PixUNet(4, 5), recipe="", data="", date="")
+    refused = train(folder, out, init=path, restart=True)
+    assert refused.exit_code == 4
+    assert "pix2pix-unet" in refused.output and "lite-unet" in refused.output
+
+
+def test_a_full_disk_keeps_the_checkpoint_before(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    checkpoint = tmp_path / "own.safetensors.train" / "checkpoint.pt"
+    before = checkpoint.read_bytes()
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with mock.patch("vidcolor.training.state.os.fsync", side_effect=full):
+        result = train(folder, out, steps=6)
+    assert result.exit_code == 5
+    assert "No space left" in result.output and "make room" in result.output
+    assert checkpoint.read_bytes() == before
+    assert not list(checkpoint.parent.glob("*.part"))
+
+
+def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> None:
+    with mock.patch("vidcolor.training.objectives.huber", return_value=torch.tensor(float("nan"))):
+        result = train(folder, tmp_path / "own.safetensors")
     assert result.exit_code == 4
-    assert "not ImageNet weights of lite2" in result.output
+    assert "no number" in result.output and "--rate" in result.output
+    assert not (tmp_path / "own.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "words"),
+    [
+        ({"crop": 72}, 2, "multiple of 32"),
+        ({"crop": 32}, 2, "too small for the discriminator"),
+        ({"crop": 128}, 3, "smaller than the crop"),
+        ({"batch": 4, "accumulate": 3}, 2, "divide"),
+        ({"steps": None}, 2, "budget"),
+        ({"device": "cuda:7"}, 2, "no such CUDA device"),
+        ({"generator_option": "colour=3"}, 2, "colour"),
+        ({"generator_option": "variant"}, 2, "NAME=VALUE"),
+    ],
+)
+def test_odd_requests_are_refused(
+    changed: dict[str, Any], code: int, words: str, folder: Path, tmp_path: Path
+) -> None:
+    result = train(folder, tmp_path / "own.safetensors", **changed)
+    assert result.exit_code == code, result.output
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
+    place = tmp_path / "few"
+    place.mkdir()
+    assert "no usable colour picture" in train(place, tmp_path / "own.safetensors").output
+    for index in range(3):
+        save(photograph(index), place / f"{index}.png")
+    result = train(place, tmp_path / "own.safetensors")
+    assert result.exit_code == 3
+    assert "only 3 usable colour pictures" in result.output
+
+
+def test_weights_that_are_not_the_encoders_are_refused(folder: Path, tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(3)}, tmp_path / "odd.pth")
+    (tmp_path / "text.pth").write_text("no weights")
+    out = tmp_path / "own.safetensors"
+    for name in ("odd.pth", "text.pth"):
+        for option in ("encoder", "features"):
+            result = train(folder, out, **{option: tmp_path / name})
+            assert result.exit_code == 4, result.output
+            assert name in result.output
+    assert train(folder, out, "pix2pix", encoder=tmp_path / "odd.pth").exit_code == 2
+
+
+def test_an_unwritable_target_is_told_before_work_begins(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = train(folder, tmp_path / "file" / "own.safetensors")
+    assert result.exit_code == 5
+    assert "cannot be made or written" in result.output

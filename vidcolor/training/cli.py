@@ -1,98 +1,216 @@
-"""``vidcolor-train``: trains the default generator on folders and tars of photographs."""
+"""``vidcolor-train``: trains a generator of the family on pictures and films."""
 
 from __future__ import annotations
 
-import datetime
+import json
+import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.errors import VidcolorError, WeightsError
+from vidcolor.errors import OutputError, UsageError, VidcolorError
+
+if TYPE_CHECKING:
+    from vidcolor.training.data import PhotoSet
+    from vidcolor.training.options import Files
+    from vidcolor.training.parallel import Place
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
+_RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
-@click.command()
+def _positive(default: float | None = None) -> dict[str, Any]:
+    return {"type": click.FloatRange(min=0.0, min_open=True), "default": default, "show_default": True}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="What to write.")
+@click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
+@click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps; repeats exactly.")
+@click.option("--encoder", type=_FILE, help="ImageNet state dict (.pth) of the generator's encoder.")
 @click.option(
-    "--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .safetensors to write."
+    "--features",
+    type=_FILE,
+    help="ImageNet state dict of EfficientNet-Lite or VGG-16 for perceptual loss and projected adversary.",
+)
+@click.option("--init", type=_FILE, help="Weights of the same architecture to begin with.")
+@click.option(
+    "--generator-option", "-g", multiple=True, metavar="NAME=VALUE", help="Size of the generator, as downs=7."
 )
 @click.option(
-    "--encoder",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="ImageNet state dict (.pth) of the encoder; without it, training starts from noise.",
+    "--validation", multiple=True, type=click.Path(exists=True, path_type=Path), help="To judge by."
 )
-@click.option("--variant", default="lite2", show_default=True, type=click.Choice(["lite0", "lite1", "lite2"]))
-@click.option(
-    "--work-dir",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the decoded pictures and the checkpoint; run again to go on.",
-)
-@click.option("--minutes", default=60.0, show_default=True, type=click.FloatRange(min=0.0, min_open=True))
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(min=2))
+@click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: OUT.train")
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Decoded pictures.")
+@click.option("--cache-on-device", is_flag=True, help="Keep all pictures in the device's memory.")
+@click.option("--batch", default=32, show_default=True, type=click.IntRange(min=1))
+@click.option("--accumulate", default=1, show_default=True, type=click.IntRange(min=1), help="Parts.")
 @click.option("--crop", default=128, show_default=True, type=click.IntRange(min=32))
-@click.option("--rate", default=1e-3, show_default=True, type=click.FloatRange(min=0.0, min_open=True))
-@click.option("--chroma-weight", default=1.0, show_default=True, type=click.FloatRange(min=0.0))
-@click.option("--frozen-share", default=0.35, show_default=True, type=click.FloatRange(0.0, 1.0))
+@click.option("--rate", **_positive(1.0), help="Factor on the recipe's learning rates.")
+@click.option("--first-share", type=click.FloatRange(0.0, 1.0), help="Of the budget.")
+@click.option("--warm-up", default=200, show_default=True, type=click.IntRange(min=0), help="Steps.")
+@click.option("--clip", **_positive(5.0), help="Largest norm of the gradient.")
+@click.option("--ema", default=0.999, show_default=True, type=click.FloatRange(0.0, 1.0, max_open=True))
+@click.option("--freeze-encoder", default=0, show_default=True, type=click.IntRange(min=0), help="Steps.")
+@click.option("--freeze-norm", is_flag=True, help="Keep all BatchNorm statistics.")
+@click.option(
+    "--strength", default=1.0, show_default=True, type=click.FloatRange(0.0, 2.0), help="Of damage."
+)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--precision", default="auto", show_default=True, type=_PRECISION)
 @click.option("--seed", default=1, show_default=True)
-def main(
-    data: tuple[Path, ...], out: Path, encoder: Path | None, variant: str, work_dir: Path, **rest: float
-) -> None:
-    """Train the default generator on DATA (folders or tars of colour photographs)."""
+@click.option("--every", default=1000, show_default=True, type=click.IntRange(min=1), help="Steps.")
+@click.option("--checkpoint-minutes", **_positive(3.0))
+@click.option("--keep", default="last", show_default=True, type=click.Choice(["last", "best"]))
+@click.option("--restart", is_flag=True, help="Forget the checkpoint in the work-dir.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def main(debug: bool, **arguments: Any) -> None:
+    """Train a generator on DATA: folders, tars and single files of colour pictures and films.
+
+    The same command goes on after an interruption. Under torchrun several processes train together.
+    """
     try:
-        _run(data, out, encoder, variant, work_dir, rest)
+        _run(**arguments)
     except VidcolorError as error:
+        if debug:
+            raise
         click.echo(f"vidcolor-train: {error}", err=True)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("vidcolor-train: interrupted; the same command goes on from the last checkpoint", err=True)
+        sys.exit(130)
 
 
 def _run(
-    data: tuple[Path, ...], out: Path, encoder: Path | None, variant: str, work: Path, rest: dict[str, float]
+    data: tuple[Path, ...],
+    out: Path,
+    encoder: Path | None,
+    features: Path | None,
+    init: Path | None,
+    generator_option: tuple[str, ...],
+    validation: tuple[Path, ...],
+    work_dir: Path | None,
+    cache: Path | None,
+    cache_on_device: bool,
+    device: str,
+    restart: bool,
+    quiet: bool,
+    **rest: Any,
 ) -> None:
-    import torch
+    from vidcolor.stages.predict import resolve_device
+    from vidcolor.training.memory import keep_freed_memory
+    from vidcolor.training.options import Files, TrainOptions
+    from vidcolor.training.parallel import joined
 
-    from vidcolor.checkpoint import save_weights
-    from vidcolor.networks.unet import LiteUNet
-    from vidcolor.training.data import load_photos
-    from vidcolor.training.loop import TrainOptions, TrainState, build_state, load_checkpoint, train
+    options = TrainOptions(generator=_generator_options(generator_option), **rest)
+    work = work_dir or out.with_name(out.name + ".train")
+    files = Files(out=out, work=work, encoder=encoder, features=features, init=init)
+    keep_freed_memory()
+    with joined(resolve_device(device)) as place:
+        if place.leads:
+            _prepare_folder(work, restart)
+        photos = _photos(list(data), cache or work / "cache", options.crop, place, cache_on_device, quiet)
+        judged = None
+        if validation:
+            judged = _photos(list(validation), work / "validation", options.crop, place, False, quiet)
+        _train(photos, judged, options, files, place, quiet)
 
-    options = TrainOptions(**rest)  # type: ignore[arg-type]
-    if options.crop % LiteUNet.multiple:
-        raise click.UsageError(f"--crop must be a multiple of {LiteUNet.multiple}")
-    photos = load_photos(list(data), work, smallest=options.crop)
-    click.echo(f"{len(photos)} pictures, {photos.skipped} left out", err=True)
-    torch.manual_seed(options.seed)
-    network = LiteUNet(variant)
-    if encoder is not None:
+
+def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise UsageError(f"--generator-option {pair}: NAME=VALUE is needed")
         try:
-            network.encoder.load_imagenet(torch.load(encoder, weights_only=True, map_location="cpu"))
-        except (ValueError, RuntimeError, AttributeError) as error:
-            raise WeightsError(f"{encoder}: not ImageNet weights of {variant}: {error}") from error
-    state = build_state(network, options)
-    checkpoint = work / "checkpoint.pt"
-    if checkpoint.exists():
-        load_checkpoint(state, checkpoint)
-        click.echo(f"going on at step {state.step}", err=True)
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
-    def show(now: TrainState) -> None:
-        if now.step % 50 == 0:
-            mean = sum(now.losses) / len(now.losses)
-            click.echo(
-                f"step {now.step}  loss {mean:.4f}  {now.pictures / now.seconds:.1f} pictures/s  "
-                f"{now.seconds / 60:.1f} of {options.minutes:g} min",
-                err=True,
-            )
 
-    train(state, photos, options, checkpoint, show)
-    recipe = (
-        f"weighted Huber on ab, {state.pictures} crops of {options.crop} px in batches of {options.batch}, "
-        f"{state.seconds / 60:.0f} minutes on a CPU, encoder frozen for {options.frozen_share:.0%}, "
-        f"chroma weight {options.chroma_weight:g}, EMA {options.ema_decay}"
+def _prepare_folder(work: Path, restart: bool) -> None:
+    from vidcolor.training.run import CHECKPOINT
+
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        if restart:
+            (work / CHECKPOINT).unlink(missing_ok=True)
+            (work / "metrics.jsonl").unlink(missing_ok=True)
+            shutil.rmtree(work / "samples", ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{work}: cannot be made or written ({error})") from error
+
+
+def _photos(
+    sources: list[Path], cache: Path, crop: int, place: Place, on_device: bool, quiet: bool
+) -> PhotoSet:
+    """Open the cache; where several processes make it, one does and the others wait."""
+    from tqdm import tqdm
+
+    from vidcolor.training.data import load_photos
+
+    with tqdm(unit="picture", desc="decoding", leave=False, disable=True if quiet else None) as bar:
+
+        def show(done: int, of: int | None) -> None:
+            bar.total = of
+            bar.update(done - bar.n)
+
+        photos = load_photos(sources, cache, smallest=crop, progress=show)
+    if place.leads:
+        left_out = photos.report.summary()
+        click.echo(f"{len(photos)} pictures" + (f"; left out: {left_out}" if left_out else ""), err=True)
+        for line in photos.report.lines():
+            click.echo(f"  {line}", err=True)
+    return photos.on(place.device) if on_device else photos
+
+
+def _train(
+    photos: PhotoSet, judged: PhotoSet | None, options: Any, files: Files, place: Place, quiet: bool
+) -> None:
+    from tqdm import tqdm
+
+    from vidcolor.training.loop import Event
+    from vidcolor.training.run import Listener, run
+    from vidcolor.training.validation import Validation
+
+    bar: Any = tqdm(
+        total=100.0, unit="%", disable=True if quiet or not place.leads else None, bar_format=_BAR
     )
-    save_weights(
-        out,
-        state.average,
-        recipe=recipe,
-        data=f"{len(photos)} photographs, sha256 {photos.digest}",
-        date=datetime.date.today().isoformat(),
-    )
+
+    def started(step: int, pictures: int) -> None:
+        if step and place.leads:
+            click.echo(f"going on at step {step}", err=True)
+
+    def step(event: Event) -> None:
+        bar.update(min(100.0, 100.0 * event.progress) - bar.n)
+        if event.step % 10 == 0 or event.ended:
+            losses = " ".join(f"{k} {v:.4f}" for k, v in event.losses.items())
+            bar.set_postfix_str(f"step {event.step} {losses} {event.pictures_per_second:.1f} pictures/s")
+
+    def validated(step: int, result: Validation) -> None:
+        more = "" if result.perceptual is None else f", perceptual {result.perceptual:.4f}"
+        bar.write(
+            f"step {step}: PSNR {result.psnr:.2f} dB (grey {result.grey_psnr:.2f}), ab error "
+            f"{result.ab_error:.2f}, colourfulness {result.colourfulness:.2f}{more}",
+            file=sys.stderr,
+        )
+
+    with bar:
+        outcome = run(
+            photos, judged, options, files, place, Listener(started=started, step=step, validated=validated)
+        )
+    if place.leads:
+        click.echo(
+            f"{files.out}: {outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes",
+            err=True,
+        )
+
+
+_BAR = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"

@@ -11,16 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.training.cache import Index, Progress, Request, cached, read_index
 from vidcolor.training.screening import Report
-from vidcolor.training.sources import decode_rgb, encoded_pictures
-
-__all__ = ["PhotoSet", "decode_rgb", "encoded_pictures", "load_photos", "open_photos", "random_batch"]
 
 LARGEST_PX = 320
 FEWEST_PICTURES = 4
@@ -152,24 +148,3 @@ def _usable(path: Path, index: Index, smallest: int, name: str) -> PhotoSet:
         listing=tuple((index.pictures[i][0], index.pictures[i][1]) for i in np.flatnonzero(fits)),
         report=report,
     )
-
-
-def random_batch(photos: PhotoSet, size: int, crop: int, rng: np.random.Generator) -> Tensor:
-    """Random crops as R'G'B' ``(size, 3, crop, crop)``, 0..1.
-
-    One scale is drawn for the whole batch (so that it can be resized at once): the crop covers from
-    ``crop`` pixels up to the short side of the photographs drawn. Half of the pictures are mirrored.
-    """
-    chosen = [photos.picture(int(i)) for i in rng.integers(len(photos), size=size)]
-    largest = min(min(p.shape[:2]) for p in chosen)
-    window = round(crop * (largest / crop) ** rng.random()) if largest > crop else largest
-    crops = np.empty((size, window, window, 3), np.uint8)
-    for out, picture in zip(crops, chosen, strict=True):
-        top = int(rng.integers(picture.shape[0] - window + 1))
-        left = int(rng.integers(picture.shape[1] - window + 1))
-        view = picture[top : top + window, left : left + window]
-        out[:] = view[:, ::-1] if rng.random() < 0.5 else view
-    rgb = torch.from_numpy(crops).permute(0, 3, 1, 2).float().div_(255.0)
-    if window != crop:
-        rgb = F.interpolate(rgb, size=(crop, crop), mode="bilinear", antialias=True).clamp_(0.0, 1.0)
-    return rgb

@@ -12,17 +12,16 @@ from vidcolor.training.filters import BLOCK, compress, gaussian_blur
 from vidcolor.training.randomness import Draws, uniforms
 from vidcolor.training.textures import GRAINS, SIDE, grain_at
 
-CLEAN_SHARE = 0.15
+CLEAN_SHARE = 0.3
 _COLUMNS = 16
 """Numbers that one degradation may draw for one picture; the first decides whether it strikes."""
 
 
 def degrade(
     y: Tensor,
-    generator: torch.Generator | None = None,
     *,
-    seed: int = 0,
-    step: int = 0,
+    seed: int,
+    step: int,
     first: int = 0,
     strength: float = 1.0,
 ) -> Tensor:
@@ -34,13 +33,10 @@ def degrade(
     ``step`` and ``first + i`` only, on every device.
 
     Args:
-        generator: where given, the seed is drawn from it.
         step: number of the batch.
         first: place of the first picture in the whole batch, of which ``y`` may be one rank's part.
         strength: 0 leaves luma alone, 1 is typical old film, 2 is worse.
     """
-    if generator is not None:
-        seed = int(torch.randint(2**62, (), generator=generator))
     if strength <= 0.0:
         return y.clamp(0.0, 1.0)
     count = y.shape[0]

@@ -1,178 +1,198 @@
-"""The training loop of the first stage: weighted Huber loss on ab, encoder frozen first, then free."""
+"""The training loop: the same for all recipes."""
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidcolor.colorspace import BT709, SMPTE170M, ab_from_rgb, lightness_from_luma, luma_from_rgb
-from vidcolor.networks.unet import LiteUNet
-from vidcolor.training.data import PhotoSet, random_batch
-from vidcolor.training.degrade import degrade
-
-_HUBER_DELTA = 10.0
-_WARM_UP_STEPS = 200
+from vidcolor.errors import WeightsError
+from vidcolor.stages.predict import resolve_precision
+from vidcolor.training.batches import Batch
+from vidcolor.training.objectives import Made, total
+from vidcolor.training.options import TrainOptions
+from vidcolor.training.parallel import Place, average_gradients, mean_of, same_everywhere
+from vidcolor.training.recipes import Stage
+from vidcolor.training.schedule import position, rate_factor
+from vidcolor.training.state import TrainState, begin_stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """What a run needs to know.
+class Event:
+    """What happened in a step.
 
     Attributes:
-        minutes: wall-clock budget over all resumptions; the learning rate follows it down a cosine.
-        frozen_share: share of the budget during which the encoder stays as it came.
-        crop: side of the square crops, pixels; a multiple of 32.
-        chroma_weight: a pixel's loss is multiplied by ``1 + chroma_weight * C / 20`` (C its true chroma,
-            at most 60), against the pull of the many grey pixels towards brown.
+        step: number of steps done.
+        stage: number of the stage, from 0.
+        progress: share of the budget that is used.
+        losses: unweighted, by name, means over all processes.
+        rate: learning rate of the generator.
+        pictures_per_second: over all processes, in this step.
+        stage_ended: whether this was the last step of its stage.
+        ended: whether this was the last step.
     """
 
-    minutes: float = 60.0
-    frozen_share: float = 0.35
-    batch: int = 32
-    crop: int = 128
-    rate: float = 1e-3
-    encoder_rate: float = 2e-4
-    chroma_weight: float = 1.0
-    ema_decay: float = 0.999
-    checkpoint_minutes: float = 3.0
-    seed: int = 1
-
-
-@dataclass
-class TrainState:
-    """Everything that a later call needs to go on."""
-
-    network: LiteUNet
-    average: LiteUNet
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-    pictures: int = 0
-    losses: list[float] = field(default_factory=list)
-
-
-def build_state(network: LiteUNet, options: TrainOptions) -> TrainState:
-    """Start a run from ``network``: its EMA copy and an AdamW with a slower encoder."""
-    average = LiteUNet(**network.config)
-    average.load_state_dict(network.state_dict())
-    decoder = [p for n, p in network.named_parameters() if not n.startswith("encoder.")]
-    groups = [
-        {"params": decoder, "peak": options.rate},
-        {"params": list(network.encoder.parameters()), "peak": options.encoder_rate},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-2)
-    return TrainState(network=network, average=average.eval(), optimiser=optimiser)
+    step: int
+    stage: int
+    progress: float
+    losses: dict[str, float] = field(default_factory=dict)
+    rate: float
+    pictures_per_second: float
+    stage_ended: bool
+    ended: bool
 
 
 def train(
     state: TrainState,
-    photos: PhotoSet,
+    batches: Iterator[Batch],
+    stages: tuple[Stage, ...],
     options: TrainOptions,
-    checkpoint: Path,
-    progress: Callable[[TrainState], None] | None = None,
+    place: Place,
+    report: Callable[[Event], None],
 ) -> None:
-    """Train until the budget is spent, saving ``checkpoint`` now and then and at the end."""
-    rng = np.random.default_rng((options.seed, state.step))
-    noise = torch.Generator().manual_seed(options.seed * 1_000_003 + state.step)
-    budget, saved = options.minutes * 60.0, state.seconds
-    network = state.network.to(memory_format=torch.channels_last)
-    while state.seconds < budget:
+    """Train until the budget is spent.
+
+    Args:
+        state: as built or loaded; changed in place.
+        batches: from the state's step on.
+        stages: of the recipe.
+        report: called after each step; what it takes is not counted as time of training.
+
+    Raises:
+        WeightsError: a loss is no number any more.
+    """
+    counters = state.counters
+    if not state.optimisers:
+        begin_stage(state, stages[0], options)
+    now = position(stages, options, counters.step, counters.seconds)
+    while now.total < 1.0:
         started = time.monotonic()
-        frozen = state.seconds < options.frozen_share * budget
-        _set_modes(network, frozen)
-        _set_rates(state, budget, options, frozen)
-        loss = _loss(network, random_batch(photos, options.batch, options.crop, rng), noise, options, frozen)
-        state.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        state.optimiser.step()
+        if now.stage != counters.stage:
+            counters.stage, counters.stage_start = now.stage, counters.step
+            begin_stage(state, stages[now.stage], options)
+        stage = stages[now.stage]
+        _prepare(state, stage, options, now.within)
+        losses = _step(state, next(batches), stage, options, place)
         _update_average(state, options)
-        state.step += 1
-        state.pictures += options.batch
-        state.losses = [*state.losses[-199:], loss.item()]
-        state.seconds += time.monotonic() - started
-        if state.seconds - saved > options.checkpoint_minutes * 60.0:
-            save_checkpoint(state, checkpoint)
-            saved = state.seconds
-        if progress:
-            progress(state)
-    save_checkpoint(state, checkpoint)
+        counters.step += 1
+        counters.pictures += options.batch
+        seconds = same_everywhere(time.monotonic() - started, place)
+        counters.seconds += seconds
+        now = position(stages, options, counters.step, counters.seconds)
+        report(
+            Event(
+                step=counters.step,
+                stage=counters.stage,
+                progress=now.total,
+                losses=losses,
+                rate=state.optimisers["generator"].param_groups[0]["lr"],
+                pictures_per_second=options.batch / max(seconds, 1e-9),
+                stage_ended=now.stage != counters.stage or now.total >= 1.0,
+                ended=now.total >= 1.0,
+            )
+        )
 
 
-def _set_modes(network: LiteUNet, frozen: bool) -> None:
-    """BatchNorm of the encoder keeps its ImageNet statistics throughout: small crops would blur them."""
-    network.train()
-    network.encoder.eval()
-    network.encoder.requires_grad_(not frozen)
+def _prepare(state: TrainState, stage: Stage, options: TrainOptions, within: float) -> None:
+    """Modes, rates and randomness of a step."""
+    step = state.counters.step
+    torch.manual_seed(options.seed * 1_000_003 + step)  # dropout; all else counts
+    for network in state.networks.values():
+        network.train()
+    encoder = getattr(state.generator, "encoder", None)
+    if isinstance(encoder, nn.Module) and state.pretrained:
+        encoder.eval()  # ImageNet's statistics stay: those of small crops would blur them
+        encoder.requires_grad_(step >= options.freeze_encoder)
+    factor = rate_factor(stage, within, step - state.counters.stage_start, options.warm_up)
+    for optimiser in state.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
 
 
-def _set_rates(state: TrainState, budget: float, options: TrainOptions, frozen: bool) -> None:
-    warm = min(1.0, (state.step + 1) / _WARM_UP_STEPS)
-    cosine = 0.5 * (1.0 + math.cos(math.pi * state.seconds / budget))
-    for group in state.optimiser.param_groups:
-        group["lr"] = group["peak"] * warm * (0.01 + 0.99 * cosine)
+def _autocast(options: TrainOptions, device: torch.device) -> AbstractContextManager[object]:
+    dtype = resolve_precision(options.precision, device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
-def _loss(
-    network: LiteUNet, rgb: Tensor, noise: torch.Generator, options: TrainOptions, frozen: bool
-) -> Tensor:
-    matrix = BT709 if float(torch.rand((), generator=noise)) < 0.5 else SMPTE170M
-    target = F.avg_pool2d(ab_from_rgb(rgb), 2)  # (N, 2, h, w) to (N, 2, h/2, w/2)
-    luminance = lightness_from_luma(degrade(luma_from_rgb(rgb, matrix), noise))
-    luminance = luminance.to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        with torch.set_grad_enabled(not frozen):
-            features = network.encoder(luminance)
-        ab = network.decode(features).float()
-    weight = 1.0 + options.chroma_weight * target.norm(dim=1, keepdim=True).clamp_max(60.0) / 20.0
-    errors = F.huber_loss(ab, target, reduction="none", delta=_HUBER_DELTA)
-    loss: Tensor = (weight * errors).mean() / weight.mean() / _HUBER_DELTA
-    return loss
+def _step(
+    state: TrainState, batch: Batch, stage: Stage, options: TrainOptions, place: Place
+) -> dict[str, float]:
+    """Discriminators first, then generators; returns the unweighted losses."""
+    parts = batch.split(options.accumulate)
+    made = [_make(state, parts[0], stage, options, place)] if len(parts) == 1 else [None] * len(parts)
+    sums: dict[str, float] = {}
+    if stage.adversarial:
+        _judges_learn(state, True)
+        for part, ready in zip(parts, made, strict=True):
+            with _autocast(options, place.device):
+                if ready is None:
+                    with torch.no_grad():
+                        ready = state.objective.make(part, stage)
+                losses = state.objective.adversary_losses(ready, stage)
+            _backward(state, losses["adversary"], losses, len(parts), sums)
+        _update(state, "adversary", options, place)
+        _judges_learn(state, False)
+    for part, ready in zip(parts, made, strict=True):
+        if ready is None:
+            ready = _make(state, part, stage, options, place)
+        with _autocast(options, place.device):
+            losses = state.objective.generator_losses(ready, part, stage)
+        _backward(state, total(losses, stage), losses, len(parts), sums)
+    _update(state, "generator", options, place)
+    state.scaler.update()
+    return mean_of(sums, place)
+
+
+def _make(state: TrainState, batch: Batch, stage: Stage, options: TrainOptions, place: Place) -> Made:
+    with _autocast(options, place.device):
+        return state.objective.make(batch, stage)
+
+
+def _judges(state: TrainState) -> list[nn.Module]:
+    return [state.networks[n] for n in ("adversary", "grey_adversary") if n in state.networks]
+
+
+def _judges_learn(state: TrainState, learn: bool) -> None:
+    for judge in _judges(state):
+        judge.requires_grad_(learn)
+
+
+def _backward(
+    state: TrainState, loss: Tensor, losses: dict[str, Tensor], parts: int, sums: dict[str, float]
+) -> None:
+    for name, value in losses.items():
+        number = float(value.detach())
+        if number != number:
+            raise WeightsError(
+                f"the {name} loss is no number at step {state.counters.step}: "
+                "go on from the checkpoint with a lower --rate, or --precision fp32"
+            )
+        sums[name] = sums.get(name, 0.0) + number / parts
+    state.scaler.scale(loss / parts).backward()  # type: ignore[no-untyped-call]
+
+
+def _update(state: TrainState, name: str, options: TrainOptions, place: Place) -> None:
+    optimiser = state.optimisers[name]
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    average_gradients(parameters, place)
+    state.scaler.unscale_(optimiser)
+    nn.utils.clip_grad_norm_(parameters, options.clip)
+    state.scaler.step(optimiser)
+    optimiser.zero_grad(set_to_none=True)
 
 
 @torch.no_grad()
 def _update_average(state: TrainState, options: TrainOptions) -> None:
-    decay = min(options.ema_decay, (1.0 + state.step) / (10.0 + state.step))
+    """EMA of all weights and BatchNorm statistics; short at first, or the start would linger."""
+    step = state.counters.step
+    decay = min(options.ema, (1.0 + step) / (10.0 + step))
     own = state.average.state_dict()
-    for name, value in state.network.state_dict().items():
+    for name, value in state.networks["generator"].state_dict().items():
         if value.is_floating_point():
             own[name].lerp_(value, 1.0 - decay)
         else:
             own[name].copy_(value)
-
-
-def save_checkpoint(state: TrainState, path: Path) -> None:
-    """Write networks, optimiser and counters to ``path``, whole or not at all."""
-    part = path.with_suffix(".part")
-    torch.save(
-        {
-            "network": state.network.state_dict(),
-            "average": state.average.state_dict(),
-            "optimiser": state.optimiser.state_dict(),
-            "counters": {"step": state.step, "seconds": state.seconds, "pictures": state.pictures},
-            "losses": state.losses,
-        },
-        part,
-    )
-    os.replace(part, path)
-
-
-def load_checkpoint(state: TrainState, path: Path) -> None:
-    """Take up what :func:`save_checkpoint` wrote."""
-    stored: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    state.network.load_state_dict(stored["network"])
-    state.average.load_state_dict(stored["average"])
-    state.optimiser.load_state_dict(stored["optimiser"])
-    for name, value in stored["counters"].items():
-        setattr(state, name, value)
-    state.losses = stored["losses"]

@@ -1,0 +1,118 @@
+"""What a step learns from: pictures as the generator sees them, and their true colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vidcolor.colorspace import (
+    BT709,
+    SMPTE170M,
+    ab_from_rgb,
+    lightness_from_luma,
+    luma_from_rgb,
+    rgb_from_lab,
+)
+from vidcolor.networks.base import scale_lab
+from vidcolor.training.data import PhotoSet
+from vidcolor.training.degrade import degrade
+from vidcolor.training.options import TrainOptions
+from vidcolor.training.parallel import Place
+from vidcolor.training.randomness import uniforms
+from vidcolor.training.sampling import sample_batch
+
+_OTHERS = 1_000_003
+"""Added to the seed for the colour pictures of unpaired training, which must not be the grey ones."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One process's part of a step.
+
+    Attributes:
+        seen: L* of the degraded grey picture, ``(N, 1, h, w)``, 0..100: the generator's input.
+        clean: L* before it was degraded.
+        ab: the true ab, ``(N, 2, h, w)``.
+        others: scaled Lab ``(N, 3, h, w)`` of other pictures, in unpaired training.
+    """
+
+    seen: Tensor
+    clean: Tensor
+    ab: Tensor
+    others: Tensor | None = None
+
+    def split(self, parts: int) -> list[Batch]:
+        """The batch in ``parts`` equal parts."""
+        if parts == 1:
+            return [self]
+        others = [None] * parts if self.others is None else self.others.chunk(parts)
+        pieces = zip(
+            self.seen.chunk(parts), self.clean.chunk(parts), self.ab.chunk(parts), others, strict=True
+        )
+        return [Batch(seen=s, clean=c, ab=a, others=o) for s, c, a, o in pieces]
+
+
+def scaled_lab(lightness: Tensor, ab: Tensor) -> Tensor:
+    """Lab ``(N, 3, h, w)`` in ±1 at the size of ``ab``, to which L* ``(N, 1, H, W)`` is averaged down."""
+    return scale_lab(reduced(lightness, ab), ab)
+
+
+def picture_of(lightness: Tensor, ab: Tensor) -> Tensor:
+    """R'G'B' ``(N, 3, h, w)``, 0..1, of L* ``(N, 1, h, w)`` and ab of that size or of a smaller one."""
+    if ab.shape[-2:] != lightness.shape[-2:]:
+        ab = F.interpolate(ab, size=lightness.shape[-2:], mode="bilinear", align_corners=False)
+    return rgb_from_lab(lightness, ab).clamp(0.0, 1.0)
+
+
+def reduced(planes: Tensor, other: Tensor) -> Tensor:
+    """Planes ``(N, C, H, W)`` averaged down to the size of ``other``."""
+    height, width = other.shape[-2:]
+    if planes.shape[-2:] == other.shape[-2:]:
+        return planes
+    return F.adaptive_avg_pool2d(planes, (height, width))
+
+
+def batches(
+    photos: PhotoSet, options: TrainOptions, place: Place, *, first_step: int, unpaired: bool
+) -> Iterator[Batch]:
+    """The batches of all steps from ``first_step`` on, without end; each depends on seed and step alone."""
+    step = first_step
+    while True:
+        rgb = _crops(photos, options, place, step, options.seed)
+        batch = prepare(rgb, options, step=step, first=place.rank * rgb.shape[0])
+        if unpaired:
+            other = _crops(photos, options, place, step, options.seed + _OTHERS)
+            lab = scaled_lab(lightness_from_luma(luma_from_rgb(other, BT709)), ab_from_rgb(other))
+            batch = Batch(seen=batch.seen, clean=batch.clean, ab=batch.ab, others=lab)
+        yield batch
+        step += 1
+
+
+def _crops(photos: PhotoSet, options: TrainOptions, place: Place, step: int, seed: int) -> Tensor:
+    made = sample_batch(
+        photos,
+        step=step,
+        size=options.batch,
+        crop=options.crop,
+        seed=seed,
+        rank=place.rank,
+        world=place.world,
+    )
+    return made.to(place.device)
+
+
+def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int) -> Batch:
+    """Grey and true colours of R'G'B' ``(N, 3, h, w)``, 0..1; luma is BT.709's or BT.601's by chance."""
+    draws = uniforms("matrix", options.seed, step, first=first, rows=rgb.shape[0], columns=1)
+    modern = torch.from_numpy(draws[:, 0] < 0.5).to(rgb.device).view(-1, 1, 1, 1)
+    y = torch.where(modern, luma_from_rgb(rgb, BT709), luma_from_rgb(rgb, SMPTE170M))
+    worn = degrade(y, seed=options.seed, step=step, first=first, strength=options.strength)
+    return Batch(
+        seen=lightness_from_luma(worn).contiguous(memory_format=torch.channels_last),
+        clean=lightness_from_luma(y),
+        ab=ab_from_rgb(rgb),
+    )

@@ -1,0 +1,22 @@
+"""Keeps the memory of freed tensors: on a CPU a training step otherwise maps and clears it anew each time."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_LARGE = (1 << 31) - 1
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library to serve large blocks from its heap and to keep them; glibc alone understands."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, _LARGE)
+    mallopt(_M_TOP_PAD, 64 << 20)

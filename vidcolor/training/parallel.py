@@ -1,0 +1,83 @@
+"""Several processes that train one network: each sees its part of every batch, gradients are averaged.
+
+``torchrun`` starts the processes and sets the environment that :func:`joined` reads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """This process among those that train together: its number, theirs, its device."""
+
+    rank: int = 0
+    world: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Place]:
+    """Join the processes that ``torchrun`` started; without it, there is just this one.
+
+    On CUDA each process takes the GPU of its local rank and talks NCCL, elsewhere gloo.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Place(device=device)
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Place(rank=dist.get_rank(), world=world, device=device)
+    finally:
+        dist.destroy_process_group()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], place: Place) -> None:
+    """Replace each gradient by its mean over the processes, in one exchange."""
+    if place.world == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return
+    flat = torch.cat([g.reshape(-1) for g in gradients])  # all gradients, (sum of sizes,)
+    dist.all_reduce(flat)
+    flat /= place.world
+    at = 0
+    for gradient in gradients:
+        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
+        at += gradient.numel()
+
+
+def mean_of(values: dict[str, float], place: Place) -> dict[str, float]:
+    """The mean of named numbers over the processes."""
+    if place.world == 1:
+        return values
+    tensor = torch.tensor([values[k] for k in sorted(values)], dtype=torch.float64, device=place.device)
+    dist.all_reduce(tensor)
+    return dict(zip(sorted(values), (tensor / place.world).tolist(), strict=True))
+
+
+def same_everywhere(value: float, place: Place) -> float:
+    """The first process's value, in all processes (a clock must not send them different ways)."""
+    if place.world == 1:
+        return value
+    tensor: Tensor = torch.tensor([value], dtype=torch.float64, device=place.device)
+    dist.broadcast(tensor, 0)
+    return float(tensor.item())
