@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vidcolor.training.parallel import Place
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(file_okay=False, path_type=Path)
+_COUNT = click.IntRange(min=1)
 _PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
@@ -26,47 +29,78 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     return {"type": click.FloatRange(min=0.0, min_open=True), "default": default, "show_default": True}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path), help="What to write.")
+@click.option("--out", required=True, type=_NEW_FILE, help="The .safetensors to write.")
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
 @click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps; repeats exactly.")
-@click.option("--encoder", type=_FILE, help="ImageNet state dict (.pth) of the generator's encoder.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps, which repeats exactly.")
+@click.option("--encoder", type=_FILE, help="ImageNet state dict (.pth) for the generator's encoder.")
 @click.option(
     "--features",
     type=_FILE,
-    help="ImageNet state dict of EfficientNet-Lite or VGG-16 for perceptual loss and projected adversary.",
+    help="ImageNet state dict of EfficientNet-Lite or VGG-16, for the perceptual loss and what builds on it.",
 )
 @click.option("--init", type=_FILE, help="Weights of the same architecture to begin with.")
 @click.option(
-    "--generator-option", "-g", multiple=True, metavar="NAME=VALUE", help="Size of the generator, as downs=7."
+    "--generator-option",
+    "-g",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Size of the generator, such as downs=7 or filters=32.",
 )
 @click.option(
-    "--validation", multiple=True, type=click.Path(exists=True, path_type=Path), help="To judge by."
+    "--validation",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Pictures to judge by on the way; without it 48 of DATA are held out.",
 )
-@click.option("--work-dir", type=click.Path(file_okay=False, path_type=Path), help="Default: OUT.train")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Decoded pictures.")
+@click.option("--work-dir", type=_FOLDER, help="For checkpoint, numbers, samples.  [default: OUT.train]")
+@click.option("--cache", type=_FOLDER, help="For decoded pictures.  [default: cache in the work-dir]")
 @click.option("--cache-on-device", is_flag=True, help="Keep all pictures in the device's memory.")
-@click.option("--batch", default=32, show_default=True, type=click.IntRange(min=1))
-@click.option("--accumulate", default=1, show_default=True, type=click.IntRange(min=1), help="Parts.")
-@click.option("--crop", default=128, show_default=True, type=click.IntRange(min=32))
+@click.option("--batch", default=32, show_default=True, type=_COUNT, help="Pictures a step.")
+@click.option("--accumulate", default=1, show_default=True, type=_COUNT, help="Parts a batch is computed in.")
+@click.option("--crop", default=128, show_default=True, type=click.IntRange(min=32), help="Pixels.")
 @click.option("--rate", **_positive(1.0), help="Factor on the recipe's learning rates.")
-@click.option("--first-share", type=click.FloatRange(0.0, 1.0), help="Of the budget.")
+@click.option(
+    "--first-share", type=click.FloatRange(0.0, 1.0), help="Share of the budget for the first stage."
+)
 @click.option("--warm-up", default=200, show_default=True, type=click.IntRange(min=0), help="Steps.")
 @click.option("--clip", **_positive(5.0), help="Largest norm of the gradient.")
-@click.option("--ema", default=0.999, show_default=True, type=click.FloatRange(0.0, 1.0, max_open=True))
-@click.option("--freeze-encoder", default=0, show_default=True, type=click.IntRange(min=0), help="Steps.")
+@click.option(
+    "--ema",
+    default=0.999,
+    show_default=True,
+    type=click.FloatRange(0.0, 1.0, max_open=True),
+    help="Decay of the averaged weights that are saved.",
+)
+@click.option(
+    "--freeze-encoder",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Steps in which a pretrained encoder stays as it came.",
+)
 @click.option("--freeze-norm", is_flag=True, help="Keep all BatchNorm statistics.")
 @click.option(
-    "--strength", default=1.0, show_default=True, type=click.FloatRange(0.0, 2.0), help="Of damage."
+    "--strength",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.0, 2.0),
+    help="Of the damage done to the grey picture: 0 none, 1 old film.",
 )
-@click.option("--device", default="auto", show_default=True)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", default="auto", show_default=True, type=_PRECISION)
 @click.option("--seed", default=1, show_default=True)
-@click.option("--every", default=1000, show_default=True, type=click.IntRange(min=1), help="Steps.")
-@click.option("--checkpoint-minutes", **_positive(3.0))
-@click.option("--keep", default="last", show_default=True, type=click.Choice(["last", "best"]))
+@click.option("--every", default=1000, show_default=True, type=_COUNT, help="Steps between validations.")
+@click.option("--checkpoint-minutes", **_positive(3.0), help="Time between checkpoints.")
+@click.option(
+    "--keep",
+    default="last",
+    show_default=True,
+    type=click.Choice(["last", "best"]),
+    help="Which weights to write; best: lowest perceptual distance, or ab error, in validation.",
+)
 @click.option("--restart", is_flag=True, help="Forget the checkpoint in the work-dir.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar.")
 @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
