@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,9 @@ from vidcolor.training.parallel import Place
 from vidcolor.training.randomness import uniforms
 from vidcolor.training.sampling import sample_batch
 
+_SIZE_STEP = 32
+_AGAIN = 2_000_003
+"""Added to the seed for the second degradation of a picture."""
 _OTHERS = 1_000_003
 """Added to the seed for the colour pictures of unpaired training, which must not be the grey ones."""
 
@@ -37,12 +40,15 @@ class Batch:
         seen: L* of the degraded grey picture, ``(N, 1, h, w)``, 0..100: the generator's input.
         clean: L* before it was degraded.
         ab: the true ab, ``(N, 2, h, w)``.
+        again: L* of the same pictures degraded otherwise, often at another size, ``(N, 1, h', w')``: what
+            they may look like in another frame.
         others: scaled Lab ``(N, 3, h, w)`` of other pictures, in unpaired training.
     """
 
     seen: Tensor
     clean: Tensor
     ab: Tensor
+    again: Tensor
     others: Tensor | None = None
 
     def split(self, parts: int) -> list[Batch]:
@@ -50,10 +56,9 @@ class Batch:
         if parts == 1:
             return [self]
         others = [None] * parts if self.others is None else self.others.chunk(parts)
-        pieces = zip(
-            self.seen.chunk(parts), self.clean.chunk(parts), self.ab.chunk(parts), others, strict=True
-        )
-        return [Batch(seen=s, clean=c, ab=a, others=o) for s, c, a, o in pieces]
+        planes = (self.seen, self.clean, self.ab, self.again)
+        pieces = zip(*(p.chunk(parts) for p in planes), others, strict=True)
+        return [Batch(seen=s, clean=c, ab=a, again=g, others=o) for s, c, a, g, o in pieces]
 
 
 def scaled_lab(lightness: Tensor, ab: Tensor) -> Tensor:
@@ -87,7 +92,7 @@ def batches(
         if unpaired:
             other = _crops(photos, options, place, step, options.seed + _OTHERS)
             lab = scaled_lab(lightness_from_luma(luma_from_rgb(other, BT709)), ab_from_rgb(other))
-            batch = Batch(seen=batch.seen, clean=batch.clean, ab=batch.ab, others=lab)
+            batch = replace(batch, others=lab)
         yield batch
         step += 1
 
@@ -111,8 +116,19 @@ def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int) -> Bat
     modern = torch.from_numpy(draws[:, 0] < 0.5).to(rgb.device).view(-1, 1, 1, 1)
     y = torch.where(modern, luma_from_rgb(rgb, BT709), luma_from_rgb(rgb, SMPTE170M))
     worn = degrade(y, seed=options.seed, step=step, first=first, strength=options.strength)
+    other = degrade(y, seed=options.seed + _AGAIN, step=step, first=first, strength=options.strength)
     return Batch(
         seen=lightness_from_luma(worn).contiguous(memory_format=torch.channels_last),
         clean=lightness_from_luma(y),
         ab=ab_from_rgb(rgb),
+        again=_zoomed(lightness_from_luma(other), options, step),
     )
+
+
+def _zoomed(lightness: Tensor, options: TrainOptions, step: int) -> Tensor:
+    """The pictures ``(N, 1, h, w)`` at the same or a neighbouring size that the generator can take."""
+    draw = float(uniforms("zoom", options.seed, step, first=0, rows=1, columns=1)[0, 0])
+    side = max(_SIZE_STEP, options.crop + _SIZE_STEP * (int(3.0 * draw) - 1))
+    if side != options.crop:
+        lightness = F.interpolate(lightness, size=(side, side), mode="bilinear", antialias=True)
+    return lightness.contiguous(memory_format=torch.channels_last)

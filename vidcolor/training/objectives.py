@@ -26,6 +26,7 @@ from vidcolor.training.losses import (
 )
 from vidcolor.training.recipes import Recipe, Stage
 
+_SOME = 4
 Losses = dict[str, Tensor]
 Evidence = Tensor | list[Tensor]
 
@@ -125,6 +126,14 @@ class Paired:
         maps: list[list[Tensor]] = self._adversary(evidence)
         return maps
 
+    def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
+        """How far ab moves when the same picture is degraded otherwise; of every fourth picture."""
+        again: Tensor = self._generator(batch.again[::_SOME])
+        first = made.ab[::_SOME]
+        if again.shape != first.shape:
+            again = F.interpolate(again, size=first.shape[-2:], mode="bilinear", antialias=True)
+        return l1(again, first)
+
     def adversary_losses(self, made: Made, stage: Stage) -> Losses:
         """The discriminator's loss on the truth and on what was made."""
         assert made.view is not None and made.truth is not None
@@ -139,6 +148,8 @@ class Paired:
             losses["pixel"] = (
                 l1(made.ab, target) if stage.pixel == "l1" else huber(made.ab, target, stage.chroma_weight)
             )
+        if stage.weights.get("consistency", 0.0) > 0.0:
+            losses["consistency"] = self._inconsistency(made, batch)
         if made.view is None or made.truth is None:
             return losses
         if self._perceives(stage):

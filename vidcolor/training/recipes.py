@@ -29,7 +29,7 @@ class Stage:
         decay: ``cosine`` down to a hundredth, or ``late``: constant, then straight down over the last half.
         weight_decay: of AdamW (0 makes it Adam).
         pixel: which pixel loss, ``l1`` or ``huber``; ``chroma_weight`` see :func:`.losses.huber`.
-        weights: factor of each loss: pixel, gan, matching, perceptual, cycle, identity.
+        weights: factor of each loss: pixel, gan, matching, perceptual, consistency, cycle, identity.
     """
 
     share: float
@@ -118,7 +118,7 @@ RECIPES: dict[str, Recipe] = {
                 betas=(0.5, 0.99),
                 decay="cosine",
                 pixel="huber",
-                weights={"pixel": 0.5, "perceptual": 2.0, "gan": 0.15},
+                weights={"pixel": 0.3, "perceptual": 3.0, "gan": 0.3, "consistency": 25.0},
             ),
         ),
     ),
