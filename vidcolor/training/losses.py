@@ -14,6 +14,7 @@ from torch import Tensor
 from vidcolor.networks.base import AB_SCALE
 
 _HUBER_DELTA = 10.0
+_LEAST_CHROMA = 2.0
 _CHROMA_LIMIT, _CHROMA_UNIT = 60.0, 20.0
 
 Maps = Sequence[Sequence[Tensor]]
@@ -35,6 +36,16 @@ def huber(ab: Tensor, target: Tensor, chroma_weight: float = 0.0) -> Tensor:
     chroma = target.norm(dim=1, keepdim=True).clamp_max(_CHROMA_LIMIT)
     weight: Tensor = 1.0 + chroma_weight * chroma / _CHROMA_UNIT
     return (weight * errors).mean()
+
+
+def relative_distance(one: Tensor, other: Tensor) -> Tensor:
+    """Mean over pictures of the mean distance of two ab pictures ``(N, 2, h, w)`` over their mean chroma.
+
+    Paler colours do not make it smaller, so it does not drain them as a plain distance does.
+    """
+    apart = (one - other).norm(dim=1).mean((1, 2))
+    chroma = 0.5 * (one.norm(dim=1) + other.norm(dim=1)).mean((1, 2))
+    return (apart / (chroma + _LEAST_CHROMA)).mean()
 
 
 def _bce(logits: Tensor, true: bool) -> Tensor:

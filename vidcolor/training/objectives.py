@@ -23,6 +23,7 @@ from vidcolor.training.losses import (
     l1,
     matching_loss,
     perceptual_loss,
+    relative_distance,
 )
 from vidcolor.training.recipes import Recipe, Stage
 
@@ -127,12 +128,12 @@ class Paired:
         return maps
 
     def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
-        """How far ab moves when the same picture is degraded otherwise; of every fourth picture."""
+        """How far ab of the same picture, degraded otherwise, lies apart; of every fourth picture."""
         again: Tensor = self._generator(batch.again[::_SOME])
         first = made.ab[::_SOME]
         if again.shape != first.shape:
             again = F.interpolate(again, size=first.shape[-2:], mode="bilinear", antialias=True)
-        return l1(again, first)
+        return relative_distance(again, first)
 
     def adversary_losses(self, made: Made, stage: Stage) -> Losses:
         """The discriminator's loss on the truth and on what was made."""
