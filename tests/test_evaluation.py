@@ -30,8 +30,8 @@ from vidcolor.evaluation.pictures import list_pictures
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.report import build_report
 from vidcolor.evaluation.sheet import ContactSheet
-from vidcolor.evaluation.writing import write_whole
 from vidcolor.stages.predict import Predictor
+from vidcolor.writing import write_whole
 
 CPU = torch.device("cpu")
 

@@ -24,6 +24,7 @@ LAYERS = [
     ["media", "checkpoint", "threads"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
+    ["writing"],
     ["errors", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

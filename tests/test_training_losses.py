@@ -130,6 +130,18 @@ def test_the_first_stage_gets_the_share_asked_for(share: float, count: int) -> N
     assert stages[0].adversarial == (share == 0.0)
 
 
+def test_grey_and_colour_pictures_are_different_ones_in_unpaired_training(photos: PhotoSet) -> None:
+    side = 80 * 80 * 3
+    for index in range(len(photos)):  # every second picture is red, the others blue
+        planes = photos.pixels[index * side : (index + 1) * side].reshape(-1, 3)
+        planes[:] = (255, 0, 0) if index % 2 else (0, 0, 255)
+    for step in range(4):
+        batch = first(photos, step=step, unpaired=True)
+        assert batch.others is not None
+        assert (batch.ab[:, 1] < 0).all(), "the grey ones are blue"
+        assert (batch.others[:, 2] > 0).all(), "the coloured ones are red"
+
+
 def test_the_clock_or_the_steps_end_a_run() -> None:
     options = TrainOptions(steps=100, minutes=1.0)
     stages = stages_of(RECIPES["pix2pix"], options)
@@ -164,23 +176,25 @@ def photos() -> PhotoSet:
 
 def first(photos: PhotoSet, rank: int = 0, world: int = 1, step: int = 3, unpaired: bool = False) -> Batch:
     options = TrainOptions(steps=1, batch=8, crop=64)
-    return next(batches(photos, options, Place(rank=rank, world=world), first_step=step, unpaired=unpaired))
+    recipe = RECIPES["cyclegan" if unpaired else "default"]
+    return next(batches(photos, options, Place(rank=rank, world=world), first_step=step, recipe=recipe))
 
 
 @pytest.mark.parametrize("unpaired", [False, True])
 def test_two_processes_together_see_what_one_sees(photos: PhotoSet, unpaired: bool) -> None:
     whole = first(photos, unpaired=unpaired)
     halves = [first(photos, rank, 2, unpaired=unpaired) for rank in range(2)]
-    for name in ("seen", "clean", "ab", "again", *(("others",) if unpaired else ())):
+    for name in ("seen", "clean", "ab", "others" if unpaired else "again"):
         together = torch.cat([getattr(half, name) for half in halves])
         assert torch.allclose(together, getattr(whole, name), atol=1e-3), name
 
 
 def test_the_parts_of_a_batch_are_the_batch(photos: PhotoSet) -> None:
-    whole = first(photos, unpaired=True)
+    whole = first(photos)
     parts = whole.split(2)
     assert [len(p.seen) for p in parts] == [4, 4]
-    for name in ("seen", "clean", "ab", "again", "others"):
+    assert all(p.others is None for p in parts)
+    for name in ("seen", "clean", "ab", "again"):
         assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name)), name
 
 
@@ -192,7 +206,12 @@ def test_grey_is_damaged_and_truth_is_not() -> None:
     assert not torch.allclose(batch.seen, batch.clean)
     spared = prepare(rgb, TrainOptions(steps=1, crop=64, strength=0.0), step=0, first=0)
     assert torch.allclose(spared.seen, spared.clean)
-    sides = {prepare(rgb, options, step=step, first=0).again.shape[-1] for step in range(12)}
+    assert batch.again is None
+    sides = set()
+    for step in range(12):
+        again = prepare(rgb, options, step=step, first=0, twice=True).again
+        assert again is not None
+        sides.add(again.shape[-1])
     assert sides == {32, 64, 96}
 
 

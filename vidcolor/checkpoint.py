@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from vidcolor.errors import OutputError, WeightsError
+from vidcolor.errors import WeightsError
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.networks.cyclegan import CycleGenerator
 from vidcolor.networks.encoder_unet import EncoderUNet
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.pix2pixhd import Pix2PixHD
 from vidcolor.networks.unet import LiteUNet
+from vidcolor.writing import write_whole
 
 DEFAULT_WEIGHTS = "default"
 _SUFFIX = ".safetensors"
@@ -152,10 +152,4 @@ def _halved(value: torch.Tensor) -> torch.Tensor:
 
 
 def _write(path: Path, state: dict[str, torch.Tensor], header: dict[str, str]) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        save_file(state, part, header)
-        os.chmod(part, 0o644)  # safetensors makes files for the owner's eyes only
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        raise OutputError(f"{path}: cannot write the weights ({error})") from error
+    write_whole(path, lambda file: file.write(save(state, header)))

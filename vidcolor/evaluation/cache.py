@@ -14,7 +14,7 @@ from vidcolor.errors import OutputError
 from vidcolor.evaluation.backbones import Backbones
 from vidcolor.evaluation.collect import RESIZE, Measures
 from vidcolor.evaluation.pictures import PictureList
-from vidcolor.evaluation.writing import write_whole
+from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ def images(as_json: bool, **given: Any) -> int:
     Grey is the floor and truth the ceiling of every score. FID, KID and LPIPS see pictures of 299 × 299;
     compare them only at the same number of pictures. A damaged picture is named and left out (exit code 7).
     """
-    from vidcolor.evaluation.writing import check_writable
+    from vidcolor.writing import check_writable
 
     options = ImageOptions(**given)
     for path in (options.sheet, options.results):
@@ -134,7 +134,7 @@ def _write(
 
     from vidcolor.checkpoint import record
     from vidcolor.evaluation.results import results, write_results
-    from vidcolor.evaluation.writing import write_whole
+    from vidcolor.writing import write_whole
 
     if options.record:
         record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))

@@ -14,7 +14,7 @@ from vidcolor.evaluation.collect import RESIZE
 from vidcolor.evaluation.options import ImageOptions
 from vidcolor.evaluation.pictures import PictureList
 from vidcolor.evaluation.report import Report
-from vidcolor.evaluation.writing import write_whole
+from vidcolor.writing import write_whole
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "opencv-python", "av", "lpips", "torch-fidelity")
 

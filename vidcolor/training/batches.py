@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +23,14 @@ from vidcolor.training.degrade import degrade
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place
 from vidcolor.training.randomness import uniforms
+from vidcolor.training.recipes import Recipe
 from vidcolor.training.sampling import sample_batch
 
 _SIZE_STEP = 32
 _AGAIN = 2_000_003
 """Added to the seed for the second degradation of a picture."""
 _OTHERS = 1_000_003
-"""Added to the seed for the colour pictures of unpaired training, which must not be the grey ones."""
+"""Added to the seed for the colour pictures of unpaired training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,24 +42,25 @@ class Batch:
         clean: L* before it was degraded.
         ab: the true ab, ``(N, 2, h, w)``.
         again: L* of the same pictures degraded otherwise, often at another size, ``(N, 1, h', w')``: what
-            they may look like in another frame.
+            they may look like in another frame; where a recipe asks for it.
         others: scaled Lab ``(N, 3, h, w)`` of other pictures, in unpaired training.
     """
 
     seen: Tensor
     clean: Tensor
     ab: Tensor
-    again: Tensor
+    again: Tensor | None = None
     others: Tensor | None = None
 
     def split(self, parts: int) -> list[Batch]:
         """The batch in ``parts`` equal parts."""
         if parts == 1:
             return [self]
-        others = [None] * parts if self.others is None else self.others.chunk(parts)
-        planes = (self.seen, self.clean, self.ab, self.again)
-        pieces = zip(*(p.chunk(parts) for p in planes), others, strict=True)
-        return [Batch(seen=s, clean=c, ab=a, again=g, others=o) for s, c, a, g, o in pieces]
+        pieces: dict[str, Sequence[Tensor | None]] = {}
+        for part in fields(self):
+            planes = getattr(self, part.name)
+            pieces[part.name] = [None] * parts if planes is None else planes.chunk(parts)
+        return [Batch(**{name: piece[i] for name, piece in pieces.items()}) for i in range(parts)]  # type: ignore[arg-type]
 
 
 def scaled_lab(lightness: Tensor, ab: Tensor) -> Tensor:
@@ -82,15 +84,23 @@ def reduced(planes: Tensor, other: Tensor) -> Tensor:
 
 
 def batches(
-    photos: PhotoSet, options: TrainOptions, place: Place, *, first_step: int, unpaired: bool
+    photos: PhotoSet, options: TrainOptions, place: Place, *, first_step: int, recipe: Recipe
 ) -> Iterator[Batch]:
-    """The batches of all steps from ``first_step`` on, without end; each depends on seed and step alone."""
+    """The batches of all steps from ``first_step`` on, without end; each depends on seed and step alone.
+
+    In unpaired training every other picture is shown grey, and the rest in colour.
+    """
+    others = None
+    if recipe.unpaired:
+        count = len(photos)
+        photos, others = photos.subset(range(0, count, 2)), photos.subset(range(1, count, 2))
+    twice = any(stage.weights.get("consistency", 0.0) > 0.0 for stage in recipe.stages)
     step = first_step
     while True:
         rgb = _crops(photos, options, place, step, options.seed)
-        batch = prepare(rgb, options, step=step, first=place.rank * rgb.shape[0])
-        if unpaired:
-            other = _crops(photos, options, place, step, options.seed + _OTHERS)
+        batch = prepare(rgb, options, step=step, first=place.rank * rgb.shape[0], twice=twice)
+        if others is not None:
+            other = _crops(others, options, place, step, options.seed + _OTHERS)
             lab = scaled_lab(lightness_from_luma(luma_from_rgb(other, BT709)), ab_from_rgb(other))
             batch = replace(batch, others=lab)
         yield batch
@@ -110,18 +120,26 @@ def _crops(photos: PhotoSet, options: TrainOptions, place: Place, step: int, see
     return made.to(place.device)
 
 
-def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int) -> Batch:
-    """Grey and true colours of R'G'B' ``(N, 3, h, w)``, 0..1; luma is BT.709's or BT.601's by chance."""
+def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int, twice: bool = False) -> Batch:
+    """Grey and true colours of R'G'B' ``(N, 3, h, w)``, 0..1; luma is BT.709's or BT.601's by chance.
+
+    Args:
+        first: place of the first picture in the whole batch.
+        twice: make ``again``.
+    """
     draws = uniforms("matrix", options.seed, step, first=first, rows=rgb.shape[0], columns=1)
     modern = torch.from_numpy(draws[:, 0] < 0.5).to(rgb.device).view(-1, 1, 1, 1)
     y = torch.where(modern, luma_from_rgb(rgb, BT709), luma_from_rgb(rgb, SMPTE170M))
     worn = degrade(y, seed=options.seed, step=step, first=first, strength=options.strength)
-    other = degrade(y, seed=options.seed + _AGAIN, step=step, first=first, strength=options.strength)
+    again = None
+    if twice:
+        other = degrade(y, seed=options.seed + _AGAIN, step=step, first=first, strength=options.strength)
+        again = _zoomed(lightness_from_luma(other), options, step)
     return Batch(
         seen=lightness_from_luma(worn).contiguous(memory_format=torch.channels_last),
         clean=lightness_from_luma(y),
         ab=ab_from_rgb(rgb),
-        again=_zoomed(lightness_from_luma(other), options, step),
+        again=again,
     )
 
 

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.errors import OutputError, UsageError, VidcolorError
+from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError
 
 if TYPE_CHECKING:
+    import torch
+
     from vidcolor.training.data import PhotoSet
-    from vidcolor.training.options import Files
+    from vidcolor.training.options import Files, TrainOptions
     from vidcolor.training.parallel import Place
+    from vidcolor.training.state import TrainState
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _COUNT = click.IntRange(min=1)
 _PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
+_INTERRUPTED = 130
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
@@ -35,7 +38,11 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
 @click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget in steps, which repeats exactly.")
-@click.option("--encoder", type=_FILE, help="ImageNet state dict (.pth) for the generator's encoder.")
+@click.option(
+    "--encoder",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="ImageNet state dict (.pth) for the generator's encoder; 'torchvision' takes or downloads its own.",
+)
 @click.option(
     "--features",
     type=_FILE,
@@ -111,14 +118,32 @@ def main(debug: bool, **arguments: Any) -> None:
     """
     try:
         _run(**arguments)
+        return
     except VidcolorError as error:
         if debug:
             raise
-        click.echo(f"vidcolor-train: {error}", err=True)
-        sys.exit(error.exit_code)
+        message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        click.echo("vidcolor-train: interrupted; the same command goes on from the last checkpoint", err=True)
-        sys.exit(130)
+        message, code = "interrupted; the same command goes on from the last checkpoint", _INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        message, code = _unforeseen(error)
+    click.echo(f"vidcolor-train: {message}", err=True)
+    sys.exit(code)
+
+
+def _unforeseen(error: Exception) -> tuple[str, int]:
+    """One line for an exception that is not ours, and the exit code."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        advice = "lower --batch or --crop, raise --accumulate, or leave out --cache-on-device"
+        return (
+            f"out of memory: {advice}; the same command goes on from the last checkpoint",
+            UsageError.exit_code,
+        )
+    return f"a fault of vidcolor itself: {error!r}; --debug shows where", EXIT_BUG
 
 
 def _run(
@@ -137,23 +162,43 @@ def _run(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    from vidcolor.stages.predict import resolve_device
+    from vidcolor.stages.predict import resolve_precision
+    from vidcolor.training.building import build_state, missing_networks
     from vidcolor.training.memory import keep_freed_memory
-    from vidcolor.training.options import Files, TrainOptions
-    from vidcolor.training.parallel import joined
+    from vidcolor.training.options import TORCHVISION, Files, TrainOptions
+    from vidcolor.training.parallel import joined, wait_for_all
+    from vidcolor.training.run import prepare_folder
+    from vidcolor.writing import check_writable
 
     options = TrainOptions(generator=_generator_options(generator_option), **rest)
     work = work_dir or out.with_name(out.name + ".train")
     files = Files(out=out, work=work, encoder=encoder, features=features, init=init)
+    if encoder is not None and str(encoder) != TORCHVISION and not encoder.is_file():
+        raise UsageError(f"--encoder {encoder}: there is no such file")
+    check_writable(out)
     keep_freed_memory()
-    with joined(resolve_device(device)) as place:
+    with joined(_device(device)) as place:
+        resolve_precision(options.precision, place.device)
+        state = build_state(options, files, place.device)  # refuses what does not fit before work begins
         if place.leads:
-            _prepare_folder(work, restart)
+            prepare_folder(work, restart=restart)
+            for line in missing_networks(options, files):
+                click.echo(f"vidcolor-train: {line}", err=True)
+        wait_for_all(place)
         photos = _photos(list(data), cache or work / "cache", options.crop, place, cache_on_device, quiet)
         judged = None
         if validation:
             judged = _photos(list(validation), work / "validation", options.crop, place, False, quiet)
-        _train(photos, judged, options, files, place, quiet)
+        _train(state, photos, judged, options, files, place, quiet)
+
+
+def _device(name: str) -> torch.device:
+    from vidcolor.stages.predict import resolve_device
+
+    try:
+        return resolve_device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps") from error
 
 
 def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:
@@ -167,19 +212,6 @@ def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
-
-
-def _prepare_folder(work: Path, restart: bool) -> None:
-    from vidcolor.training.run import CHECKPOINT
-
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        if restart:
-            (work / CHECKPOINT).unlink(missing_ok=True)
-            (work / "metrics.jsonl").unlink(missing_ok=True)
-            shutil.rmtree(work / "samples", ignore_errors=True)
-    except OSError as error:
-        raise OutputError(f"{work}: cannot be made or written ({error})") from error
 
 
 def _photos(
@@ -206,21 +238,30 @@ def _photos(
 
 
 def _train(
-    photos: PhotoSet, judged: PhotoSet | None, options: Any, files: Files, place: Place, quiet: bool
+    state: TrainState,
+    photos: PhotoSet,
+    judged: PhotoSet | None,
+    options: TrainOptions,
+    files: Files,
+    place: Place,
+    quiet: bool,
 ) -> None:
     from tqdm import tqdm
 
     from vidcolor.training.loop import Event
-    from vidcolor.training.run import Listener, run
+    from vidcolor.training.run import run
     from vidcolor.training.validation import Validation
+    from vidcolor.training.watcher import Listener
 
     bar: Any = tqdm(
         total=100.0, unit="%", disable=True if quiet or not place.leads else None, bar_format=_BAR
     )
 
-    def started(step: int, pictures: int) -> None:
+    def started(step: int, progress: float) -> None:
+        bar.initial = bar.n = min(100.0, 100.0 * progress)
+        bar.refresh()
         if step and place.leads:
-            click.echo(f"going on at step {step}", err=True)
+            bar.write(f"going on at step {step}", file=sys.stderr)
 
     def step(event: Event) -> None:
         bar.update(min(100.0, 100.0 * event.progress) - bar.n)
@@ -238,7 +279,13 @@ def _train(
 
     with bar:
         outcome = run(
-            photos, judged, options, files, place, Listener(started=started, step=step, validated=validated)
+            state,
+            photos,
+            judged,
+            options,
+            files,
+            place,
+            Listener(started=started, step=step, validated=validated),
         )
     if place.leads:
         click.echo(

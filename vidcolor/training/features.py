@@ -24,14 +24,33 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises what it likes on damaged files
-        raise WeightsError(f"{path}: not readable as a state dict ({_first_line(error)})") from error
+        raise WeightsError(f"{path}: not readable as a state dict ({first_line(error)})") from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path}: not a plain state dict of tensors")
     return dict(state)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
+    """What an exception says, shortened to a line; its name where it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def torchvision_state(name: str) -> dict[str, Tensor]:
+    """ImageNet weights of a torchvision classifier, downloaded to torch's cache where they are not there.
+
+    Raises:
+        WeightsError: they cannot be had.
+    """
+    from torchvision.models import get_model_weights
+
+    try:
+        weights = next(iter(get_model_weights(name)))
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True, weights_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise WeightsError(
+            f"torchvision's weights of {name} cannot be had ({first_line(error)}); name a file with --encoder"
+        ) from error
+    return state
 
 
 class Vgg16Features(nn.Module):
@@ -82,7 +101,7 @@ def load_features(path: Path) -> FeatureNetwork:
         try:
             vgg.layers.load_state_dict({k: v for k, v in wanted.items() if int(k.split(".")[0]) <= 29})
         except RuntimeError as error:
-            raise WeightsError(f"{path}: not weights of VGG-16 ({_first_line(error)})") from error
+            raise WeightsError(f"{path}: not weights of VGG-16 ({first_line(error)})") from error
     else:
         network = efficientnet_of(state, path, in_channels=3)
     network.eval().requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -68,21 +69,22 @@ def train(
     counters = state.counters
     if not state.optimisers:
         begin_stage(state, stages[0], options)
-    now = position(stages, options, counters.step, counters.seconds)
+    now = position(stages, options, counters.step, counters.seconds, counters.stage)
     while now.total < 1.0:
         started = time.monotonic()
-        if now.stage != counters.stage:
+        if now.stage > counters.stage:
             counters.stage, counters.stage_start = now.stage, counters.step
             begin_stage(state, stages[now.stage], options)
         stage = stages[now.stage]
         _prepare(state, stage, options, now.within)
+        torch.manual_seed((options.seed * 1_000_003 + counters.step) * place.world + place.rank)  # dropout
         losses = _step(state, next(batches), stage, options, place)
         _update_average(state, options)
         counters.step += 1
         counters.pictures += options.batch
         seconds = same_everywhere(time.monotonic() - started, place)
         counters.seconds += seconds
-        now = position(stages, options, counters.step, counters.seconds)
+        now = position(stages, options, counters.step, counters.seconds, counters.stage)
         report(
             Event(
                 step=counters.step,
@@ -100,7 +102,6 @@ def train(
 def _prepare(state: TrainState, stage: Stage, options: TrainOptions, within: float) -> None:
     """Modes, rates and randomness of a step."""
     step = state.counters.step
-    torch.manual_seed(options.seed * 1_000_003 + step)  # dropout; all else counts
     for network in state.networks.values():
         network.train()
     encoder = getattr(state.generator, "encoder", None)
@@ -166,13 +167,17 @@ def _backward(
 ) -> None:
     for name, value in losses.items():
         number = float(value.detach())
-        if number != number:
-            raise WeightsError(
-                f"the {name} loss is no number at step {state.counters.step}: "
-                "go on from the checkpoint with a lower --rate, or --precision fp32"
-            )
+        if not math.isfinite(number):
+            raise _diverged(state, f"the {name} loss")
         sums[name] = sums.get(name, 0.0) + number / parts
     state.scaler.scale(loss / parts).backward()  # type: ignore[no-untyped-call]
+
+
+def _diverged(state: TrainState, what: str) -> WeightsError:
+    return WeightsError(
+        f"{what} is no number any more at step {state.counters.step}: "
+        "begin anew with a lower --rate, or with --precision fp32"
+    )
 
 
 def _update(state: TrainState, name: str, options: TrainOptions, place: Place) -> None:
@@ -180,7 +185,9 @@ def _update(state: TrainState, name: str, options: TrainOptions, place: Place) -
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     average_gradients(parameters, place)
     state.scaler.unscale_(optimiser)
-    nn.utils.clip_grad_norm_(parameters, options.clip)
+    norm = nn.utils.clip_grad_norm_(parameters, options.clip)
+    if not state.scaler.is_enabled() and not math.isfinite(float(norm)):
+        raise _diverged(state, f"the gradient of the {name}")
     state.scaler.step(optimiser)
     optimiser.zero_grad(set_to_none=True)
 

@@ -45,15 +45,17 @@ def relative_distance(one: Tensor, other: Tensor) -> Tensor:
     """
     apart = (one - other).norm(dim=1).mean((1, 2))
     chroma = 0.5 * (one.norm(dim=1) + other.norm(dim=1)).mean((1, 2))
-    return (apart / (chroma + _LEAST_CHROMA)).mean()
+    relative: Tensor = apart / (chroma + _LEAST_CHROMA)
+    return relative.mean()
 
 
 def _bce(logits: Tensor, true: bool) -> Tensor:
-    return F.softplus(-logits if true else logits).mean()
+    loss: Tensor = F.softplus(-logits if true else logits)
+    return loss.mean()
 
 
 def _least_squares(logits: Tensor, true: bool) -> Tensor:
-    return (logits - float(true)).square().mean()
+    return torch.square(logits - float(true)).mean()
 
 
 def _hinge(logits: Tensor, true: bool) -> Tensor:

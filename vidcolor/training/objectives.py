@@ -6,6 +6,8 @@ Both offer the same three calls to the loop: ``make`` runs the generators, ``adv
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -120,16 +122,17 @@ class Paired:
         return View(evidence=shown, features=features)
 
     def _judge(self, evidence: Evidence) -> list[list[Tensor]]:
-        if isinstance(self._adversary, Projected):
-            assert isinstance(evidence, list)
-            judged: list[list[Tensor]] = self._adversary(evidence)
-            return judged
         maps: list[list[Tensor]] = self._adversary(evidence)
         return maps
 
     def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
-        """How far ab of the same picture, degraded otherwise, lies apart; of every fourth picture."""
-        again: Tensor = self._generator(batch.again[::_SOME])
+        """How far ab of the same picture, degraded otherwise, lies apart; of every fourth picture of a part.
+
+        BatchNorm keeps its statistics meanwhile: so few pictures of another size would blur them.
+        """
+        assert batch.again is not None
+        with _kept_norms(self._generator):
+            again: Tensor = self._generator(batch.again[::_SOME])
         first = made.ab[::_SOME]
         if again.shape != first.shape:
             again = F.interpolate(again, size=first.shape[-2:], mode="bilinear", antialias=True)
@@ -163,6 +166,18 @@ class Paired:
                     on_true = self._judge(made.truth.evidence)
                 losses["matching"] = matching_loss(on_true, on_made)
         return losses
+
+
+@contextmanager
+def _kept_norms(network: nn.Module) -> Iterator[None]:
+    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.train()
 
 
 class Unpaired:

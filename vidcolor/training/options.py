@@ -8,6 +8,9 @@ from typing import Any
 
 from vidcolor.errors import UsageError
 
+TORCHVISION = "torchvision"
+"""In place of an encoder's file: the weights that torchvision offers for it, downloaded where need be."""
+
 
 def _setting(default: Any, *, fixed: bool = True) -> Any:
     """A field; ``fixed`` ones must be the same when a run goes on, the others may change."""
@@ -82,7 +85,7 @@ class Files:
     Attributes:
         out: the weights to write.
         work: folder for checkpoint, metrics and sample pictures.
-        encoder: ImageNet state dict of the generator's encoder.
+        encoder: ImageNet state dict of the generator's encoder, or :data:`TORCHVISION`.
         features: ImageNet state dict of the network behind perceptual loss and projected adversary.
         init: weights of the same architecture to begin with.
     """

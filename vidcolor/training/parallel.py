@@ -49,6 +49,12 @@ def joined(device: torch.device) -> Iterator[Place]:
         dist.destroy_process_group()
 
 
+def wait_for_all(place: Place) -> None:
+    """Go on when all processes have come here."""
+    if place.world > 1:
+        dist.barrier()
+
+
 def average_gradients(parameters: Iterable[nn.Parameter], place: Place) -> None:
     """Replace each gradient by its mean over the processes, in one exchange."""
     if place.world == 1:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -19,7 +18,7 @@ from vidcolor.networks.unet import LiteUNet
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """A part of a run with its own losses and rates; all weights are relative to a total of 1 for none.
+    """A part of a run with its own losses and rates.
 
     Attributes:
         share: of the budget.
@@ -55,7 +54,7 @@ class Recipe:
 
     Attributes:
         source: where the recipe comes from.
-        generator: class and its default arguments.
+        generator: its class.
         adversary: makes the discriminator; takes the channels of the feature network's maps, if there is one.
         sees: what the discriminator judges: ``lab`` (L* and ab at ab's size, ±1) or ``rgb``.
         gan: form of the adversarial loss, a key of :data:`.losses.ADVERSARIAL`.
@@ -68,7 +67,6 @@ class Recipe:
     sees: str
     gan: str
     stages: tuple[Stage, ...]
-    arguments: dict[str, Any] = field(default_factory=dict)
     unpaired: bool = False
 
 
@@ -118,8 +116,8 @@ RECIPES: dict[str, Recipe] = {
                 betas=(0.5, 0.99),
                 decay="cosine",
                 pixel="huber",
-                chroma_weight=0.5,
-                weights={"pixel": 0.2, "perceptual": 2.0, "gan": 0.5, "consistency": 1.0},
+                chroma_weight=1.0,
+                weights={"pixel": 0.2, "perceptual": 6.0, "gan": 0.15, "consistency": 0.3},
             ),
         ),
     ),
@@ -148,7 +146,8 @@ RECIPES: dict[str, Recipe] = {
         adversary=_many_patches,
         sees="lab",
         gan="lsgan",
-        stages=(Stage(share=1.0, rate=2e-4, weights={"gan": 1.0, "matching": 10.0, "perceptual": 10.0}),),
+        # the authors add the GAN loss over two scales and 10 x matching over four layers; ours are means
+        stages=(Stage(share=1.0, rate=2e-4, weights={"gan": 1.0, "matching": 20.0, "perceptual": 10.0}),),
     ),
     "cyclegan": Recipe(
         source="Zhu et al., 'Unpaired Image-to-Image Translation' (ICCV 2017)",

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidcolor.errors import OutputError
+from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,10 @@ class Records:
         self._folder = folder
         self._lines = folder / "metrics.jsonl"
         self._board: Any = _board(folder / "tensorboard", step)
-        kept = [line for line in self._read() if line["step"] <= step]
-        self._write_all(kept)
+        found = self._read()
+        kept = [line for line in found if line["step"] <= step]
+        if len(kept) < len(found) or not self._whole():
+            self._write_all(kept)
 
     def numbers(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Append a line: ``kind`` is ``train`` or ``validation``."""
@@ -79,11 +82,13 @@ class Records:
                 continue  # the line that was being written when the run was cut off
         return found
 
+    def _whole(self) -> bool:
+        """Whether the last line was written to its end."""
+        return not self._lines.exists() or self._lines.read_bytes()[-1:] in (b"", b"\n")
+
     def _write_all(self, lines: list[dict[str, Any]]) -> None:
-        try:
-            self._lines.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{self._lines}: cannot be written ({error})") from error
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        write_whole(self._lines, lambda file: file.write(text.encode()))
 
 
 def _board(folder: Path, step: int) -> Any:
@@ -91,7 +96,7 @@ def _board(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder), purge_step=step)
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def _draw(lines: list[dict[str, Any]], path: Path) -> None:

@@ -30,8 +30,13 @@ class Position:
     total: float
 
 
-def position(stages: tuple[Stage, ...], options: TrainOptions, step: int, seconds: float) -> Position:
-    """Where step ``step`` stands after ``seconds`` of work; ``total`` of 1 or more means the end."""
+def position(
+    stages: tuple[Stage, ...], options: TrainOptions, step: int, seconds: float, reached: int = 0
+) -> Position:
+    """Where step ``step`` stands after ``seconds`` of work; ``total`` of 1 or more means the end.
+
+    A run whose budget was raised does not go back behind the stage that it has ``reached``.
+    """
     total = 0.0
     if options.steps is not None:
         total = step / options.steps
@@ -40,8 +45,9 @@ def position(stages: tuple[Stage, ...], options: TrainOptions, step: int, second
     start = 0.0
     for index, stage in enumerate(stages):
         last = index + 1 == len(stages)
-        if total < start + stage.share or last:
-            return Position(stage=index, within=min(1.0, (total - start) / stage.share), total=total)
+        if index >= reached and (total < start + stage.share or last):
+            within = min(1.0, max(0.0, (total - start) / stage.share))
+            return Position(stage=index, within=within, total=total)
         start += stage.share
     raise AssertionError("a recipe without stages")
 

@@ -1,9 +1,8 @@
-"""The state of a run: networks, optimisers, counters; how it begins, is saved and goes on."""
+"""The state of a run: networks, optimisers, counters; how it is saved and goes on."""
 
 from __future__ import annotations
 
-import copy
-import os
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,17 +10,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidcolor.checkpoint import load_generator
-from vidcolor.errors import OutputError, ResumeMismatch, UsageError, WeightsError
+from vidcolor.errors import OutputError, ResumeMismatch
 from vidcolor.networks.base import ColourNetwork
-from vidcolor.networks.cyclegan import CycleGenerator
-from vidcolor.networks.discriminators import Projected
-from vidcolor.networks.efficientnet import EfficientNetLite
-from vidcolor.networks.encoder_unet import ImageNetEncoder
-from vidcolor.training.features import FeatureNetwork, load_features, read_state
-from vidcolor.training.objectives import Objective, Paired, Unpaired
+from vidcolor.training.features import FeatureNetwork, first_line
+from vidcolor.training.objectives import Objective
 from vidcolor.training.options import Files, TrainOptions
-from vidcolor.training.recipes import RECIPES, Recipe, Stage
+from vidcolor.training.recipes import Stage
+from vidcolor.writing import write_whole
 
 _FORMAT = 1
 
@@ -68,111 +63,6 @@ class TrainState:
         return network
 
 
-def build_state(options: TrainOptions, files: Files, device: torch.device) -> TrainState:
-    """Networks as they are before the first step, the same in all processes.
-
-    Raises:
-        UsageError: unknown recipe or generator arguments.
-        WeightsError: encoder, features or initial weights that do not fit.
-    """
-    recipe = RECIPES[options.recipe]
-    torch.manual_seed(options.seed)
-    generator = _generator(recipe, options, files)
-    features = load_features(files.features) if files.features else None
-    channels = None if features is None else features.channels
-    networks: dict[str, nn.Module] = {"generator": generator, "adversary": recipe.adversary(channels)}
-    if recipe.unpaired:
-        networks["greyer"] = type(generator)(**generator.config)
-        networks["grey_adversary"] = recipe.adversary(channels)
-    if not recipe.unpaired and not isinstance(networks["adversary"], Projected):
-        side = options.crop if recipe.sees == "rgb" else _made_size(generator, options.crop)
-        _check_size(networks["adversary"], side, options.crop)
-    average = copy.deepcopy(generator).eval().requires_grad_(False)
-    for network in (*networks.values(), average, *([features] if features is not None else [])):
-        network.to(device).to(memory_format=torch.channels_last)
-    if options.freeze_norm:
-        _freeze_norms(networks.values())
-    return TrainState(
-        networks=networks,
-        average=average,
-        features=features,
-        pretrained=files.encoder is not None or files.init is not None,
-        objective=_objective(networks, features, recipe),
-        scaler=torch.amp.GradScaler(device.type, enabled=_needs_scaling(options, device)),
-    )
-
-
-@torch.no_grad()
-def _made_size(generator: ColourNetwork, crop: int) -> int:
-    return int(generator.eval()(torch.zeros(1, 1, crop, crop)).shape[-1])
-
-
-@torch.no_grad()
-def _check_size(adversary: nn.Module, side: int, crop: int) -> None:
-    """Refuse crops that are too small for the discriminator to look at."""
-    try:
-        adversary.eval()(torch.zeros(1, 3, side, side))
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"--crop {crop}: too small for the discriminator of this recipe") from error
-
-
-def _needs_scaling(options: TrainOptions, device: torch.device) -> bool:
-    return options.precision == "fp16" and device.type == "cuda"
-
-
-def _objective(networks: dict[str, nn.Module], features: FeatureNetwork | None, recipe: Recipe) -> Objective:
-    if not recipe.unpaired:
-        return Paired(networks["generator"], networks["adversary"], features, recipe)
-    colourer, greyer = networks["generator"], networks["greyer"]
-    assert isinstance(colourer, CycleGenerator) and isinstance(greyer, CycleGenerator)
-    return Unpaired(colourer, greyer, networks["adversary"], networks["grey_adversary"], recipe)
-
-
-def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> ColourNetwork:
-    try:
-        generator = recipe.generator(**(recipe.arguments | options.generator))
-    except (TypeError, ValueError, KeyError) as error:
-        raise UsageError(f"generator options {options.generator}: {error}") from error
-    if options.crop % generator.multiple:
-        raise UsageError(
-            f"--crop {options.crop}: the {options.recipe} generator needs a multiple of {generator.multiple}"
-        )
-    if files.encoder is not None:
-        _load_encoder(generator, files.encoder)
-    if files.init is not None:
-        found = load_generator(str(files.init)).network
-        if type(found) is not type(generator) or found.config != generator.config:
-            raise WeightsError(
-                f"{files.init}: holds {_described(found)}, the run trains {_described(generator)}"
-            )
-        generator.load_state_dict(found.state_dict())
-    return generator
-
-
-def _described(network: nn.Module) -> str:
-    config = getattr(network, "config", {})
-    return f"{getattr(network, 'architecture', '?')} ({', '.join(f'{k}={v}' for k, v in config.items())})"
-
-
-def _load_encoder(generator: ColourNetwork, path: Path) -> None:
-    encoder = getattr(generator, "encoder", None)
-    if not isinstance(encoder, (EfficientNetLite, ImageNetEncoder)):
-        raise UsageError(f"--encoder: the {generator.architecture} generator has no pretrained encoder")
-    try:
-        encoder.load_imagenet(read_state(path))
-    except ValueError as error:
-        raise WeightsError(f"{path}: not ImageNet weights of this encoder ({error})") from error
-
-
-def _freeze_norms(networks: Any) -> None:
-    """BatchNorm layers that stay in evaluation mode whatever is asked of them."""
-    for network in networks:
-        for layer in network.modules():
-            if isinstance(layer, nn.BatchNorm2d):
-                layer.eval()
-                layer.train = lambda mode=True, own=layer: own  # type: ignore[method-assign, misc]
-
-
 def begin_stage(state: TrainState, stage: Stage, options: TrainOptions) -> None:
     """Fresh optimisers for a stage."""
     generator = state.generator
@@ -196,10 +86,30 @@ def begin_stage(state: TrainState, stage: Stage, options: TrainOptions) -> None:
         )
 
 
-def save_checkpoint(state: TrainState, options: TrainOptions, data: str, path: Path) -> None:
-    """Write the whole state to ``path``, or nothing; ``data`` is the digest of the pictures.
+def inputs_of(files: Files, data: str, judged: str) -> dict[str, str]:
+    """Digests of all that a run reads: it goes on only with the same.
+
+    Args:
+        data, judged: digests of the pictures to learn from and to judge by.
+    """
+    read = {"--encoder": files.encoder, "--features": files.features, "--init": files.init}
+    contents = {name: "" if path is None else _digest(path) for name, path in read.items()}
+    return {"pictures": data, "--validation": judged, **contents}
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return str(path)  # the name of weights that come with a library
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save_checkpoint(state: TrainState, options: TrainOptions, inputs: dict[str, str], path: Path) -> None:
+    """Write the whole state to ``path``, or nothing.
 
     Random numbers need no place in it: each is a function of the seed and the step.
+
+    Args:
+        inputs: see :func:`inputs_of`.
 
     Raises:
         OutputError: it cannot be written; what stood there before is still there.
@@ -207,46 +117,34 @@ def save_checkpoint(state: TrainState, options: TrainOptions, data: str, path: P
     stored: dict[str, Any] = {
         "format": _FORMAT,
         "options": options.fixed(),
-        "data": data,
+        "inputs": inputs,
         "networks": {n: network.state_dict() for n, network in state.networks.items()},
         "average": state.average.state_dict(),
         "optimisers": {n: o.state_dict() for n, o in state.optimisers.items()},
         "scaler": state.scaler.state_dict(),
         "counters": vars(state.counters),
     }
-    part = path.with_name(path.name + ".part")
     try:
-        with open(part, "wb") as file:
-            torch.save(stored, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot write the checkpoint ({error}); the one before is kept: make room and run again"
-        ) from error
+        write_whole(path, lambda file: torch.save(stored, file))
+    except (OutputError, RuntimeError) as error:
+        raise OutputError(f"{error}; the checkpoint before it is kept: make room and run again") from error
 
 
 def load_checkpoint(
-    state: TrainState, options: TrainOptions, data: str, stages: tuple[Stage, ...], path: Path
+    state: TrainState,
+    options: TrainOptions,
+    inputs: dict[str, str],
+    stages: tuple[Stage, ...],
+    path: Path,
 ) -> None:
     """Take up what :func:`save_checkpoint` wrote.
 
     Raises:
-        ResumeMismatch: it belongs to other options, or cannot be read.
+        ResumeMismatch: it belongs to other options or other input, or cannot be read.
     """
     try:
         stored: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-        wanted = options.fixed()
-        other = [k for k, v in stored["options"].items() if wanted.get(k) != v]
-        if stored["format"] != _FORMAT or other:
-            raise ResumeMismatch(
-                f"{path}: begun with other options ({', '.join(other) or 'another version'}); "
-                "use the same, another --work-dir, or --restart"
-            )
-        if stored["data"] != data:
-            raise ResumeMismatch(f"{path}: begun with other pictures; use another --work-dir, or --restart")
+        _compare(stored, options, inputs, path)
         state.counters = Counters(**stored["counters"])
         for name, network in state.networks.items():
             network.load_state_dict(stored["networks"][name])
@@ -259,5 +157,18 @@ def load_checkpoint(
         raise
     except Exception as error:  # torch raises what it likes on damaged files
         raise ResumeMismatch(
-            f"{path}: damaged, or of another version ({str(error).splitlines()[0]}); --restart begins anew"
+            f"{path}: damaged, or of another version ({first_line(error)}); --restart begins anew"
         ) from error
+
+
+def _compare(stored: dict[str, Any], options: TrainOptions, inputs: dict[str, str], path: Path) -> None:
+    wanted = options.fixed()
+    other = [k for k, v in stored["options"].items() if wanted.get(k) != v]
+    other += [k for k, v in stored["inputs"].items() if inputs.get(k) != v]
+    if stored["format"] != _FORMAT:
+        other.append("another version of vidcolor")
+    if other:
+        raise ResumeMismatch(
+            f"{path}: begun with other settings or input ({', '.join(other)}); "
+            "use the same, another --work-dir, or --restart"
+        )

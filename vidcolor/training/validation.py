@@ -50,9 +50,9 @@ class Validation:
 
 
 def fixed_pictures(photos: PhotoSet, count: int, size: int) -> Tensor:
-    """Central squares of the first ``count`` photographs, R'G'B' ``(N, 3, size, size)``, 0..1, on the CPU."""
-    squares = []
-    for index in range(min(count, len(photos))):
+    """Central squares of ``count`` evenly spread photographs, ``(N, 3, size, size)``, 0..1, on the CPU."""
+    squares = [torch.empty((0, 3, size, size), dtype=torch.uint8)]
+    for index in np.unique(np.linspace(0, len(photos) - 1, min(count, len(photos))).astype(int)).tolist():
         picture = np.array(photos.picture(index))
         side = min(picture.shape[:2])
         top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2

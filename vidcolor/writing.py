@@ -36,6 +36,9 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     try:
         with open(path if special else part, "wb") as file:
             write(file)
+            if not special:
+                file.flush()
+                os.fsync(file.fileno())
         if not special:
             os.replace(part, path)
     except OSError as error:

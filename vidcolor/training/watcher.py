@@ -1,0 +1,137 @@
+"""What happens beside the steps of a run: validation, checkpoints, records, weights."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vidcolor.checkpoint import save_weights
+from vidcolor.networks.base import ColourNetwork
+from vidcolor.training.loop import Event
+from vidcolor.training.options import Files, TrainOptions
+from vidcolor.training.recipes import RECIPES
+from vidcolor.training.records import Records
+from vidcolor.training.state import TrainState, save_checkpoint
+from vidcolor.training.validation import Validation, validate
+from vidcolor.writing import write_whole
+
+CHECKPOINT = "checkpoint.pt"
+BEST = "best.safetensors"
+_LINE_EVERY = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """Callbacks for whoever watches a run.
+
+    Attributes:
+        started: gets the step to go on from and the share of the budget that is used.
+        step: gets each step's event.
+        validated: gets step and result of each validation.
+    """
+
+    started: Callable[[int, float], None] = lambda step, progress: None
+    step: Callable[[Event], None] = lambda event: None
+    validated: Callable[[int, Validation], None] = lambda step, result: None
+
+
+class Watcher:
+    """Validates, saves and records; in the leading process only."""
+
+    def __init__(
+        self,
+        state: TrainState,
+        options: TrainOptions,
+        files: Files,
+        inputs: dict[str, str],
+        pictures: Tensor,
+        listener: Listener,
+        leads: bool,
+    ) -> None:
+        self._state, self._options, self._files = state, options, files
+        self._inputs, self._pictures, self._listener = inputs, pictures, listener
+        self._records = Records(files.work, state.counters.step) if leads else None
+        self._saved = time.monotonic()
+        self._best: Path = files.work / BEST
+        self.last: Validation | None = None
+
+    def after_step(self, event: Event) -> None:
+        """What an event calls for."""
+        self._listener.step(event)
+        if self._records is None:
+            return
+        if event.step % _LINE_EVERY == 0 or event.ended:
+            speed = {"pictures_per_second": event.pictures_per_second, "rate": event.rate}
+            self._records.numbers(event.step, "train", {**event.losses, **speed, "stage": event.stage})
+        judged = event.step % self._options.every == 0 or event.stage_ended
+        if judged:
+            self._validate(event)
+        minutes = (time.monotonic() - self._saved) / 60.0
+        if judged or minutes >= self._options.checkpoint_minutes:
+            self._checkpoint()
+        if event.stage_ended and not event.ended:
+            self._save(self._files.work / f"stage-{event.stage + 1}.safetensors")
+
+    def _validate(self, event: Event) -> None:
+        if not len(self._pictures) or self._records is None:
+            return
+        state = self._state
+        device = next(state.generator.parameters()).device
+        result, picture = validate(state.average, state.features, self._pictures, device)
+        self.last = result
+        self._records.numbers(event.step, "validation", result.as_dict())
+        self._records.sample(event.step, picture)
+        if result.score < state.counters.best:
+            state.counters.best = result.score
+            self._save(self._best)
+        self._listener.validated(event.step, result)
+
+    def _checkpoint(self) -> None:
+        save_checkpoint(self._state, self._options, self._inputs, self._files.work / CHECKPOINT)
+        self._saved = time.monotonic()
+
+    def finish(self) -> None:
+        """Write the weights."""
+        if self._records is None:
+            return
+        if self._options.keep == "best" and self._best.exists():
+            content = self._best.read_bytes()
+            write_whole(self._files.out, lambda file: file.write(content))
+        else:
+            self._save(self._files.out)
+
+    def close(self) -> None:
+        """Draw the curves and let go of the records."""
+        if self._records is not None:
+            self._records.close()
+
+    def _save(self, path: Path) -> None:
+        network = self._state.average
+        assert isinstance(network, ColourNetwork)
+        save_weights(
+            path,
+            network,
+            recipe=describe(self._state, self._options, self._files),
+            data=f"{self._inputs['count']} pictures, sha256 of their list {self._inputs['pictures']}",
+            date=datetime.date.today().isoformat(),
+        )
+
+
+def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
+    """One line that says how weights came about."""
+    counters = state.counters
+    usual = TrainOptions(steps=1).fixed()
+    changed = [f"{k} {v}" for k, v in options.fixed().items() if v != usual[k]]
+    read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
+    changed += [f"{name} {path.name}" for name, path in read.items() if path is not None]
+    device = next(state.generator.parameters()).device.type
+    return (
+        f"{RECIPES[options.recipe].source}; to stage {counters.stage + 1}, {counters.step} steps, "
+        f"{counters.pictures} crops of {options.crop} px, {counters.seconds / 60:.0f} minutes ({device}); "
+        f"batch {options.batch}; {', '.join(changed) or 'usual options'}"
+    )
