@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -132,9 +133,19 @@ def test_a_run_leaves_numbers_pictures_and_curves(folder: Path, features: Path, 
     assert len(listing) == 11 and all(len(line.split("  ")[0]) == 64 for line in listing)
 
 
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """With several threads, sums are rounded differently from run to run."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def start(parts: list[str], **environment: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", "from vidcolor.training.cli import main; main()", *parts]
-    return subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE)
+    single = {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, env=os.environ | single | environment, stderr=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("recipe", ["default", "pix2pix", "cyclegan"])

@@ -37,7 +37,9 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.option("--out", required=True, type=_NEW_FILE, help="The .safetensors to write.")
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
 @click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget in steps, which repeats exactly.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Budget in steps; repeats exactly on one CPU thread."
+)
 @click.option(
     "--encoder",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -21,7 +21,7 @@ def degrade(
     y: Tensor,
     *,
     seed: int,
-    step: int,
+    step: int = 0,
     first: int = 0,
     strength: float = 1.0,
 ) -> Tensor:
