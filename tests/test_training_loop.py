@@ -1,0 +1,91 @@
+"""The loop on a generator of a few weights: averaging, clipping, precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from torch import Tensor
+
+from vidcolor.training.batches import Batch, prepare
+from vidcolor.training.building import build_state
+from vidcolor.training.loop import train
+from vidcolor.training.options import Files, TrainOptions
+from vidcolor.training.parallel import Place
+from vidcolor.training.recipes import RECIPES
+from vidcolor.training.schedule import stages_of
+from vidcolor.training.state import TrainState
+
+SMALL = {"variant": "lite0", "decoder": [8, 8, 4, 4]}
+
+
+def trained(steps: int = 3, **changed: object) -> tuple[TrainState, list[Tensor]]:
+    """The state after some steps of Huber loss, and a weight of the head after each."""
+    settings = {"steps": steps, "batch": 2, "crop": 64, "generator": SMALL, "first_share": 1.0}
+    options = TrainOptions(**(settings | {"warm_up": 0, "precision": "fp32"} | changed))  # type: ignore[arg-type]
+    state = build_state(options, Files(out=Path("out"), work=Path("work")), torch.device("cpu"))
+    seen = [head_of(state)]
+    torch.manual_seed(0)
+    batches: list[Batch] = [prepare(torch.rand(2, 3, 64, 64), options, step=i, first=0) for i in range(steps)]
+    stages = stages_of(RECIPES[options.recipe], options)
+    train(state, iter(batches), stages, options, Place(), lambda event: seen.append(head_of(state)))
+    return state, seen
+
+
+def head_of(state: TrainState) -> Tensor:
+    return state.generator.get_parameter("head.weight").detach().clone()
+
+
+def test_the_average_follows_the_weights_with_the_decay_asked_for() -> None:
+    state, seen = trained(ema=0.5)
+    expected = seen[0]
+    for step, weight in enumerate(seen[1:]):
+        decay = min(0.5, (1.0 + step) / (10.0 + step))
+        expected = expected.lerp(weight, 1.0 - decay)
+    average = state.average.get_parameter("head.weight")
+    assert torch.allclose(average, expected, atol=1e-7)
+    assert not torch.allclose(average, seen[-1], atol=1e-5)
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+    norms: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def step(optimiser: torch.optim.AdamW, *rest: object) -> None:
+        gradients = [
+            p.grad for group in optimiser.param_groups for p in group["params"] if p.grad is not None
+        ]
+        norms.append(float(torch.stack([g.norm() for g in gradients]).norm()))
+        original(optimiser)
+
+    with mock.patch.object(torch.optim.AdamW, "step", step):
+        trained(steps=1, clip=0.25)
+    assert norms[0] <= 0.2501
+
+
+def test_bfloat16_is_used_where_it_is_asked_for() -> None:
+    def first_map(precision: str) -> torch.dtype:
+        found: list[torch.dtype] = []
+        plain = torch.nn.Conv2d.forward
+
+        def forward(layer: torch.nn.Conv2d, x: Tensor) -> Tensor:
+            y = plain(layer, x)
+            found.append(y.dtype)
+            return y
+
+        with mock.patch.object(torch.nn.Conv2d, "forward", forward):
+            trained(steps=1, precision=precision)
+        return found[-1]
+
+    assert first_map("bf16") == torch.bfloat16
+    assert first_map("fp32") == torch.float32
+
+
+@pytest.mark.parametrize(("strength", "spared"), [(0.0, True), (1.0, False)])
+def test_the_strength_of_degradation_is_as_asked(strength: float, spared: bool) -> None:
+    torch.manual_seed(1)
+    options = TrainOptions(steps=1, crop=32, strength=strength)
+    batch = prepare(torch.rand(8, 3, 32, 32), options, step=0, first=0)
+    assert torch.allclose(batch.seen, batch.clean) == spared
