@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from vidcolor.networks.unet import PyramidUNet
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of R'G'B' in 0..1, by which torchvision's weights want it normalised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class ImageNetEncoder(nn.Module):
         not folded into the stem, since zero padding has to mean the mean colour.
         """
         grey = luminance / 100.0
-        x = torch.cat([(grey - m) / s for m, s in zip(_MEAN, _STD, strict=True)], 1)
+        x = torch.cat([(grey - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)], 1)
         x = x.to(next(self.parameters()).dtype)
         features = []
         for stage in self.stages:

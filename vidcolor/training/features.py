@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from vidcolor.errors import WeightsError
 from vidcolor.networks.efficientnet import EfficientNetLite
+from vidcolor.networks.encoder_unet import IMAGENET_MEAN, IMAGENET_STD
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _VGG_TAPS = (3, 8, 15, 22, 29)  # relu1_2 … relu5_3 of VGG-16
 
 
@@ -68,8 +68,8 @@ class Vgg16Features(nn.Module):
                 layer.inplace = False
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_STD).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         """Five maps of R'G'B' ``(N, 3, h, w)`` in 0..1, finest first."""
@@ -99,7 +99,9 @@ def load_features(path: Path) -> FeatureNetwork:
         network = vgg = Vgg16Features()
         wanted = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
         try:
-            vgg.layers.load_state_dict({k: v for k, v in wanted.items() if int(k.split(".")[0]) <= 29})
+            vgg.layers.load_state_dict(
+                {k: v for k, v in wanted.items() if int(k.split(".")[0]) <= _VGG_TAPS[-1]}
+            )
         except RuntimeError as error:
             raise WeightsError(f"{path}: not weights of VGG-16 ({first_line(error)})") from error
     else:

@@ -25,7 +25,7 @@ class TrainOptions:
         recipe: a key of :data:`vidcolor.training.recipes.RECIPES`.
         generator: constructor arguments of the generator that differ from the recipe's.
         steps, minutes: budget over all resumptions, whichever ends first; stages and learning rates follow
-            it. With ``minutes`` they follow the clock; only ``steps`` repeats a run, exactly on one CPU thread.
+            it. With ``minutes`` they follow the clock; ``steps`` repeats a run, exactly on one CPU thread.
         first_share: share of the budget for the first stage.
         batch: pictures a step, over all processes.
         accumulate: parts that a step's batch is computed in, for want of memory.
