@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from media import grey_frame, make_film, planes_of
 from quick import Corners, colour
@@ -22,7 +23,6 @@ from vidcolor.colorspace import BT709
 from vidcolor.frames import Frame, Signal
 from vidcolor.pipeline import Colouring, run
 from vidcolor.stages.predict import Predictor
-from vidcolor.stages.propagate import Propagator
 
 torch = pytest.importorskip("torch")
 
@@ -73,7 +73,8 @@ def colouring(**given: Any) -> Colouring:
     generator = Generator(network=Corners(), multiple=32, path=Path("corners"), metadata={})
     settings: dict[str, Any] = {
         "predictor": Predictor(generator, torch.device("cpu"), torch.float32),
-        "propagator": Propagator("off", 0.0),
+        "temporal": "off",
+        "smoothing": 0.0,
         "render_size": 32,
         "batch_size": lambda shape: 4,
         "progress": lambda frame, count: None,
@@ -259,7 +260,8 @@ def test_queues_count_what_the_generator_sees_too() -> None:
     seen_then: list[int] = []
     colouring = Colouring(
         predictor=corners(),
-        propagator=Propagator("off", 0.0),
+        temporal="off",
+        smoothing=0.0,
         render_size=256,
         batch_size=lambda _: 4,
         progress=lambda *_: None,
@@ -273,19 +275,24 @@ def test_a_cancelled_film_that_nobody_will_see_is_not_finished() -> None:
     cancel = threading.Event()
     film = Film()
     finished: list[bool] = []
+    begun = threading.Event()
     film.finish = lambda: finished.append(True)  # type: ignore[method-assign]
+    film.begin = lambda first: begun.set()  # type: ignore[method-assign]
 
     def endless() -> Iterator[Frame]:
         for index in range(10_000):
             if index == 8:
+                assert begun.wait(20)
                 cancel.set()
             yield frame_of(index)
 
     for flush in (False, True):
         cancel.clear()
+        begun.clear()
         colouring = Colouring(
             predictor=corners(),
-            propagator=Propagator("off", 0.0),
+            temporal="off",
+            smoothing=0.0,
             render_size=32,
             batch_size=lambda _: 2,
             progress=lambda *_: None,
@@ -294,3 +301,42 @@ def test_a_cancelled_film_that_nobody_will_see_is_not_finished() -> None:
         )
         run(endless(), colouring, film)
         assert bool(finished) == flush
+
+
+class Flickering(torch.nn.Module):
+    """Another plain colour for each picture, which depends on the picture alone."""
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        count, _, height, width = lightness.shape
+        mean = lightness.mean((1, 2, 3)) * 1000.0 % 40.0
+        return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+def test_smoothed_colours_do_not_depend_on_the_batch() -> None:
+    generator = Generator(network=Flickering(), multiple=32, path=Path("x"), metadata={})
+    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    runs = []
+    for batch in (1, 3, 16):
+        film, found = Film(), []
+        film.write_frame = lambda frame, pictures, abs_, found=found: found.extend(abs_)  # type: ignore[method-assign]
+        given = colouring(
+            predictor=predictor, temporal="flow", smoothing=0.9, batch_size=lambda _, batch=batch: batch
+        )
+        assert run((frame_of(i) for i in range(24)), given, film) == 24
+        runs.append(found)
+    assert all(len(found) == 24 for found in runs)
+    assert np.ptp([ab.mean() for ab in runs[0]]) > 0.1
+    for other in runs[1:]:
+        assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(runs[0], other, strict=True))
+
+
+def test_what_was_read_before_a_failure_is_smoothed_and_written() -> None:
+    def broken() -> Iterator[Frame]:
+        yield from (frame_of(i) for i in range(7))
+        raise RuntimeError("the disk is gone")
+
+    film = Film()
+    with pytest.raises(RuntimeError, match="disk"):
+        run(broken(), colouring(temporal="flow", smoothing=0.9), film)
+    assert film.frames == list(range(7))

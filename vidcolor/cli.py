@@ -114,6 +114,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @_option(
     _LOOK, "--smoothing", type=float, default=_DEFAULTS.smoothing, show_default=True, help="0 none, 1 most."
 )
+@_option(_LOOK, "--match-shots", is_flag=True, help="Scan first: shots that come back keep their colours.")
 @_option(
     _LOOK,
     "--render-size",

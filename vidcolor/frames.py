@@ -132,11 +132,3 @@ class Picture:
 
     grey: Floats
     luminance: Floats
-
-
-@dataclass(kw_only=True)
-class Batch:
-    """Frames that are coloured together, with one picture for each frame or field."""
-
-    frames: list[Frame]
-    pictures: list[Picture]

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,17 +17,18 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError, Interrupted
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.media.opening import STDIN, open_source, pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
+from vidcolor.scan import scan_source
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
-from vidcolor.stages.propagate import Propagator
 from vidcolor.target import Target, prepare_target
+from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 
 log = logging.getLogger(__name__)
@@ -139,7 +140,7 @@ def _colorize(
         raise Interrupted(signal.SIGINT)
     stream = pick_video(container, name)
     stream.thread_type = "AUTO"
-    job = _Job(name, container, stream, place, options, predictor, progress)
+    job = _Job(name, container, stream, place, options, predictor, progress, open_it)
     result = job.run(cancel, device_name=str(device), precision=str(dtype).removeprefix("torch."))
     container.close()
     return result
@@ -154,6 +155,7 @@ class _Job:
     options: Options
     predictor: Predictor
     progress: Callable[[Progress], None] | None
+    reopen: Callable[[], InputContainer]
     started: float = field(default_factory=time.monotonic)
 
     def run(self, cancel: threading.Event, *, device_name: str, precision: str) -> Result:
@@ -166,6 +168,7 @@ class _Job:
             name=self.name,
             seekable=self.name != STDIN and not Path(self.name).is_fifo(),
         )
+        anchors = self._anchors(settings, cancel)
         report = DecodeReport(video_index=self.stream.index)
         place = self.place
         film = Film(
@@ -180,7 +183,9 @@ class _Job:
         device = self.predictor.device
         colouring = Colouring(
             predictor=self.predictor,
-            propagator=Propagator(options.temporal, options.smoothing),
+            temporal=options.temporal,
+            smoothing=options.smoothing,
+            anchors=anchors,
             render_size=options.render_size,
             batch_size=lambda shape: choose_batch_size(options.batch_size, shape, device),
             progress=self._tell,
@@ -208,6 +213,14 @@ class _Job:
             precision=precision,
             codec=film.codec,
         )
+
+    def _anchors(self, settings: DecodeSettings, cancel: threading.Event) -> Mapping[Key, Anchor]:
+        if not self.options.match_shots:
+            return {}
+        if not settings.seekable:
+            raise UsageError(f"{self.name}: --match-shots reads its source twice; a pipe cannot be")
+        table = scan_source(self.reopen, settings, self.options.render_size, self.predictor, cancel)
+        return table.anchors
 
     def _check(self, frames: int, report: DecodeReport, end: Fraction | None) -> None:
         whole = self.options.start is None and end is None

@@ -42,7 +42,9 @@ class Options:
         weights: a file, or the name of weights that came with vidcolor.
         saturation: factor on ab; 0 is grey.
         temporal: how ab is smoothed over time: along motion, as a plain average, or not at all.
-        smoothing: 0 (none) to 1 (the longest memory).
+        smoothing: 0 (none) to 1 (the longest memory, 60 pictures).
+        match_shots: read the source once before, so that shots which come back begin in the colours in which
+            they ended; needs ``flow`` and a file.
         codec: name of FFmpeg's encoder; None chooses by container and depth.
         crf: constant rate factor of the encoder; 0 is lossless.
         pix_fmt: pixel format of the target; None keeps the source's depth and subsampling.
@@ -62,6 +64,7 @@ class Options:
     batch_size: int | None = None
     temporal: str = "flow"
     smoothing: float = 0.9
+    match_shots: bool = False
     deinterlace: bool = False
     codec: str | None = None
     crf: float | None = None
@@ -88,6 +91,10 @@ class Options:
         _require(self.batch_size is None or 1 <= self.batch_size <= 1024, "batch size: 1 to 1024")
         _require(0.0 <= self.saturation <= 10.0, f"saturation {self.saturation:g}: 0 to 10")
         _require(0.0 <= self.smoothing <= 1.0, f"smoothing {self.smoothing:g}: 0 to 1")
+        _require(
+            not self.match_shots or (self.temporal == "flow" and self.smoothing > 0.0),
+            "match shots: needs the temporal filter, --temporal flow with a --smoothing above 0",
+        )
         _require(self.crf is None or 0.0 <= self.crf <= 255.0, f"crf {self.crf}: 0 to 255")
         _require(self.start is None or self.start >= 0, "start: not before 0")
         _require(self.duration is None or self.duration > 0, "duration: more than 0")

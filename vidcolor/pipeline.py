@@ -1,29 +1,34 @@
 """Composes the stages; owns every thread and queue.
 
-    reader thread: decode, luminance │ caller's thread: predict, propagate │ writer thread: recolor,
-    reencode, remux
+    reader thread: decode, luminance, shots │ caller's thread: predict, propagate │ writer thread: recolor,
+    reencode, remux; a few more threads: motion
 
 Each arrow is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
 """
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.frames import Batch, Floats, Frame, Picture
-from vidcolor.stages.luminance import luminance, padded
+from vidcolor.batches import Batch, Batcher, Coloured, Painter
+from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
+from vidcolor.temporal import Anchor, Key, Linker
 from vidcolor.threads import ByteQueue, Closed, Worker
 
 _QUEUED_BATCHES = 1
 _PACKET_ROOM = 8 << 20
+_MOST_SEARCHERS = 4
 
 
 class FilmWriter(Protocol):
@@ -47,6 +52,8 @@ class Colouring:
     """What the pipeline needs beside its source and target.
 
     Attributes:
+        temporal, smoothing: how ab is smoothed over time, see :class:`~vidcolor.stages.propagate.Propagator`.
+        anchors: colours to begin shots with that come back, see :mod:`vidcolor.matching`.
         batch_size: called with the render shape of the first frame; gives pictures a batch.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
@@ -55,19 +62,14 @@ class Colouring:
     """
 
     predictor: Predictor
-    propagator: Propagator
+    temporal: str
+    smoothing: float
     render_size: int
     batch_size: Callable[[tuple[int, int]], int]
     progress: Callable[[Frame, int], None]
+    anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
     flush_on_cancel: bool = True
-
-
-@dataclass(kw_only=True)
-class _Coloured:
-    frames: list[Frame]
-    pictures: list[Picture]
-    abs_: list[Floats]
 
 
 def run(items: Iterable[Frame | Packet[Stream]], colouring: Colouring, writer: FilmWriter) -> int:
@@ -76,12 +78,14 @@ def run(items: Iterable[Frame | Packet[Stream]], colouring: Colouring, writer: F
     Exceptions of any stage are raised here. With no frame at all, ``writer.begin`` is never called.
     After a cancellation the reader may still hang in a blocking read; ``items`` is then not to be closed.
     """
-    source = _Reader(items, colouring)
-    with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
-        try:
-            return _colour(source, reader, colouring, writer)
-        finally:
-            source.queue.close()
+    searchers = max(1, min(_MOST_SEARCHERS, os.cpu_count() or 1))
+    with ThreadPoolExecutor(searchers, thread_name_prefix="vidcolor-motion") as executor:
+        source = _Reader(items, colouring, executor)
+        with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
+            try:
+                return _colour(source, reader, colouring, writer)
+            finally:
+                source.queue.close()
 
 
 def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmWriter) -> int:
@@ -100,7 +104,7 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)
-    sink = _Writer(writer, _bytes_of(first) * _QUEUED_BATCHES)
+    sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
             return _predict_all(first, batches, reader, colouring, sink)
@@ -112,24 +116,36 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
 
 
 def _predict_all(
-    first: Batch, rest: Iterator[Batch | Packet[Stream]], reader: Worker, colouring: Colouring, sink: _Writer
+    first: Batch,
+    rest: Iterator[Batch | Packet[Stream]],
+    reader: Worker,
+    colouring: Colouring,
+    sink: _Writer,
 ) -> int:
+    painter = Painter(colouring.predictor, Propagator(colouring.temporal, colouring.smoothing))
     count = 0
     for item in _chain(first, rest):
         if isinstance(item, Packet):
             sink.queue.put(item, item.size)
             continue
-        size = _bytes_of(item)  # before the writer begins to let its frames go
-        coloured = _predict(item, colouring)
-        sink.queue.put(coloured, size)
-        count += len(item.frames)
-        colouring.progress(item.frames[-1], count)
-    if not colouring.cancel.is_set():
-        reader.wait()
-    elif not colouring.flush_on_cancel:
+        count += _send(painter.paint(item), count, colouring, sink)
+    if colouring.cancel.is_set() and not colouring.flush_on_cancel:
         sink.drop()
         return count
+    count += _send(painter.finish(), count, colouring, sink)
+    if not colouring.cancel.is_set():
+        reader.wait()
     sink.queue.finish()
+    return count
+
+
+def _send(coloured: Coloured, before: int, colouring: Colouring, sink: _Writer) -> int:
+    """Hand frames on to the writer; returns how many."""
+    if not coloured.frames:
+        return 0
+    last, count = coloured.frames[-1], len(coloured.frames)
+    sink.queue.put(coloured, coloured.nbytes)
+    colouring.progress(last, before + count)
     return count
 
 
@@ -138,23 +154,16 @@ def _chain(first: Batch, rest: Iterator[Batch | Packet[Stream]]) -> Iterator[Bat
     yield from rest
 
 
-def _predict(batch: Batch, colouring: Colouring) -> _Coloured:
-    planes = [picture.luminance for picture in batch.pictures]
-    shape = (planes[0].shape[0], planes[0].shape[1])
-    predicted = colouring.predictor(padded(planes, colouring.predictor.multiple), shape)
-    smoothed = [
-        colouring.propagator.step(picture, ab) for picture, ab in zip(batch.pictures, predicted, strict=True)
-    ]
-    return _Coloured(frames=batch.frames, pictures=batch.pictures, abs_=smoothed)
-
-
 class _Reader:
     """Gathers frames into batches; packets of other tracks go ahead without waiting for a batch to fill."""
 
-    def __init__(self, items: Iterable[Frame | Packet[Stream]], colouring: Colouring) -> None:
+    def __init__(
+        self, items: Iterable[Frame | Packet[Stream]], colouring: Colouring, executor: Executor
+    ) -> None:
         self.queue: ByteQueue[Batch | Packet[Stream]] = ByteQueue(_PACKET_ROOM)
         self._items = items
         self._colouring = colouring
+        self._batcher = Batcher(Linker(colouring.temporal, executor, colouring.anchors), colouring.batch_size)
 
     def work(self) -> None:
         try:
@@ -163,7 +172,6 @@ class _Reader:
             self.queue.finish()
 
     def _read(self) -> None:
-        batch, size = Batch(frames=[], pictures=[]), 0
         try:
             for item in self._items:
                 if self._colouring.cancel.is_set():
@@ -172,28 +180,20 @@ class _Reader:
                     self.queue.put(item, item.size)
                     continue
                 pictures = [luminance(item, luma, self._colouring.render_size) for luma in item.pictures()]
-                if batch.pictures and pictures[0].grey.shape != batch.pictures[0].grey.shape:
-                    batch = self._send(batch)
-                batch.frames.append(item)
-                batch.pictures.extend(pictures)
-                shape = pictures[0].grey.shape
-                size = size or self._colouring.batch_size((shape[0], shape[1]))
-                if len(batch.pictures) >= size:
-                    batch = self._send(batch)
+                self._send(self._batcher.push(item, pictures))
         finally:
-            if batch.frames:
-                self._send(batch)  # after a failure too: what came before it is sound
+            self._send(self._batcher.finish())  # after a failure too: what came before it is sound
 
-    def _send(self, batch: Batch) -> Batch:
-        self.queue.put(batch, _bytes_of(batch))
-        return Batch(frames=[], pictures=[])
+    def _send(self, batches: list[Batch]) -> None:
+        for batch in batches:
+            self.queue.put(batch, batch.nbytes)
 
 
 class _Writer:
     """Hands coloured frames and packets to the film, in order."""
 
     def __init__(self, film: FilmWriter, batch_bytes: int) -> None:
-        self.queue: ByteQueue[_Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
+        self.queue: ByteQueue[Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
         self._film = film
         self._dropped = False
 
@@ -214,16 +214,10 @@ class _Writer:
         finally:
             self.queue.close()
 
-    def _write_batch(self, batch: _Coloured) -> None:
+    def _write_batch(self, batch: Coloured) -> None:
         at = 0
         for index, frame in enumerate(batch.frames):
             until = at + frame.fields
             self._film.write_frame(frame, batch.pictures[at:until], batch.abs_[at:until])
             at = until
             batch.frames[index] = None  # type: ignore[call-overload]  # its planes can go
-
-
-def _bytes_of(batch: Batch) -> int:
-    """What a batch holds in memory: its frames, what the generator sees of them, and their ab."""
-    planes = sum(frame.luma.nbytes * 3 // 2 for frame in batch.frames)
-    return planes + sum(4 * picture.grey.nbytes for picture in batch.pictures)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from vidcolor.colorspace import lightness_from_luma
-from vidcolor.frames import Codes, Frame, Picture
+from vidcolor.frames import Codes, Floats, Frame, Picture
 
 _LONGEST = 4
 """A long side beyond this many short sides is squeezed: it is no picture, and memory is finite."""
@@ -34,12 +34,18 @@ def luminance(frame: Frame, luma: Codes, render_size: int) -> Picture:
         luma: codes ``(h, w)`` of the frame or a field.
         render_size: short side of the result in pixels.
     """
+    grey = rendered(frame, luma, render_size)
+    return Picture(grey=grey, luminance=lightness_from_luma(torch.from_numpy(grey)).numpy())
+
+
+def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
+    """Y' ``(h, w)`` at render size, upright, 0 to 1; arguments as of :func:`luminance`."""
     height, width = render_shape(frame, render_size)
     shrinks = height * width < luma.shape[0] * luma.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     small = np.asarray(cv2.resize(luma, (width, height), interpolation=method))
-    grey = np.ascontiguousarray(frame.orientation.upright(np.clip(frame.signal.expand(small), 0.0, 1.0)))
-    return Picture(grey=grey, luminance=lightness_from_luma(torch.from_numpy(grey)).numpy())
+    upright = frame.orientation.upright(np.clip(frame.signal.expand(small), 0.0, 1.0))
+    return np.ascontiguousarray(upright, np.float32)
 
 
 def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:

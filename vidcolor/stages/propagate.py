@@ -1,94 +1,203 @@
-"""Stage 4, propagate: chroma is carried along motion from picture to picture, and never over a cut."""
+"""Stage 4, propagate: chroma is carried along motion from picture to picture, and never into another shot.
+
+The filter works on the grid of :mod:`vidcolor.motion`, a quarter of the render size: flicker of
+predicted chroma is soft. What it finds is a correction, added to ab at full size, so that fine
+structure always comes from the picture's own prediction and nothing is blurred by being carried on.
+
+Each picture's chroma becomes a mean of what the past says (recursively, weighted by the number of pictures
+that it rests on, up to the memory), its own prediction, and what the next few pictures say. Means are taken
+of soft differences, weighted by trust, so that a place which motion does not explain shares the correction
+of the trusted places around it; fine differences count for half a picture at most.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from vidcolor.frames import Floats, Picture
+from vidcolor.frames import Floats
+from vidcolor.motion import GRID, Motion, fetch, shrink
 
-_RESIDUAL_SIGMA = 0.05
-"""Difference of luma (0..1) after motion at which trust in the carried colour falls to 1/e."""
-_CUT_SHARE = 0.45
-_CUT_RESIDUAL = 0.10
-_SMALLEST = 16
-"""Pictures with a shorter side are not searched for motion."""
-_LONGEST_MEMORY = 0.97
+LOOKAHEAD = 4
+"""Pictures after one that bear on its colours."""
+LONGEST_MEMORY = 60.0
+"""Pictures that the past can count for, with a smoothing of 1."""
+_FINE = 0.5
+_REACH = 3
+_FLOOR = 0.02
+"""Trust around a place that counts as half trusted."""
+_HIGHEST_GAIN = 1.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class PropagationState:
-    """All that the filter remembers: the last picture and its smoothed ab."""
+    """All that the filter remembers of the pictures before.
 
-    grey: Floats
+    Attributes:
+        mean: ab of the last picture as the past and its own prediction have it: on the grid
+            ``(h/4, w/4, 2)``, or of full size where motion is not followed.
+        weight: pictures that each place of it rests on, ``(h/4, w/4)``.
+        chroma: mean chroma of the pictures before and after smoothing, summed over the memory.
+    """
+
+    mean: Floats
+    weight: Floats
+    chroma: tuple[float, float] = (0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Waiting:
     ab: Floats
+    grid: Floats
+    motion: Motion | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Opinion:
+    """What neighbours in time say about a picture: differences from its own ab, and their weights."""
+
+    soft: Floats
+    fine: Floats
+    weight: Floats
+    fine_weight: Floats
 
 
 class Propagator:
-    """Recursive temporal filter over ab.
-
-    Each picture's ab is a mix of the generator's and of the previous smoothed ab, moved along dense
-    optical flow (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016) on luma.
-    Where luma disagrees after the motion, the generator's counts.
+    """Temporal filter over ab; pictures go in in order and come out in order, :data:`LOOKAHEAD` later.
 
     Args:
-        mode: ``flow``, ``average`` (no motion, exponential average) or ``off``.
+        mode: ``flow`` (along motion), ``average`` (exponential average in place, for comparison), ``off``.
         smoothing: 0 (none) to 1 (the longest memory).
+        state: to go on from, as taken from another filter's :attr:`state`.
+
+    Attributes:
+        state: after the last picture that came out. Pictures that still wait are no part of it: who goes on
+            from it pushes them again.
     """
 
-    def __init__(self, mode: str, smoothing: float) -> None:
-        self.state: PropagationState | None = None
-        self._mode = mode
-        self._memory = smoothing * _LONGEST_MEMORY
-        self._flow: Any = cv2.DISOpticalFlow_create(  # type: ignore[attr-defined]
-            cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST
-        )
+    def __init__(self, mode: str, smoothing: float, state: PropagationState | None = None) -> None:
+        self.state = state
+        self._mode = mode if smoothing > 0.0 else "off"
+        self._memory = LONGEST_MEMORY * smoothing**2
+        self._waiting: deque[_Waiting] = deque()
 
-    def step(self, picture: Picture, ab: Floats) -> Floats:
-        """Smooth the ab ``(h, w, 2)`` of the next picture in order; returns an array of that shape."""
-        if self._mode == "off" or self._memory == 0.0:
-            return ab
-        previous = self.state
-        if previous is not None and previous.grey.shape == picture.grey.shape:
-            carried, luma = self._carry(previous, picture.grey)
-            residual = cv2.blur(np.abs(luma - _match_exposure(luma, picture.grey)), (5, 5))
-            if not is_cut(residual):
-                trust = self._memory * np.exp(-((residual / _RESIDUAL_SIGMA) ** 2))[..., None]
-                ab = (ab + trust * (carried - ab)).astype(np.float32)
-        self.state = PropagationState(grey=picture.grey, ab=ab)
+    def push(
+        self, ab: Floats, motion: Motion | None, *, begins: bool, anchor: PropagationState | None = None
+    ) -> list[Floats]:
+        """Take the next picture.
+
+        Args:
+            ab: as predicted, ``(h, w, 2)``, Lab units.
+            motion: from the picture before; None where that is not to be had, and a shot begins.
+            begins: whether a shot begins with it.
+            anchor: colours to begin the shot with; ``motion`` is then from the anchor's picture.
+
+        Returns:
+            Smoothed ab ``(h, w, 2)`` of the pictures that are now certain, in order.
+        """
+        if self._mode == "off":
+            return [ab]
+        if self._mode == "average":
+            return [self._average(ab, begins=begins)]
+        begins = begins or motion is None
+        out = self.finish() if begins else []
+        if begins:
+            self.state = None if motion is None else anchor
+        self._waiting.append(_Waiting(ab=ab, grid=shrink(ab, GRID), motion=motion))
+        if len(self._waiting) > LOOKAHEAD:
+            out.append(self._settle())
+        return out
+
+    def finish(self) -> list[Floats]:
+        """What still waits, at the end of a shot or film."""
+        out = []
+        while self._waiting:
+            out.append(self._settle())
+        return out
+
+    def _average(self, ab: Floats, *, begins: bool) -> Floats:
+        if not begins and self.state is not None and self.state.mean.shape == ab.shape:
+            kept = np.float32(self._memory / (self._memory + 1.0))
+            ab = np.asarray(ab + kept * (self.state.mean - ab), np.float32)
+        self.state = PropagationState(mean=ab, weight=np.zeros((0, 0), np.float32))
         return ab
 
-    def _carry(self, previous: PropagationState, grey: Floats) -> tuple[Floats, Floats]:
-        """The previous ab and luma where motion has brought them."""
-        if self._mode == "average" or min(grey.shape) < _SMALLEST:
-            return previous.ab, previous.grey
-        flow = self._flow.calc(_bytes(grey), _bytes(previous.grey), None)
-        rows, columns = np.indices(grey.shape, dtype=np.float32)
-        at_x, at_y = columns + flow[..., 0], rows + flow[..., 1]
-        ab, luma = (
-            cv2.remap(plane, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            for plane in (previous.ab, previous.grey)
+    def _settle(self) -> Floats:
+        """Decide the picture that has waited longest."""
+        now = self._waiting[0]
+        past, future = self._past(now), self._future()
+        self._waiting.popleft()
+        correction = _mean(now.grid, past, future)
+        gain, chroma = self._gain(now.grid, now.grid + correction)
+        self.state = PropagationState(
+            mean=now.grid + _mean(now.grid, past),
+            weight=np.zeros(now.grid.shape[:2], np.float32) if past is None else past.weight,
+            chroma=chroma,
         )
-        outside = (at_x < -1) | (at_x > grey.shape[1]) | (at_y < -1) | (at_y > grey.shape[0])
-        luma[outside] += 1.0
-        return ab, luma
+        height, width = now.ab.shape[:2]
+        fitted = cv2.resize(correction, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.asarray((now.ab + fitted) * np.float32(gain), np.float32)
+
+    def _past(self, now: _Waiting) -> _Opinion | None:
+        state, motion = self.state, now.motion
+        if state is None or motion is None or state.mean.shape != now.grid.shape:
+            return None
+        weight = np.minimum(fetch(state.weight, motion.back) + 1.0, self._memory) * motion.trust_back
+        return _opinion(now.grid, fetch(state.mean, motion.back), weight, motion.trust_back)
+
+    def _future(self) -> _Opinion | None:
+        """The pictures that wait behind the first, gathered from the last one backwards."""
+        if len(self._waiting) < 2:
+            return None
+        mean = self._waiting[-1].grid
+        count = np.zeros(mean.shape[:2], np.float32)
+        opinion: _Opinion | None = None
+        for index in range(len(self._waiting) - 2, -1, -1):
+            motion, grid = self._waiting[index + 1].motion, self._waiting[index].grid
+            if motion is None:  # pictures of one shot are connected
+                raise ValueError("a picture without motion must begin a shot")
+            weight = np.minimum(fetch(count, motion.there) + 1.0, self._memory) * motion.trust_there
+            opinion = _opinion(grid, fetch(mean, motion.there), weight, motion.trust_there)
+            mean, count = grid + _mean(grid, opinion), opinion.weight
+        return opinion
+
+    def _gain(self, before: Floats, after: Floats) -> tuple[float, tuple[float, float]]:
+        """Factor on ab that gives back the chroma which averaging of hues takes; the sums it comes from."""
+        kept = self._memory / (self._memory + 1.0)
+        old = self.state.chroma if self.state is not None else (0.0, 0.0)
+        lengths = (float(np.sqrt((plane**2).sum(-1)).mean()) for plane in (before, after))
+        sums = tuple(kept * o + new for o, new in zip(old, lengths, strict=True))
+        gain = min(max(sums[0] / sums[1], 1.0), _HIGHEST_GAIN) if sums[1] > 1e-6 else 1.0
+        return gain, (sums[0], sums[1])
 
 
-def is_cut(residual: Floats) -> bool:
-    """Whether luma ``(h, w)`` differs after motion over so much of the picture that the shot has changed."""
-    return float((residual > _CUT_RESIDUAL).mean()) > _CUT_SHARE
+def _opinion(own: Floats, carried: Floats, weight: Floats, trust: Floats) -> _Opinion:
+    """Split what is carried to a picture into soft and fine differences from its own ab ``(h, w, 2)``."""
+    difference = carried - own
+    around = _soften(trust) + np.float32(_FLOOR)
+    soft = _soften(difference * trust[..., None]) / around[..., None]
+    return _Opinion(
+        soft=soft,
+        fine=difference - soft,
+        weight=_soften(weight * trust) / around,
+        fine_weight=np.minimum(weight, np.float32(_FINE)),
+    )
 
 
-def _match_exposure(reference: Floats, grey: Floats) -> Floats:
-    """``grey`` with the mean of ``reference``, so that flicker of the lamp is not taken for change."""
-    shift = np.float32(np.median(reference - grey)) if grey.size else np.float32(0.0)
-    matched: Floats = grey + np.clip(shift, np.float32(-0.15), np.float32(0.15))
-    return matched
+def _mean(own: Floats, *opinions: _Opinion | None) -> Floats:
+    """How far the mean over the opinions and ``own`` ab ``(h, w, 2)``, which counts once, lies from it."""
+    given = [opinion for opinion in opinions if opinion is not None]
+    correction = np.zeros_like(own)
+    soft_total = 1.0 + sum(o.weight for o in given)
+    fine_total = 1.0 + sum(o.fine_weight for o in given)
+    for o in given:
+        correction += o.soft * (o.weight / soft_total)[..., None]
+        correction += o.fine * (o.fine_weight / fine_total)[..., None]
+    return correction
 
 
-def _bytes(grey: Floats) -> NDArray[np.uint8]:
-    return np.asarray(grey * np.float32(255.0) + np.float32(0.5), np.uint8)
+def _soften(plane: Floats) -> Floats:
+    return np.asarray(cv2.blur(plane, (2 * _REACH + 1, 2 * _REACH + 1)), np.float32)

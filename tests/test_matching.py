@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from media import make_film
+from pictures import flat, picture, texture
+from quick import Corners, colour
+
+from vidcolor.checkpoint import Generator
+from vidcolor.errors import UsageError
+from vidcolor.frames import Floats, Picture
+from vidcolor.matching import ShotTable, scan_shots
+from vidcolor.options import Options
+from vidcolor.stages.predict import Predictor
+from vidcolor.stages.propagate import Propagator
+from vidcolor.temporal import Key, Linker
+
+
+class Plain(torch.nn.Module):
+    """The same colour everywhere."""
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        count, _, height, width = lightness.shape
+        return torch.full((count, 2, height // 2, width // 2), 30.0)
+
+
+def plain() -> Predictor:
+    generator = Generator(network=Plain(), multiple=32, path=Path("plain"), metadata={})
+    return Predictor(generator, torch.device("cpu"), torch.float32)
+
+
+def view(seed: int, count: int) -> list[Picture]:
+    """A camera that stands still, with a little grain."""
+    rng = np.random.default_rng(seed)
+    grey = texture(seed)
+    return [
+        picture(np.clip(grey + 0.01 * rng.standard_normal(grey.shape), 0, 1).astype(np.float32))
+        for _ in range(count)
+    ]
+
+
+def keyed(pictures: list[Picture]) -> list[tuple[Key, Floats]]:
+    return [((number, 0), one.grey) for number, one in enumerate(pictures)]
+
+
+def scan(pictures: list[Picture]) -> ShotTable:
+    return scan_shots(keyed(pictures), plain())
+
+
+def test_a_shot_that_comes_back_is_found_and_no_other() -> None:
+    table = scan(view(1, 20) + view(2, 20) + view(1, 20) + view(3, 20) + view(2, 20))
+    assert table.shots == 5
+    assert sorted(table.anchors) == [(40, 0), (80, 0)]
+
+
+def test_shots_that_do_not_come_back_have_nothing_to_begin_with() -> None:
+    assert not scan([one for seed in range(1, 7) for one in view(seed, 12)]).anchors
+
+
+def test_black_shots_between_are_no_return() -> None:
+    black = [picture(np.zeros((96, 128), np.float32))] * 15
+    assert not scan(view(1, 15) + black + view(2, 15) + black + view(3, 15)).anchors
+
+
+def coloured(pictures: list[Picture], abs_: list[Floats], table: ShotTable | None) -> list[Floats]:
+    linker = Linker("flow", None, table.anchors if table else None)
+    propagator, waiting, out = Propagator("flow", 0.9), list(abs_), []
+    for key, one in keyed(pictures):
+        for link in linker.push(one, key):
+            out += link.apply(propagator, waiting.pop(0))
+    for link in linker.finish():
+        out += link.apply(propagator, waiting.pop(0))
+    return [*out, *propagator.finish()]
+
+
+def test_a_shot_begins_in_the_colours_in_which_the_earlier_one_ended() -> None:
+    pictures = view(1, 30) + view(2, 30) + view(1, 30)
+    # the generator sees the first shot as the table's predictor does, and errs when it comes back
+    abs_ = [flat(30, 30)] * 30 + [flat(-20, 0)] * 30 + [flat(10, 30)] * 30
+    without, with_it = coloured(pictures, abs_, None), coloured(pictures, abs_, scan(pictures))
+    assert np.abs(without[60] - 10)[..., 0].mean() < 1
+    assert np.abs(with_it[60][..., 0] - 30).mean() < 5
+    for one, other in zip(without[:60], with_it[:60], strict=True):
+        assert np.array_equal(one, other)  # nothing else changes
+
+
+def test_a_scan_of_nothing_is_an_empty_table() -> None:
+    table = scan([])
+    assert (table.shots, dict(table.anchors)) == (0, {})
+
+
+def test_the_table_cannot_be_changed() -> None:
+    table = scan(view(1, 15) + view(2, 15) + view(1, 15))
+    with pytest.raises(TypeError):
+        table.anchors[(0, 0)] = table.anchors[(30, 0)]  # type: ignore[index]
+
+
+def test_the_command_scans_and_says_what_it_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=12)
+    with caplog.at_level("INFO", logger="vidcolor"):
+        result = colour(source, tmp_path / "out.mp4", Corners(), temporal="flow", match_shots=True)
+    assert result.frames == 12
+    assert "0 of 1 shots come back" in caplog.text
+
+
+def test_a_pipe_cannot_be_scanned(tmp_path: Path) -> None:
+    fifo = tmp_path / "in.fifo"
+    os.mkfifo(fifo)
+    film = make_film(tmp_path / "in.mkv", frames=6)
+    threading.Thread(target=lambda: fifo.write_bytes(film.read_bytes()), daemon=True).start()
+    with pytest.raises(UsageError, match="--match-shots reads its source twice"):
+        colour(fifo, tmp_path / "out.mp4", temporal="flow", match_shots=True)
+
+
+@pytest.mark.parametrize("options", [{"temporal": "average"}, {"temporal": "off"}, {"smoothing": 0.0}])
+def test_matching_needs_the_filter(options: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="match shots"):
+        Options(match_shots=True, **options)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from pictures import luma, texture
+
+from vidcolor.motion import GRID, fetch, motion_between, shrink
+
+
+def test_a_shift_is_found_both_ways() -> None:
+    wide = texture(1, 128, 320)
+    motion = motion_between(luma(wide[:, :192].copy()), luma(wide[:, 8:200].copy()))
+    assert motion is not None
+    inside = np.s_[4:-4, 4:-4]
+    # what lies at x in the later picture lay at x + 8 in the earlier one
+    assert np.median(motion.back[inside][..., 0]) == pytest.approx(8 / GRID, abs=0.1)
+    assert np.median(motion.there[inside][..., 0]) == pytest.approx(-8 / GRID, abs=0.1)
+    assert abs(np.median(motion.back[inside][..., 1])) < 0.1
+    assert motion.trust_back[inside].mean() > 0.95
+
+
+def test_what_comes_into_the_picture_is_not_trusted() -> None:
+    wide = texture(1, 128, 320)
+    motion = motion_between(luma(wide[:, :192].copy()), luma(wide[:, 16:208].copy()))
+    assert motion is not None
+    assert motion.trust_back[:, -3:].mean() < 0.2
+
+
+def test_another_picture_is_not_trusted() -> None:
+    motion = motion_between(luma(texture(1)), luma(1.0 - texture(2)))
+    assert motion is not None
+    assert motion.trust_back.mean() < 0.5
+
+
+def test_a_still_picture_is_trusted_everywhere() -> None:
+    motion = motion_between(luma(texture(3)), luma(texture(3)))
+    assert motion is not None
+    assert motion.trust_back.min() > 0.99
+    assert np.abs(motion.back).max() < 0.05
+
+
+def test_other_sizes_have_no_motion() -> None:
+    assert motion_between(luma(texture(1)), luma(texture(1, 64, 64))) is None
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 7), (30, 30)])
+def test_pictures_too_small_to_be_searched_stand_still(shape: tuple[int, int]) -> None:
+    one, other = (np.random.default_rng(s).random(shape).astype(np.float32) for s in (1, 2))
+    motion = motion_between(luma(one), luma(other))
+    assert motion is not None
+    assert not motion.back.any()
+    assert motion.trust_back.shape == luma(one).grid.shape
+
+
+def test_threads_and_their_order_do_not_tell_in_the_result() -> None:
+    lumas = [luma(texture(1, 128, 320)[:, 3 * i : 3 * i + 160].copy()) for i in range(12)]
+    pairs = list(pairwise(lumas))
+    alone = [motion_between(a, b) for a, b in pairs]
+    with ThreadPoolExecutor(4) as executor:
+        together = [executor.submit(motion_between, a, b) for a, b in reversed(pairs)]
+        for one, future in zip(alone, reversed(together), strict=True):
+            other = future.result()
+            assert one is not None
+            assert other is not None
+            assert np.array_equal(one.back, other.back)
+            assert np.array_equal(one.trust_there, other.trust_there)
+
+
+def test_fetch_samples_between_pixels() -> None:
+    ramp = np.broadcast_to(np.arange(20, dtype=np.float32), (10, 20)).copy()
+    flow = np.zeros((10, 20, 2), np.float32)
+    flow[..., 0] = 0.5
+    assert np.allclose(fetch(ramp, flow)[:, :-1], ramp[:, :-1] + 0.5)
+
+
+def test_shrinking_averages() -> None:
+    plane = np.arange(64, dtype=np.float32).reshape(8, 8)
+    assert np.allclose(shrink(plane, 4), plane.reshape(2, 4, 2, 4).mean((1, 3)))
+    assert shrink(plane[:1, :1], 4).shape == (1, 1)

@@ -1,0 +1,131 @@
+"""Frames on their way through the generator: gathered into batches, let go when their colours are certain."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.stages.luminance import padded
+from vidcolor.stages.predict import Predictor
+from vidcolor.stages.propagate import Propagator
+from vidcolor.temporal import Link, Linker
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Frames that are predicted together, with one picture and its link for each frame or field."""
+
+    frames: list[Frame] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    links: list[Link] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return _bytes_of(self.frames, self.pictures)
+
+
+@dataclass(kw_only=True)
+class Coloured:
+    """Frames with their pictures and the smoothed ab of those."""
+
+    frames: list[Frame] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+    abs_: list[Floats] = field(default_factory=list)
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return _bytes_of(self.frames, self.pictures)
+
+
+def _bytes_of(frames: list[Frame], pictures: list[Picture]) -> int:
+    """Memory that frames take, with what the generator sees of them and their ab."""
+    return sum(frame.luma.nbytes * 3 // 2 for frame in frames) + sum(4 * p.grey.nbytes for p in pictures)
+
+
+class Batcher:
+    """Makes batches of the frames whose pictures are linked.
+
+    Args:
+        linker: finds shots and motion.
+        batch_size: called with the render shape of the first frame; gives pictures a batch.
+    """
+
+    def __init__(self, linker: Linker, batch_size: Callable[[tuple[int, int]], int]) -> None:
+        self._linker = linker
+        self._batch_size = batch_size
+        self._size = 0
+        self._undecided: deque[tuple[Frame, list[Picture]]] = deque()
+        self._links: deque[Link] = deque()
+        self._open = Batch()
+
+    def push(self, frame: Frame, pictures: list[Picture]) -> list[Batch]:
+        """Take the next frame; returns the batches that are now full, one at most but where sizes change."""
+        self._undecided.append((frame, pictures))
+        for field_number, picture in enumerate(pictures):
+            self._links.extend(self._linker.push(picture.grey, (frame.pts, field_number)))
+        return self._gather()
+
+    def finish(self) -> list[Batch]:
+        """The frames that still wait, at the end of the film."""
+        self._links.extend(self._linker.finish())
+        return [*self._gather(), *self._close()]
+
+    def _gather(self) -> list[Batch]:
+        full: list[Batch] = []
+        while self._undecided and len(self._undecided[0][1]) <= len(self._links):
+            frame, pictures = self._undecided.popleft()
+            height, width = pictures[0].grey.shape
+            if self._open.pictures and self._open.pictures[0].grey.shape != (height, width):
+                full += self._close()
+            self._open.frames.append(frame)
+            self._open.pictures.extend(pictures)
+            self._open.links.extend(self._links.popleft() for _ in pictures)
+            self._size = self._size or self._batch_size((height, width))
+            if len(self._open.pictures) >= self._size:
+                full += self._close()
+        return full
+
+    def _close(self) -> list[Batch]:
+        batch, self._open = self._open, Batch()
+        return [batch] if batch.frames else []
+
+
+class Painter:
+    """Predicts and smooths; frames come out when the pictures after them that bear on them have gone in."""
+
+    def __init__(self, predictor: Predictor, propagator: Propagator) -> None:
+        self._predictor = predictor
+        self._propagator = propagator
+        self._frames: deque[Frame] = deque()
+        self._pictures: deque[Picture] = deque()
+        self._done: deque[Floats] = deque()
+
+    def paint(self, batch: Batch) -> Coloured:
+        """Take a batch; returns the frames that are now certain."""
+        planes = [picture.luminance for picture in batch.pictures]
+        shape = (planes[0].shape[0], planes[0].shape[1])
+        predicted = self._predictor(padded(planes, self._predictor.multiple), shape)
+        self._frames.extend(batch.frames)
+        self._pictures.extend(batch.pictures)
+        for link, ab in zip(batch.links, predicted, strict=True):
+            self._done.extend(link.apply(self._propagator, ab))
+        return self._whole_frames()
+
+    def finish(self) -> Coloured:
+        """The frames that still wait, at the end of the film."""
+        self._done.extend(self._propagator.finish())
+        return self._whole_frames()
+
+    def _whole_frames(self) -> Coloured:
+        coloured = Coloured(frames=[], pictures=[], abs_=[])
+        while self._frames and self._frames[0].fields <= len(self._done):
+            frame = self._frames.popleft()
+            coloured.frames.append(frame)
+            for _ in range(frame.fields):
+                coloured.pictures.append(self._pictures.popleft())
+                coloured.abs_.append(self._done.popleft())
+        return coloured

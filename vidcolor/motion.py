@@ -1,0 +1,145 @@
+"""Motion between successive pictures, from their luma alone: what the temporal filter carries chroma along.
+
+It is passive and has no memory, so pictures can be searched in any order and on any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidcolor.frames import Floats
+
+GRID = 4
+"""Pixels of the picture, along each side, for one of the grid on which chroma is filtered."""
+_SEARCHED = 2
+"""The same for the picture that is searched for motion."""
+_SMALLEST = 16
+"""A searched picture with a shorter side is taken to stand still."""
+_RESIDUAL = (0.025, 0.1)
+"""Difference of Y' (0..1) up to which motion explains a pixel, and from which on it does not."""
+_EXPOSURE = 0.15
+"""Change of a picture's brightness that may be the lamp's or the camera's."""
+_HOME = (0.5, 2.0)
+"""The same limits for the way there and back, in units of the tolerance of Ruder et al."""
+_LOST_SHARE = 0.7
+"""What is left of trust where there and back disagree though luma agrees: mostly plain areas, in which
+any motion explains luma and colour alike."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Luma:
+    """What of a picture is compared with its neighbours.
+
+    Attributes:
+        searched: Y' ``(h/2, w/2)``, 8 bits.
+        grid: Y' ``(h/4, w/4)``, 0 to 1.
+    """
+
+    searched: NDArray[np.uint8]
+    grid: Floats
+
+    @classmethod
+    def of(cls, grey: Floats) -> Luma:
+        """Shrink a picture's Y' ``(h, w)``, 0 to 1."""
+        searched = shrink(grey, _SEARCHED)
+        return cls(
+            searched=np.asarray(searched * np.float32(255.0) + np.float32(0.5), np.uint8),
+            grid=shrink(grey, GRID),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """How a picture and the one before it are connected, on the grid.
+
+    Attributes:
+        back: ``(h, w, 2)``, where the pixels of the later picture lie in the earlier, pixels right, down.
+        there: the same from the earlier to the later.
+        trust_back: ``(h, w)``, 0 to 1: how far the earlier picture explains the later one.
+        trust_there: how far the later explains the earlier.
+    """
+
+    back: Floats
+    there: Floats
+    trust_back: Floats
+    trust_there: Floats
+
+
+def motion_between(earlier: Luma, later: Luma) -> Motion | None:
+    """Motion from one picture to the next; None where their sizes differ.
+
+    Dense flow both ways (Kroeger et al., "Fast Optical Flow using Dense Inverse Search", ECCV 2016), a check
+    of the way there and back (Ruder et al., "Artistic style transfer for videos", 2016, with a tolerance of
+    0.02 |f|² + 0.5 square pixels of the picture), and how well luma agrees at the end of it.
+    """
+    if earlier.grid.shape != later.grid.shape or earlier.searched.shape != later.searched.shape:
+        return None
+    back, there = _flow(later, earlier), _flow(earlier, later)
+    return Motion(
+        back=back,
+        there=there,
+        trust_back=_trust(later.grid, earlier.grid, back, there),
+        trust_there=_trust(earlier.grid, later.grid, there, back),
+    )
+
+
+def fetch(plane: Floats, flow: Floats) -> Floats:
+    """``plane`` ``(h, w, ...)`` sampled where ``flow`` ``(h, w, 2)`` leads to, bilinear; edges repeated."""
+    at_x, at_y = _places(flow)
+    moved = cv2.remap(plane, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(moved, np.float32)
+
+
+def shrink(plane: Floats, factor: int) -> Floats:
+    """``plane`` ``(h, w, ...)`` at a ``factor``-th of its size, area-averaged; no side falls below 1."""
+    size = (max(1, round(plane.shape[1] / factor)), max(1, round(plane.shape[0] / factor)))
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _flow(one: Luma, other: Luma) -> Floats:
+    """Flow on the grid, in its pixels."""
+    height, width = one.grid.shape
+    if min(one.searched.shape) < _SMALLEST:
+        return np.zeros((height, width, 2), np.float32)
+    # made anew: what it remembers from one call to the next must not tell in the result
+    search: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
+    flow = search.calc(one.searched, other.searched, None)
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) * scale, np.float32)
+
+
+def _trust(grey: Floats, other: Floats, flow: Floats, reverse: Floats) -> Floats:
+    at_x, at_y = _places(flow)
+    residual = fetch(other, flow) - grey
+    residual -= np.clip(np.float32(np.median(residual)), -_EXPOSURE, _EXPOSURE)
+    agrees = _fall(np.asarray(cv2.blur(np.abs(residual), (3, 3)), np.float32), _RESIDUAL)
+    home = ((flow + fetch(reverse, flow)) ** 2).sum(-1) * np.float32(GRID**2)
+    tolerance = 0.02 * GRID**2 * (flow**2).sum(-1) + 0.5
+    trust = agrees * (_LOST_SHARE + (1.0 - _LOST_SHARE) * _fall(home / tolerance, _HOME))
+    height, width = grey.shape
+    trust[(at_x < -0.5) | (at_y < -0.5) | (at_x > width - 0.5) | (at_y > height - 0.5)] = 0.0
+    return np.asarray(trust, np.float32)
+
+
+def _fall(x: Floats, limits: tuple[float, float]) -> Floats:
+    """1 up to the first limit, 0 from the second on, smooth in between."""
+    low, high = limits
+    t = np.clip((high - x) / (high - low), 0.0, 1.0)
+    return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
+
+
+def _places(flow: Floats) -> tuple[Floats, Floats]:
+    columns, rows = _indices(flow.shape[0], flow.shape[1])
+    return columns + flow[..., 0], rows + flow[..., 1]
+
+
+@lru_cache(maxsize=4)
+def _indices(height: int, width: int) -> tuple[Floats, Floats]:
+    rows, columns = np.indices((height, width), dtype=np.float32)
+    return columns, rows

@@ -1,0 +1,130 @@
+"""Composes shot detection, motion and propagation: ab goes in as predicted and comes out smoothed.
+
+Two halves, for two threads: :class:`Linker` sees luma alone and may run ahead; the filter takes its links
+together with the predicted ab.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+from vidcolor.frames import Floats, Picture
+from vidcolor.motion import Luma, Motion, motion_between
+from vidcolor.stages.propagate import PropagationState, Propagator
+from vidcolor.stages.shots import ShotDetector
+
+Key = tuple[int, int]
+"""What a picture is known by: pts of its frame, and 1 for the lower field, else 0."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """An earlier picture that a shot goes on from.
+
+    Attributes:
+        luma: to find the motion from it.
+        state: its colours, as the filter would have remembered them.
+    """
+
+    luma: Luma
+    state: PropagationState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """How a picture follows the one before it.
+
+    Attributes:
+        begins: whether a shot begins with it.
+        boundary: how: ``cut``, ``fade`` or ``dissolve``; None within a shot and for the first of a film.
+        motion: from the picture before, or from the anchor's, once it is known; None where there is none.
+        anchor: state to begin the shot with.
+    """
+
+    begins: bool
+    boundary: str | None = None
+    motion: Future[Motion | None] | None = None
+    anchor: PropagationState | None = None
+
+    def apply(self, propagator: Propagator, ab: Floats) -> list[Floats]:
+        """Hand the picture's ab to the filter; returns what has become certain."""
+        motion = None if self.motion is None else self.motion.result()
+        return propagator.push(ab, motion, begins=self.begins, anchor=self.anchor)
+
+
+class Linker:
+    """Looks at luma: where shots begin, and how pictures move.
+
+    Args:
+        mode: of the filter: ``off`` needs nothing, ``average`` shots, ``flow`` motion, too.
+        executor: where motion is sought; None: at once.
+        anchors: by the first picture of a shot, what it goes on from.
+    """
+
+    def __init__(
+        self, mode: str, executor: Executor | None = None, anchors: Mapping[Key, Anchor] | None = None
+    ) -> None:
+        self._mode = mode
+        self._executor = executor
+        self._anchors = anchors or {}
+        self._detector = ShotDetector()
+        self._previous: Luma | None = None
+        self._decided = 0
+        self._waiting: deque[tuple[Key, Luma | None, Future[Motion | None] | None]] = deque()
+
+    def push(self, grey: Floats, key: Key = (0, 0)) -> list[Link]:
+        """Take the next picture's Y' ``(h, w)``; returns the links of those now certain, in order."""
+        if self._mode == "off":
+            return [Link(begins=True)]
+        if self._mode == "flow":
+            luma, previous = Luma.of(grey), self._previous
+            self._previous = luma
+            self._waiting.append((key, luma, self._search(previous, luma)))
+        else:
+            self._waiting.append((key, None, None))
+        return self._links(self._detector.push(grey))
+
+    def finish(self) -> list[Link]:
+        """The links that still wait, at the end of the film."""
+        return self._links(self._detector.finish()) if self._waiting else []
+
+    def _search(self, earlier: Luma | None, later: Luma) -> Future[Motion | None] | None:
+        if earlier is None:
+            return None
+        if self._executor is not None:
+            return self._executor.submit(motion_between, earlier, later)
+        known: Future[Motion | None] = Future()
+        known.set_result(motion_between(earlier, later))
+        return known
+
+    def _links(self, boundaries: list[str | None]) -> list[Link]:
+        return [self._link(boundary, *self._waiting.popleft()) for boundary in boundaries]
+
+    def _link(
+        self, boundary: str | None, key: Key, luma: Luma | None, motion: Future[Motion | None] | None
+    ) -> Link:
+        begins = boundary is not None or self._decided == 0
+        self._decided += 1
+        if not begins:
+            return Link(begins=False, motion=motion)
+        anchor = self._anchors.get(key)
+        if anchor is None or luma is None:
+            return Link(begins=True, boundary=boundary)
+        found = self._search(anchor.luma, luma)
+        return Link(begins=True, boundary=boundary, motion=found, anchor=anchor.state)
+
+
+def smooth(pairs: Iterable[tuple[Picture, Floats]], mode: str, smoothing: float) -> Iterator[Floats]:
+    """Smooth the ab ``(h, w, 2)`` of a film's pictures, all in order, as the pipeline does."""
+    linker, propagator = Linker(mode), Propagator(mode, smoothing)
+    waiting: deque[Floats] = deque()
+    for picture, ab in pairs:
+        waiting.append(ab)
+        for link in linker.push(picture.grey):
+            yield from link.apply(propagator, waiting.popleft())
+    for link in linker.finish():
+        yield from link.apply(propagator, waiting.popleft())
+    yield from propagator.finish()
