@@ -1,4 +1,4 @@
-"""``vidcolor-eval``: scores generators on pictures whose colours are known."""
+"""``vidcolor-eval``: scores generators on pictures and films whose colours are known."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import click
 
 from vidcolor.evaluation.cli_images import images
 from vidcolor.evaluation.cli_stability import stability
+from vidcolor.evaluation.cli_video import video
 
 
 @click.group()
 def main() -> None:
-    """Score generators on pictures whose colours are known."""
+    """Score generators on pictures and films whose colours are known."""
 
 
 main.add_command(images)
 main.add_command(stability)
+main.add_command(video)

@@ -1,0 +1,81 @@
+"""Reads colour clips as the generator would see them, with the true ab beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from av.video.reformatter import Interpolation
+
+from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
+from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.luminance import luminance
+
+CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts", ".ogv", ".wmv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruePicture:
+    """A frame of a clip whose colour is known.
+
+    Attributes:
+        picture: its grey, as the generator sees it.
+        ab: its true CIELAB ab ``(h, w, 2)`` at the same size.
+        seconds: presentation time.
+    """
+
+    picture: Picture
+    ab: Floats
+    seconds: float
+
+
+def list_clips(places: list[Path]) -> list[Path]:
+    """The films named, and those in the folders named, in order of their names."""
+    found: list[Path] = []
+    for place in places:
+        if place.is_dir():
+            found += sorted(p for p in place.iterdir() if p.suffix.lower() in CLIP_SUFFIXES)
+        else:
+            found.append(place)
+    return found
+
+
+def read_clip(path: Path, render_size: int, limit: int | None = None) -> Iterator[TruePicture]:
+    """The frames of a clip, ``limit`` at most; of interlaced ones the upper field.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    with open_source(str(path)) as container:
+        stream = pick_video(container, str(path))
+        stream.thread_type = "AUTO"
+        report = DecodeReport(video_index=stream.index)
+        count = 0
+        for item in decode(container, stream, DecodeSettings(name=str(path)), report):
+            if not isinstance(item, Frame):
+                continue
+            picture = luminance(item, next(item.pictures()), render_size)
+            yield TruePicture(picture=picture, ab=_true_ab(item, picture), seconds=float(item.seconds))
+            count += 1
+            if count == limit:
+                return
+
+
+def _true_ab(frame: Frame, picture: Picture) -> Floats:
+    """ab ``(h, w, 2)`` of the frame's own chroma at the picture's size."""
+    height, width = picture.grey.shape[::-1] if frame.orientation.transpose else picture.grey.shape
+    small = frame.video.reformat(width, height, "yuv444p", interpolation=Interpolation.AREA)
+    codes = small.to_ndarray()[1:3].astype(np.float32)  # (3, h, w) to Cb and Cr
+    span = 255.0 if frame.signal.full_range else 224.0
+    cbcr = frame.orientation.upright(np.moveaxis((codes - 128.0) / np.float32(span), 0, -1))
+    y = torch.from_numpy(picture.grey)[None, None]
+    chroma = torch.from_numpy(np.ascontiguousarray(cbcr)).permute(2, 0, 1)[None]
+    matrix = frame.signal.matrix
+    ab = ab_from_rgb(rgb_from_ycbcr(y, chroma, matrix).clamp(0.0, 1.0), wide=matrix.wide)
+    return np.ascontiguousarray(ab[0].permute(1, 2, 0).numpy())

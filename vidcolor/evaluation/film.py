@@ -1,0 +1,155 @@
+"""A clip in memory, coloured frame by frame, with what the judge knows of its shots and motion."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidcolor.errors import InputError
+from vidcolor.evaluation.clips import read_clip
+from vidcolor.evaluation.motion import FlowMethod, Mask, Motion, between
+from vidcolor.evaluation.temporal import follow_corners, ghost_regions, speed_regions
+from vidcolor.frames import Floats, Picture
+from vidcolor.stages.luminance import padded
+from vidcolor.stages.predict import Predictor
+
+_BATCH = 4
+_EVERY = 1.0
+"""Seconds from the beginning of one span of drift to that of the next."""
+_SLACK = 0.05
+"""Share by which a span may be longer or shorter than asked for, as frames do not come at all times."""
+
+Track = tuple[int, int, tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """Pictures of a clip in order, all of one size.
+
+    Attributes:
+        name: of the clip.
+        pictures: what the generator sees.
+        truth, raw: true and predicted ab ``(h, w, 2)`` of each.
+        seconds: presentation times.
+        shots: number of the shot of each, rising.
+    """
+
+    name: str
+    pictures: list[Picture]
+    truth: list[Floats]
+    raw: list[Floats]
+    seconds: list[float]
+    shots: list[int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the pictures."""
+        return self.truth[0].shape[0], self.truth[0].shape[1]
+
+    def age(self, index: int) -> int:
+        """How many pictures of its shot come before a picture."""
+        return index - self.shots.index(self.shots[index])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """From one picture to the next of the same shot.
+
+    Attributes:
+        ahead: motion from the first to the second.
+        near: ``(h, w)``, pixels of the second close to boundaries of what the first did not show.
+        still, moving: ``(h, w)``, pixels of the second that stand still or move.
+    """
+
+    ahead: Motion
+    near: Mask
+    still: Mask
+    moving: Mask
+
+
+def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) -> Film:
+    """Read a clip, ``limit`` frames at most, and have each of its frames coloured by itself.
+
+    Raises:
+        InputError: it cannot be read, or has fewer than two frames.
+    """
+    frames = list(read_clip(path, render_size, limit))
+    if len(frames) < 2:
+        raise InputError(f"{path}: has {len(frames)} frames that decode; at least two are needed")
+    if any(f.ab.shape != frames[0].ab.shape for f in frames):
+        raise InputError(f"{path}: the shape of its picture changes within the first {len(frames)} frames")
+    pictures = [f.picture for f in frames]
+    return Film(
+        name=str(path),
+        pictures=pictures,
+        truth=[f.ab for f in frames],
+        raw=list(_coloured(pictures, predictor)),
+        seconds=[f.seconds for f in frames],
+        shots=shot_numbers([p.grey for p in pictures]),
+    )
+
+
+def shot_numbers(greys: Sequence[Floats]) -> list[int]:
+    """Number of the shot of each of a film's pictures ``(h, w)``, as the filter counts shots."""
+    from vidcolor.stages.shots import ShotDetector
+
+    detector = ShotDetector()
+    decisions = [decision for grey in greys for decision in detector.push(grey)]
+    decisions += detector.finish()
+    return list(itertools.accumulate(int(decision is not None) for decision in decisions))
+
+
+def steps_of(film: Film, method: FlowMethod, on_step: Callable[[], None] = lambda: None) -> list[Step | None]:
+    """Motion from each picture to the next, None over the beginning of a shot; one less than pictures."""
+    found: list[Step | None] = []
+    greys = [p.grey for p in film.pictures]
+    for index, (one, other) in enumerate(itertools.pairwise(greys)):
+        same = film.shots[index] == film.shots[index + 1]
+        found.append(_step(one, other, method) if same else None)
+        on_step()
+    return found
+
+
+def spans_of(film: Film, length: float) -> list[tuple[int, int]]:
+    """First and last index of spans of about ``length`` seconds within a shot, beginning a second apart."""
+    found: list[tuple[int, int]] = []
+    due = film.seconds[0]
+    for first, begin in enumerate(film.seconds):
+        if begin < due - 1e-6:
+            continue
+        last = _nearest(film.seconds, begin + length)
+        fits = abs(film.seconds[last] - begin - length) <= _SLACK * length
+        if fits and film.shots[first] == film.shots[last]:
+            found.append((first, last))
+            due = begin + _EVERY
+    return found
+
+
+def tracks_of(film: Film, spans: Sequence[tuple[int, int]]) -> list[Track]:
+    """Corners followed through each span: its first and last index, and the places there."""
+    greys = [p.grey for p in film.pictures]
+    return [(first, last, follow_corners(greys[first : last + 1])) for first, last in spans]
+
+
+def _coloured(pictures: Sequence[Picture], predictor: Predictor) -> Iterator[Floats]:
+    shape = (pictures[0].grey.shape[0], pictures[0].grey.shape[1])
+    for start in range(0, len(pictures), _BATCH):
+        batch = [p.luminance for p in pictures[start : start + _BATCH]]
+        yield from predictor(padded(batch, predictor.multiple), shape)
+
+
+def _nearest(times: Sequence[float], wanted: float) -> int:
+    """Index of that of rising ``times`` which is closest."""
+    after = bisect.bisect_left(times, wanted)
+    return min(range(max(0, after - 1), min(len(times), after + 1)), key=lambda i: abs(times[i] - wanted))
+
+
+def _step(one: Floats, other: Floats, method: FlowMethod) -> Step:
+    there, back = method(one, other), method(other, one)
+    ahead = between(one, other, lambda first, _: there if first is one else back)
+    behind = between(other, one, lambda first, _: back if first is other else there)
+    still, moving = speed_regions(behind.flow)
+    return Step(ahead=ahead, near=ghost_regions(behind.hidden)[0], still=still, moving=moving)

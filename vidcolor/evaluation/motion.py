@@ -1,0 +1,74 @@
+"""Motion between grey pictures as the judge of films sees it: by another method than the filter's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vidcolor.frames import Floats
+
+Mask = NDArray[np.bool_]
+FlowMethod = Callable[[Floats, Floats], Floats]
+"""Y' ``(h, w)`` of two pictures, 0 to 1, to the flow ``(h, w, 2)`` in pixels (right, down): where each
+pixel of the first lies in the second."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion:
+    """Motion from one picture to another.
+
+    Attributes:
+        flow: ``(h, w, 2)``, pixels, from the first picture to the second.
+        hidden: ``(h, w)``, where a pixel of the first picture is not to be seen in the second.
+        unsure: ``(h, w)``, ``hidden`` or at an edge of the motion, where flow is not to be trusted.
+    """
+
+    flow: Floats
+    hidden: Mask
+    unsure: Mask
+
+    def fetch(self, second: Floats) -> Floats:
+        """``second`` ``(h, w, ...)`` moved to where the first picture has it."""
+        return warp(second, self.flow)
+
+
+def farneback(one: Floats, other: Floats) -> Floats:
+    """Farnebäck, "Two-frame motion estimation based on polynomial expansion" (SCIA 2003)."""
+    first, second = (np.asarray(np.rint(np.clip(g, 0, 1) * 255), np.uint8) for g in (one, other))
+    flow = cv2.calcOpticalFlowFarneback(first, second, None, 0.5, 5, 15, 4, 7, 1.5, 0)
+    return np.asarray(flow, np.float32)
+
+
+def between(one: Floats, other: Floats, method: FlowMethod) -> Motion:
+    """Motion from ``one`` to ``other``, with the masks of Ruder et al. 2016 that Lai et al. 2018 use.
+
+    A pixel is hidden where flow there and back does not lead home: |f + b|² > 0.01 (|f|² + |b|²) + 0.5,
+    or out of the picture. An edge of the motion is where |∇u|² + |∇v|² > 0.01 |f|² + 0.002.
+    """
+    forward, backward = method(one, other), method(other, one)
+    home = forward + warp(backward, forward)
+    length = (forward**2).sum(-1) + (warp(backward, forward) ** 2).sum(-1)
+    rows, columns = np.indices(one.shape, dtype=np.float32)
+    x, y = columns + forward[..., 0], rows + forward[..., 1]
+    gone = (x < 0) | (y < 0) | (x > one.shape[1] - 1) | (y > one.shape[0] - 1)
+    hidden = ((home**2).sum(-1) > 0.01 * length + 0.5) | gone
+    slopes = sum(np.gradient(forward[..., c], axis=a) ** 2 for c in (0, 1) for a in (0, 1))
+    edge = slopes > 0.01 * (forward**2).sum(-1) + 0.002
+    return Motion(flow=forward, hidden=hidden, unsure=hidden | edge)
+
+
+def warp(picture: Floats, flow: Floats) -> Floats:
+    """``picture`` ``(h, w, ...)`` sampled where ``flow`` leads to, bilinear; edges repeated."""
+    rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
+    moved = cv2.remap(
+        picture,
+        columns + flow[..., 0],
+        rows + flow[..., 1],
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(moved, np.float32)

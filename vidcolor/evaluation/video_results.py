@@ -1,0 +1,58 @@
+"""The results file of films: everything needed to know what was measured, on what, with what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vidcolor import _version
+from vidcolor.evaluation.backbones import file_digest
+from vidcolor.evaluation.video import ClipScores, VideoOptions
+from vidcolor.evaluation.video_report import as_dict
+
+_LIBRARIES = ("torch", "torchvision", "numpy", "opencv-python", "av")
+
+
+def results(
+    clips: Sequence[ClipScores],
+    options: VideoOptions,
+    damaged: list[str],
+    judge: dict[str, str],
+    generator: tuple[Path, dict[str, str]],
+) -> dict[str, Any]:
+    """The content of a results file.
+
+    Args:
+        clips: the scores.
+        options: what was asked for.
+        damaged: names of clips left out.
+        judge: who judged motion.
+        generator: file and metadata of the weights.
+    """
+    path, described = generator
+    return {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
+        "data": {"clips": {clip.name: file_digest(Path(clip.name)) for clip in clips}, "damaged": damaged},
+        "judge": judge,
+        "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in _LIBRARIES}},
+        "options": {key: _plain(value) for key, value in asdict(options).items()},
+        "scores": as_dict(clips),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [str(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
