@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import os
 import threading
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
-from media import make_film
+from media import fill_plane, make_film, planes_of, read_film
 from pictures import flat, picture, texture
 from quick import Corners, colour
 
@@ -123,3 +125,50 @@ def test_a_pipe_cannot_be_scanned(tmp_path: Path) -> None:
 def test_matching_needs_the_filter(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="match shots"):
         Options(match_shots=True, **options)
+
+
+def cut_together(path: Path, seeds: tuple[int, ...], count: int = 16) -> Path:
+    """A film of still views."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        for seed in seeds:
+            for one in view(seed, count):
+                frame = av.VideoFrame(128, 96, "yuv420p")
+                fill_plane(frame.planes[0], (16 + 219 * one.grey).astype(np.uint8))
+                for plane in frame.planes[1:]:
+                    fill_plane(plane, np.full((48, 64), 128, np.uint8))
+                container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+class Forgetful(torch.nn.Module):
+    """Changes its mind about colours after a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        count, _, height, width = lightness.shape
+        self.asked += count
+        value = 40.0 if self.asked <= 24 else -40.0
+        return torch.full((count, 2, height // 2, width // 2), value)
+
+
+@pytest.mark.parametrize("start", [None, Fraction(4, 25)])
+def test_a_shot_that_comes_back_is_coloured_by_the_table(start: Fraction | None, tmp_path: Path) -> None:
+    film = cut_together(tmp_path / "aba.mkv", (1, 2, 1))
+    options: dict[str, Any] = {"render_size": 96, "codec": "ffv1", "temporal": "flow", "start": start}
+    chroma = []
+    for matched in (False, True):
+        target = tmp_path / f"{matched}.mkv"
+        colour(film, target, Forgetful(), match_shots=matched, **options)
+        chroma.append([planes_of(frame)[2].astype(float).mean() for frame in read_film(target)])
+    without, with_it = (np.array(one) for one in chroma)
+    back = 32 if start is None else 28
+    assert len(without) == len(with_it) == back + 16
+    assert abs(with_it[back] - without[back]) > 5  # the return begins in the colours of the ending
+    assert np.allclose(with_it[:8], without[:8], atol=0.6)

@@ -194,3 +194,45 @@ def test_memory_does_not_grow() -> None:
         for picture in shot(1, 100, 0.2):
             detector.push(picture)
         assert detector.state.thumbnails.nbytes < 250_000
+
+
+BARS = {"pillars": (0, 24), "letterbox": (16, 0), "windowbox": (16, 24), "a bar on one side": (0, 40)}
+
+
+@pytest.mark.parametrize("kind", BARS)
+@pytest.mark.parametrize("faded", [0.0, 0.3])
+def test_black_bars_hide_no_cut(kind: str, faded: float) -> None:
+    """The bars are the same on both sides of a cut; faded film is soft, and its bars are grey."""
+    rows, columns = BARS[kind]
+    both = kind != "a bar on one side"
+
+    def barred(grey: Floats) -> Floats:
+        wide = np.pad(grey, ((rows, rows), (columns, columns if both else 0)))
+        return (faded + (1 - 2 * faded) * wide).astype(np.float32)
+
+    film = [barred(texture(seed)) for seed in (1, 2, 3) for _ in range(12)]
+    assert [n for n, kind in enumerate(decisions(film)) if kind] == [12, 24]
+
+
+def test_bars_that_end_are_no_cut_and_hide_none() -> None:
+    """A subtitle comes into the bar in mid-shot, then the shot changes."""
+    film = []
+    for seed in (1, 2):
+        for index in range(16):
+            picture = np.pad(texture(seed), ((20, 20), (0, 0)))
+            if index > 5:
+                picture[-14:-8, 30:90:2] = 1.0
+            film.append(picture.astype(np.float32))
+    assert [n for n, kind in enumerate(decisions(film)) if kind] == [16]
+
+
+def test_a_state_with_bars_is_restored() -> None:
+    film = [np.pad(texture(seed), ((16, 16), (24, 24))) for seed in (1, 2, 3) for _ in range(12)]
+    whole = decisions(film)
+    first, found = ShotDetector(), []
+    for grey in film[:17]:
+        found += first.push(grey)
+    second = ShotDetector(first.state)
+    for grey in film[17:]:
+        found += second.push(grey)
+    assert found + second.finish() == whole

@@ -24,6 +24,7 @@ from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
 from vidcolor.temporal import Anchor, Key, Linker
+from vidcolor.thumbnails import active_area, cropped
 
 _KEPT_SHOTS = 32
 """Earlier shots that a new one is compared with: memory must not grow with the film."""
@@ -122,7 +123,9 @@ def _match(ends: Iterable[_End], luma: Luma) -> _End | None:
         motion = motion_between(end.luma, luma)
         if motion is None:
             continue
-        sure = min(float(motion.trust_back.mean()), float(motion.trust_there.mean()))
+        top, bottom, left, right = active_area(luma.grid)
+        inside = np.s_[top:bottom, left:right]
+        sure = min(float(motion.trust_back[inside].mean()), float(motion.trust_there[inside].mean()))
         if sure > best:
             best, found = sure, end
     return found
@@ -132,9 +135,11 @@ def _anchor(end: _End, predictor: Predictor) -> Anchor:
     """The colours of a shot's last picture, steadied by the few before it."""
     greys = [_expanded(codes) for codes in end.greys]
     height, width = greys[0].shape
-    planes = padded([lightness_from_luma(torch.from_numpy(y)).numpy() for y in greys], predictor.multiple)
     propagator, before = Propagator("flow", 1.0), None
-    for grey, ab in zip(greys, predictor(planes, (height, width)), strict=True):
+    for grey in greys:
+        plane = lightness_from_luma(torch.from_numpy(grey)).numpy()
+        # one at a time: a batch of them could be more than memory holds
+        ab = predictor(padded([plane], predictor.multiple), (height, width))[0]
         luma = Luma.of(grey)
         motion = None if before is None else motion_between(before, luma)
         propagator.push(ab, motion, begins=motion is None)
@@ -152,7 +157,8 @@ def _expanded(codes: NDArray[np.uint8]) -> Floats:
 
 
 def _thumb(luma: Luma) -> Floats:
-    """A small picture of mean 0 and variance 1; plain ones are like nothing."""
-    small = np.asarray(cv2.resize(luma.grid, _THUMB, interpolation=cv2.INTER_AREA), np.float32)
+    """A small picture, without bars, of mean 0 and variance 1; plain ones are like nothing."""
+    inside = cropped(luma.grid, active_area(luma.grid))
+    small = np.asarray(cv2.resize(inside, _THUMB, interpolation=cv2.INTER_AREA), np.float32)
     spread = float(small.std())
     return np.asarray((small - small.mean()) / spread if spread > 0.02 else np.zeros_like(small), np.float32)

@@ -26,7 +26,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", type=click.IntRange(1), help="Only that many pictures, chosen by --seed.")
-@click.option("--seed", default=0, show_default=True, help="Of every random choice.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
 @click.option("--render-size", default=256, show_default=True, type=click.IntRange(32, 2048))
 @click.option("--device", default="auto", show_default=True)
 @click.option(

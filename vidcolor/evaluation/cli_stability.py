@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Chosen by --seed.")
-@click.option("--seed", default=0, show_default=True, help="Of the choice of pictures and of the grain.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Of the choice of pictures and of the grain.",
+)
 @click.option("--render-size", default=256, show_default=True, type=click.IntRange(96, 2048))
 @click.option("--device", default="auto", show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")

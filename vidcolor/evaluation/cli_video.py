@@ -25,7 +25,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", default=150, show_default=True, type=click.IntRange(2), help="Frames of a clip.")
-@click.option("--seed", default=0, show_default=True, help="Of the flicker that is added.")
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the flicker that is added."
+)
 @click.option("--render-size", default=256, show_default=True, type=click.IntRange(96, MAX_RENDER_SIZE))
 @click.option("--temporal", default=Options.temporal, show_default=True, type=click.Choice(TEMPORAL))
 @click.option("--smoothing", default=Options.smoothing, show_default=True, type=click.FloatRange(0.0, 1.0))

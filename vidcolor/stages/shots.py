@@ -13,40 +13,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
+from vidcolor.thumbnails import (
+    HEIGHT,
+    WIDTH,
+    Area,
+    Thumbnails,
+    View,
+    active_area,
+    apart,
+    difference,
+    plain_difference,
+    thumbnail_of,
+    toned_like,
+)
 
 LOOKAHEAD = 4
 """Pictures that must be seen after one before it is decided."""
 
-_HEIGHT, _WIDTH = 36, 48
-_BLOCK = 12
-_BLOCKS = tuple(
-    (
-        (slice(top, top + _BLOCK), slice(left, left + _BLOCK)),
-        (slice(max(0, top - 6), top + _BLOCK + 6), slice(max(0, left - 8), left + _BLOCK + 8)),
-    )
-    for top in range(0, _HEIGHT, _BLOCK)
-    for left in range(0, _WIDTH, _BLOCK)
-)
-"""Each block of a thumbnail and the area where it is searched for: a sixth of the picture to each side."""
 _BEFORE = 4
-_FLAT = 0.02
-"""Standard deviation of Y' (0..1) below which a thumbnail has no structure."""
 _ALIKE = 0.3
 """Mean square of the difference of normalised thumbnails below which no motion need be searched for."""
 _CUT = 0.34
 _CUT_ABOVE_USUAL = 3.0
-_LUMA_WEIGHT = 1.5
 
 _MEMORY = 52
 """Pictures up to the one to be decided that are remembered: some two seconds."""
-_COARSE = (16, 12)
 _DISSOLVE_LENGTHS = np.array([7, 8, 9, 10, 12, 14, 16, 19, 22, 25, 28, 32, 36, 41, 46])
 _DISSOLVE_APART = 0.4
 _DISSOLVE_LEAST = 0.03
@@ -62,8 +58,6 @@ _DISSOLVE_FADING = 0.4
 _RETURNED = 0.85
 """Part of the difference between a dissolve's ends below which an earlier picture resembles the later end."""
 
-Thumbnails = NDArray[np.float16]
-
 
 @dataclass(frozen=True, kw_only=True)
 class ShotState:
@@ -75,13 +69,15 @@ class ShotState:
         shot: where among them the present shot begins; 0 also where it is older.
         seen: whether there was a picture with structure since the film began.
         shape: height and width of the last picture; zeros before the first.
+        area: first and last row and column, as thumbnails have them, that ever were no black bar.
     """
 
-    thumbnails: Thumbnails = field(default_factory=lambda: np.zeros((0, _HEIGHT, _WIDTH), np.float16))
+    thumbnails: Thumbnails = field(default_factory=lambda: np.zeros((0, HEIGHT, WIDTH), np.float16))
     pending: int = 0
     shot: int = 0
     seen: bool = False
     shape: tuple[int, int] = (0, 0)
+    area: Area = (HEIGHT, 0, WIDTH, 0)
 
 
 class ShotDetector:
@@ -93,7 +89,8 @@ class ShotDetector:
 
     def __init__(self, state: ShotState | None = None) -> None:
         state = state or ShotState()
-        self._views = [_View.of(thumbnail) for thumbnail in state.thumbnails]
+        self._area = state.area
+        self._views = [View.of(thumbnail, self._area) for thumbnail in state.thumbnails]
         self._pending = state.pending
         self._shot = state.shot
         self._seen = state.seen
@@ -102,13 +99,14 @@ class ShotDetector:
     @property
     def state(self) -> ShotState:
         """What another detector needs to go on from here with the same decisions."""
-        thumbnails = np.array([view.luma for view in self._views], np.float16)
+        thumbnails = np.array([view.thumbnail for view in self._views], np.float16)
         return ShotState(
-            thumbnails=thumbnails.reshape(-1, _HEIGHT, _WIDTH),
+            thumbnails=thumbnails.reshape(-1, HEIGHT, WIDTH),
             pending=self._pending,
             shot=self._shot,
             seen=self._seen,
             shape=self._shape,
+            area=self._area,
         )
 
     def push(self, grey: Floats) -> list[str | None]:
@@ -121,15 +119,26 @@ class ShotDetector:
             Decisions, in order, of the pictures that have become certain: ``cut``, ``fade`` or ``dissolve``
             where a shot begins, else None.
         """
-        view, shape = _View.of(_thumbnail(grey)), (grey.shape[0], grey.shape[1])
+        thumbnail, shape = thumbnail_of(grey), (grey.shape[0], grey.shape[1])
         if shape != self._shape:
             decisions = [*self.finish(), "cut" if any(self._shape) else None]
+            self._area = active_area(thumbnail)
+            view = View.of(thumbnail, self._area)
             self._views, self._shot, self._shape = [view], 0, shape
             self._seen = self._seen or not view.flat
             return decisions
-        self._views.append(view)
+        self._widen(active_area(thumbnail))
+        self._views.append(View.of(thumbnail, self._area))
         self._pending += 1
         return [self._decide()] if self._pending > LOOKAHEAD else []
+
+    def _widen(self, area: Area) -> None:
+        """Look at more of the pictures from now on, and of those remembered, where bars have ended."""
+        top, bottom, left, right = self._area
+        wide = (min(top, area[0]), max(bottom, area[1]), min(left, area[2]), max(right, area[3]))
+        if wide != self._area:
+            self._area = wide
+            self._views = [View.of(view.thumbnail, wide) for view in self._views]
 
     def finish(self) -> list[str | None]:
         """Decide the rest, at the end of the film."""
@@ -164,80 +173,20 @@ class ShotDetector:
         return "dissolve" if seen_on and _dissolved(shot, at - start) else None
 
 
-class _View(NamedTuple):
-    """A thumbnail as it is compared: Y' ``(36, 48)``, that with mean 0 and variance 1, and Y' ``(192,)``."""
-
-    luma: Floats
-    normalised: Floats
-    coarse: Floats
-    spread: float
-
-    @classmethod
-    def of(cls, thumbnail: Thumbnails) -> _View:
-        luma = thumbnail.astype(np.float32)
-        spread = float(luma.std())
-        normalised: Floats = (luma - luma.mean()) / np.float32(max(spread, _FLAT))
-        coarse = cv2.resize(luma, _COARSE, interpolation=cv2.INTER_AREA)
-        return cls(luma, normalised, np.asarray(coarse, np.float32).ravel(), spread)
-
-    @property
-    def flat(self) -> bool:
-        """Whether there is no structure to compare."""
-        return self.spread < _FLAT
-
-
-def _thumbnail(grey: Floats) -> Thumbnails:
-    """Y' ``(36, 48)`` of a picture ``(h, w)``, areas averaged; what is no number counts as black."""
-    shrunk = cv2.resize(grey.astype(np.float32, copy=False), (_WIDTH, _HEIGHT), interpolation=cv2.INTER_AREA)
-    return np.asarray(np.clip(np.nan_to_num(shrunk, nan=0.0), 0.0, 1.0), np.float16)
-
-
-def _parted(before: list[_View], after: list[_View]) -> bool:
+def _parted(before: list[View], after: list[View]) -> bool:
     """Whether no picture of the one list resembles any of the other, by more than is usual here."""
-    if _plain_difference(before[-1], after[0]) < _ALIKE or _apart(before[-1], after[0]) < _CUT:
+    if plain_difference(before[-1], after[0]) < _ALIKE or apart(before[-1], after[0]) < _CUT:
         return False
     pairs = [(a, b) for a in reversed(before) for b in after]
-    if min(_plain_difference(a, b) for a, b in pairs) < _ALIKE:
+    if min(plain_difference(a, b) for a, b in pairs) < _ALIKE:
         return False
     neighbours = [*pairwise(before), *pairwise(after)]
-    usual = [_difference(a.normalised, b.normalised) for a, b in neighbours]
+    usual = [difference(a.normalised, b.normalised) for a, b in neighbours]
     limit = _CUT + _CUT_ABOVE_USUAL * (float(np.median(usual)) if usual else 0.0)
-    return all(_apart(a, b) >= limit for a, b in pairs)
+    return all(apart(a, b) >= limit for a, b in pairs)
 
 
-def _apart(a: _View, b: _View) -> float:
-    """Difference after motion, and of the distributions of Y' (earth mover's distance)."""
-    levels = float(np.abs(np.sort(a.luma, axis=None) - np.sort(b.luma, axis=None)).mean())
-    return _difference(a.normalised, b.normalised) + _LUMA_WEIGHT * levels
-
-
-def _plain_difference(a: _View, b: _View) -> float:
-    return float(np.square(a.normalised - b.normalised).mean())
-
-
-def _difference(a: Floats, b: Floats) -> float:
-    """Mean square that is left of the difference of two normalised thumbnails when blocks may move.
-
-    The median over blocks, so that what came into the picture at one side does not count; of both directions
-    the worse, since a flat block is found everywhere.
-    """
-    return max(float(np.median(_left(a, b))), float(np.median(_left(b, a))))
-
-
-def _left(a: Floats, b: Floats) -> list[float]:
-    """What is left of each block of ``b`` after the best of its places in ``a`` (full search)."""
-    places = (cv2.matchTemplate(a[area], b[block], cv2.TM_SQDIFF) for block, area in _BLOCKS)
-    return [float(found.min()) / (_BLOCK * _BLOCK) for found in places]
-
-
-def _toned_like(a: Floats, b: Floats) -> Floats:
-    """``a`` with the histogram of ``b``: what any change of exposure, clipping too, would have made of it."""
-    toned = np.empty_like(a)
-    toned.flat[np.argsort(a, axis=None, kind="stable")] = np.sort(b, axis=None)
-    return toned
-
-
-def _dissolved(shot: list[_View], at: int) -> bool:
+def _dissolved(shot: list[View], at: int) -> bool:
     """Whether a dissolve has ended just before picture ``at`` of a shot, seen up to ``at + LOOKAHEAD``."""
     lengths = _DISSOLVE_LENGTHS[at >= _DISSOLVE_LENGTHS]
     path = np.stack([view.coarse for view in shot])
@@ -281,7 +230,7 @@ def _crookedness(path: Floats) -> float:
     return float(rest.max() + 0.5 * uneven.max())
 
 
-def _is_new(shot: list[_View], start: int, at: int) -> bool:
+def _is_new(shot: list[View], start: int, at: int) -> bool:
     """Whether the picture ``at`` resembles neither that at ``start`` nor what was there before."""
     spreads = shot[start].spread, shot[at].spread
     if min(spreads) < _DISSOLVE_FADING * max(spreads):
@@ -289,11 +238,11 @@ def _is_new(shot: list[_View], start: int, at: int) -> bool:
     # a slow movement looks straight where details are lost
     bent = _crookedness(np.stack([view.luma.ravel() for view in shot[start : at + 1]]))
     old, new = shot[start].normalised, shot[at].normalised
-    apart = _difference(old, new)
+    apart = difference(old, new)
     if apart < max(_DISSOLVE_APART, bent / _DISSOLVE_BENT):
         return False
-    toned = ((_toned_like(old, new), new), (old, _toned_like(new, old)))
-    if any(_difference(a, b) < _DISSOLVE_APART for a, b in toned):
+    toned = ((toned_like(old, new), new), (old, toned_like(new, old)))
+    if any(difference(a, b) < _DISSOLVE_APART for a, b in toned):
         return False
     earlier = [shot[i].normalised for i in range(start - 2, -1, -8)]
-    return all(_difference(view, new) > _RETURNED * apart for view in earlier)
+    return all(difference(view, new) > _RETURNED * apart for view in earlier)
