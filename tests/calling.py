@@ -18,7 +18,7 @@ from vidcolor.cli import main
 def call(*arguments: str | Path) -> int:
     """Run ``vidcolor ARGUMENTS``; its exit code. What it says goes to the test's standard error."""
     codes: list[int] = []
-    generator = Generator(network=Corners(), multiple=Corners.multiple, path=Path("corners"), metadata={})
+    generator = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
     given = ["vidcolor", "--render-size", "32", "--precision", "fp32", *map(str, arguments)]
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),

@@ -41,7 +41,7 @@ class Corners(nn.Module):
 def quickly(network: nn.Module | None = None) -> Iterator[None]:
     """Films are coloured with ``network``, by default with :class:`Corners`."""
     generator = Generator(
-        network=network or Corners(), multiple=Corners.multiple, path=Path("corners"), metadata={}
+        network=network or Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={}
     )
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),

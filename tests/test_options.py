@@ -29,7 +29,8 @@ def test_options_are_frozen_and_keyword_only() -> None:
 
 def test_each_field_says_whether_it_changes_the_film() -> None:
     how = {f.name for f in dataclasses.fields(Options) if f.metadata.get("how")}
-    assert how == {"overwrite", "allow_references", "allow_network"}
+    trust = {"overwrite", "allow_references", "allow_network"}
+    assert how == trust | {"resume", "restart", "accept_drift", "work_dir"}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ SOURCE = "somewhere-else.mp4"
 def test_the_target_name_is_untouched_until_commit(tmp_path: Path) -> None:
     final = tmp_path / "out.mkv"
     place = prepare_target(SOURCE, str(final), Options(), 1)
+    place.create()
     assert place.working is not None
     assert place.working.parent == tmp_path, "a rename must not cross file systems"
     assert place.address == f"file:{place.working}"
@@ -39,6 +40,7 @@ def test_discard_leaves_nothing_and_what_was_there(tmp_path: Path) -> None:
 
 def test_commit_that_fails_says_so(tmp_path: Path) -> None:
     place = prepare_target(SOURCE, str(tmp_path / "out.mkv"), Options(), 1)
+    place.create()
     (tmp_path / "out.mkv").mkdir()
     with pytest.raises(OutputError, match=r"out\.mkv"):
         place.commit()
@@ -56,6 +58,7 @@ def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         place = prepare_target(SOURCE, str(tmp_path / "out.mkv"), Options(), 1)
+        place.create()
     finally:
         os.umask(before)
     assert place.working is not None

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
-from vidcolor.stages.propagate import Propagator
-from vidcolor.temporal import Link, Linker
+from vidcolor.stages.propagate import PropagationState, Propagator
+from vidcolor.temporal import Link, Linker, LinkerState, TemporalState
 
 
 @dataclass(kw_only=True)
@@ -25,6 +25,27 @@ class Batch:
     def nbytes(self) -> int:
         """What it holds in memory."""
         return _bytes_of(self.frames, self.pictures)
+
+
+@dataclass(kw_only=True)
+class Span:
+    """A part of a film, and what goes over its ends.
+
+    Attributes:
+        frames: how many belong to it; those that are read beyond them are only looked at.
+        start: state after the picture before it; None at the start of the film.
+        end: filled in: the state after its last picture; None where the film ended before.
+    """
+
+    frames: int
+    start: TemporalState | None = None
+    end: TemporalState | None = None
+    linker: LinkerState | None = None
+
+    def close(self, marked: PropagationState | None) -> None:
+        """Fill in the end."""
+        if self.linker is not None:
+            self.end = TemporalState(linker=self.linker, filter=marked)
 
 
 @dataclass(kw_only=True)
@@ -52,10 +73,15 @@ class Batcher:
     Args:
         linker: finds shots and motion.
         batch_size: called with the render shape of the first frame; gives pictures a batch.
+        span: is told the linker's state after its last frame.
     """
 
-    def __init__(self, linker: Linker, batch_size: Callable[[tuple[int, int]], int]) -> None:
+    def __init__(
+        self, linker: Linker, batch_size: Callable[[tuple[int, int]], int], span: Span | None = None
+    ) -> None:
         self._linker = linker
+        self._span = span
+        self._count = 0
         self._batch_size = batch_size
         self._size = 0
         self._undecided: deque[tuple[Frame, list[Picture]]] = deque()
@@ -67,6 +93,9 @@ class Batcher:
         self._undecided.append((frame, pictures))
         for field_number, picture in enumerate(pictures):
             self._links.extend(self._linker.push(picture.grey, (frame.pts, field_number)))
+        self._count += 1
+        if self._span is not None and self._count == self._span.frames:
+            self._span.linker = self._linker.state
         return self._gather()
 
     def finish(self) -> list[Batch]:
@@ -97,9 +126,12 @@ class Batcher:
 class Painter:
     """Predicts and smooths; frames come out when the pictures after them that bear on them have gone in."""
 
-    def __init__(self, predictor: Predictor, propagator: Propagator) -> None:
+    def __init__(self, predictor: Predictor, propagator: Propagator, span: Span | None = None) -> None:
         self._predictor = predictor
         self._propagator = propagator
+        self._left = span.frames if span is not None else None
+        self._to_see = self._left
+        self._seen = 0
         self._frames: deque[Frame] = deque()
         self._pictures: deque[Picture] = deque()
         self._done: deque[Floats] = deque()
@@ -109,6 +141,7 @@ class Painter:
         planes = [picture.luminance for picture in batch.pictures]
         shape = (planes[0].shape[0], planes[0].shape[1])
         predicted = self._predictor(padded(planes, self._predictor.multiple), shape)
+        self._note(batch.frames)
         self._frames.extend(batch.frames)
         self._pictures.extend(batch.pictures)
         for link, ab in zip(batch.links, predicted, strict=True):
@@ -120,10 +153,26 @@ class Painter:
         self._done.extend(self._propagator.finish())
         return self._whole_frames()
 
+    @property
+    def complete(self) -> bool:
+        """Whether all frames of the span have come out."""
+        return self._left == 0
+
+    def _note(self, frames: list[Frame]) -> None:
+        """Let the filter keep its state after the span's last picture."""
+        for frame in frames:
+            if not self._to_see:
+                return
+            self._seen += frame.fields
+            self._to_see -= 1
+            if self._to_see == 0:
+                self._propagator.mark = self._seen
+
     def _whole_frames(self) -> Coloured:
         coloured = Coloured(frames=[], pictures=[], abs_=[])
-        while self._frames and self._frames[0].fields <= len(self._done):
+        while self._frames and self._frames[0].fields <= len(self._done) and not self.complete:
             frame = self._frames.popleft()
+            self._left = None if self._left is None else self._left - 1
             coloured.frames.append(frame)
             for _ in range(frame.fields):
                 coloured.pictures.append(self._pictures.popleft())

@@ -2,100 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from vidcolor._version import __version__
+from vidcolor.cli_options import TALK, GroupedCommand, as_fraction, as_pairs, as_time, option, show_version
 from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
-from vidcolor.options import PRECISIONS, TEMPORAL, Options, parse_seconds
+from vidcolor.options import PRECISIONS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
 
 _DEFAULTS = Options()
-_LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _TRUST, _TALK = (
-    "Colour", "Picture encoding", "Target", "What to colour", "Machine", "Trust", "Messages",
+_LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
+    "Colour", "Picture encoding", "Target", "What to colour", "Machine", "Going on", "Trust",
 )  # fmt: skip
-
-
-class GroupedCommand(click.Command):
-    """A command whose help lists its options under headings."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write one section a heading, in the order of their first options."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx)
-            if record is not None and isinstance(param, click.Option):
-                sections.setdefault(getattr(param, "heading", _TALK), []).append(record)
-        for heading, records in sections.items():
-            with formatter.section(heading):
-                formatter.write_dl(records)
-
-
-def _option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    class Headed(click.Option):
-        pass
-
-    Headed.heading = heading  # type: ignore[attr-defined]
-    return click.option(*names, cls=Headed, **settings)
-
-
-def _time(_: click.Context, __: click.Parameter, value: str | None) -> Any:
-    return None if value is None else parse_seconds(value)
-
-
-def _pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    for value in values:
-        if "=" not in value:
-            raise UsageError(f"--encoder-option {value}: is not KEY=VALUE")
-    return dict(value.split("=", 1) for value in values)
-
-
-def _fraction(_: click.Context, __: click.Parameter, value: str | None) -> Any:
-    from fractions import Fraction
-
-    try:
-        return None if value is None else Fraction(value)
-    except (ValueError, ZeroDivisionError) as error:
-        raise UsageError(f"--framerate {value}: use a number or a ratio as 24000/1001") from error
-
-
-def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if not value or ctx.resilient_parsing:
-        return
-    import av
-    import torch
-
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
-    ffmpeg = getattr(av, "ffmpeg_version_info", f"libavcodec {parts}")
-    click.echo(
-        f"vidcolor {__version__}, torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {ffmpeg}, {device}"
-    )
-    ctx.exit()
 
 
 @click.command(
     cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.argument("inputs", nargs=-1, metavar="IN...")
 @click.argument("out", metavar="OUT")
-@_option(
+@option(
     _LOOK,
     "--weights",
     default=_DEFAULTS.weights,
     show_default=True,
     help="Generator: a file, or a shipped name.",
 )
-@_option(
+@option(
     _LOOK,
     "--saturation",
     type=float,
@@ -103,7 +46,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_default=True,
     help="Factor on colour.",
 )
-@_option(
+@option(
     _LOOK,
     "--temporal",
     type=click.Choice(TEMPORAL),
@@ -111,11 +54,11 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_default=True,
     help="Smoothing over time: along motion, plain average, none.",
 )
-@_option(
+@option(
     _LOOK, "--smoothing", type=float, default=_DEFAULTS.smoothing, show_default=True, help="0 none, 1 most."
 )
-@_option(_LOOK, "--match-shots", is_flag=True, help="Scan first: shots that come back keep their colours.")
-@_option(
+@option(_LOOK, "--match-shots", is_flag=True, help="Scan first: shots that come back keep their colours.")
+@option(
     _LOOK,
     "--render-size",
     type=int,
@@ -123,20 +66,20 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_default=True,
     help="Short side of the picture that the generator sees, in pixels.",
 )
-@_option(_FILM, "--codec", help="FFmpeg encoder [default: by container and depth].")
-@_option(_FILM, "--crf", type=float, help="Constant quality; 0 is lossless [default: 18].")
-@_option(_FILM, "--preset", help="Encoder's speed preset.")
-@_option(_FILM, "--pix-fmt", help="Pixel format [default: as the source; grey becomes 4:2:0].")
-@_option(
+@option(_FILM, "--codec", help="FFmpeg encoder [default: by container and depth].")
+@option(_FILM, "--crf", type=float, help="Constant quality; 0 is lossless [default: 18].")
+@option(_FILM, "--preset", help="Encoder's speed preset.")
+@option(_FILM, "--pix-fmt", help="Pixel format [default: as the source; grey becomes 4:2:0].")
+@option(
     _FILM,
     "--encoder-option",
     "encoder_options",
     multiple=True,
     metavar="K=V",
-    callback=_pairs,
+    callback=as_pairs,
     help="Further encoder option; repeatable.",
 )
-@_option(
+@option(
     _TARGET,
     "--audio",
     default=_DEFAULTS.audio,
@@ -144,13 +87,13 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     metavar="auto|copy|none|CODEC",
     help="Sound: copied where the container takes it, else re-encoded.",
 )
-@_option(_TARGET, "--format", help="Container [default: by OUT's suffix; Matroska on a pipe].")
-@_option(_TARGET, "-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
-@_option(_SPAN, "--start", callback=_time, metavar="TIME", help="Begin here (seconds or HH:MM:SS.mmm).")
-@_option(_SPAN, "--duration", callback=_time, metavar="TIME", help="Colour this much.")
-@_option(_SPAN, "--deinterlace", is_flag=True, help="Deinterlace (bwdif); changes luma.")
-@_option(_SPAN, "--framerate", callback=_fraction, metavar="FPS", help="Of an image sequence [default: 25].")
-@_option(
+@option(_TARGET, "--format", help="Container [default: by OUT's suffix; Matroska on a pipe].")
+@option(_TARGET, "-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@option(_SPAN, "--start", callback=as_time, metavar="TIME", help="Begin here (seconds or HH:MM:SS.mmm).")
+@option(_SPAN, "--duration", callback=as_time, metavar="TIME", help="Colour this much.")
+@option(_SPAN, "--deinterlace", is_flag=True, help="Deinterlace (bwdif); changes luma.")
+@option(_SPAN, "--framerate", callback=as_fraction, metavar="FPS", help="Of an image sequence [default: 25].")
+@option(
     _MACHINE,
     "--device",
     default=_DEFAULTS.device,
@@ -158,7 +101,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     metavar="auto|cpu|cuda[:N]|mps",
     help="Where the generator runs.",
 )
-@_option(
+@option(
     _MACHINE,
     "--precision",
     type=click.Choice(PRECISIONS),
@@ -166,40 +109,63 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     show_default=True,
     help="Its arithmetic.",
 )
-@_option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by memory].")
-@_option(
+@option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by memory].")
+@option(_RESUME, "--restart", is_flag=True, help="Forget what an earlier run has finished.")
+@option(
+    _RESUME,
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Keep what is finished if the job is interrupted, and go on from there.",
+)
+@option(_RESUME, "--work-dir", metavar="DIR", help="For what is finished [default: beside OUT].")
+@option(_RESUME, "--accept-drift", is_flag=True, help="Go on though machine or libraries have changed.")
+@option(_RESUME, "--status", is_flag=True, help="Only say how far the job of OUT is.")
+@option(
     _TRUST, "--allow-references", is_flag=True, help="Let playlists (concat, HLS, DASH…) open other files."
 )
-@_option(_TRUST, "--allow-network", is_flag=True, help="Take URLs.")
-@_option(
-    _TALK,
+@option(_TRUST, "--allow-network", is_flag=True, help="Take URLs.")
+@option(
+    TALK,
     "--progress",
     type=click.Choice(["auto", "bar", "json", "none"]),
     default="auto",
     show_default=True,
     help="Progress on standard error.",
 )
-@_option(_TALK, "-q", "--quiet", is_flag=True, help="Errors only.")
-@_option(_TALK, "-v", "--verbose", is_flag=True, help="Say more.")
-@_option(_TALK, "--debug", is_flag=True, help="Show tracebacks.")
-@_option(
-    _TALK,
+@option(TALK, "-q", "--quiet", is_flag=True, help="Errors only.")
+@option(TALK, "-v", "--verbose", is_flag=True, help="Say more.")
+@option(TALK, "--debug", is_flag=True, help="Show tracebacks.")
+@option(
+    TALK,
     "--version",
     is_flag=True,
     expose_value=False,
     is_eager=True,
-    callback=_version,
+    callback=show_version,
     help="Versions of vidcolor, torch, FFmpeg, and the device.",
 )
 def command(
-    inputs: tuple[str, ...], out: str, progress: str, quiet: bool, verbose: bool, debug: bool, **given: Any
+    inputs: tuple[str, ...],
+    out: str,
+    progress: str,
+    quiet: bool,
+    verbose: bool,
+    debug: bool,
+    status: bool,
+    **given: Any,
 ) -> int:
     """Colour the black-and-white film IN and write it to OUT.
 
     Luma, timing, sound and everything else in the file stay as they are; only chroma is new. IN and OUT
-    may be - for standard input and output. Several films go into an existing folder.
+    may be - for standard input and output. Several films go into an existing folder. A job that was
+    interrupted goes on when the same command is run again.
     """
     _set_up_log(quiet, verbose or debug)
+    if status:
+        return _show_status((*inputs, out), given["work_dir"], as_json=progress == "json")
+    if not inputs:
+        raise click.UsageError("IN and OUT are both needed")
     options = Options(**given)
     targets = _targets(inputs, out)
     if quiet and progress == "auto":
@@ -244,9 +210,21 @@ def _one(source: str, target: str, options: Options, progress: str, debug: bool,
     except Exception as error:
         _complain(f"{source}: a fault of vidcolor itself: {error!r}; --debug shows where", debug)
         return EXIT_BUG
+    if result.already:
+        log.info("%s: already done", target)
+        return 0
     spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
     log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
     return result.exit_code
+
+
+def _show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool) -> int:
+    from vidcolor.status import job_status
+
+    for target in targets:
+        found = job_status(target, work_dir)
+        click.echo(json.dumps(asdict(found)) if as_json else str(found))
+    return 0
 
 
 def _complain(message: str, debug: bool) -> None:

@@ -13,10 +13,12 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor.errors import OutputError, ReaderClosed, UsageError
+from vidcolor.errors import UsageError
+from vidcolor.film_limits import inexpressible
 from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.media.encoders import EncoderPlan, plan_encoder
+from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
@@ -29,14 +31,11 @@ from vidcolor.target import Sink, is_sequence
 
 log = logging.getLogger(__name__)
 
-_STATE_THEIR_ASPECT = frozenset(
-    ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
-)
-_PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
+LABEL_KEYS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
+"""Where the label goes if not to the name of the program, which FFmpeg fills in itself in these."""
 _FINEST_TIMESCALE = 10_000_000
 _PROGRESSIVE = 1
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
-_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
 
@@ -49,6 +48,11 @@ class Film:
         target: the user's name of it, for its suffix and for messages.
         muxer: FFmpeg's name of the container.
         seekable: whether what is written can be gone back to; pipes and devices cannot.
+        place: an open file that takes what is written, instead of the address.
+        label: goes into the metadata as the name of the program that wrote the file.
+
+    Attributes:
+        said: what has been said of frames that the target cannot express.
     """
 
     def __init__(
@@ -61,7 +65,10 @@ class Film:
         options: Options,
         *,
         seekable: bool = True,
+        place: Any = None,
+        label: str | None = None,
     ) -> None:
+        self._place, self._label = place, label
         self._source, self._stream = source, stream
         self._address, self._target, self._options = address, target, options
         self.muxer, self._seekable = muxer, seekable
@@ -71,15 +78,15 @@ class Film:
         self._sink: Sink | None = None
         self._begun = False
         self._written = 0
-        self._said: set[str] = set()
+        self.said: set[str] = set()
 
     def begin(self, first: Frame) -> None:
         """Open the output and add every track, now that the first frame is known."""
         options = self._options
-        with _mapped_errors(self._target):
+        with mapped_errors(self._target):
             if not self._seekable:
                 self._sink = Sink(self._address)
-            place: Any = self._sink or self._address
+            place: Any = self._place or self._sink or self._address
             self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
         video = first.video
         self._first, self._rate = first, sane_rate(self._stream)
@@ -96,7 +103,7 @@ class Film:
             interlaced=self._interlaced,
             turned=first.orientation != Orientation(),
         )
-        for note in (*plan.notes, *_warnings(first, self.muxer, plan.codec)):
+        for note in (*plan.notes, *inexpressible(first, self.muxer, plan.codec)):
             log.warning("%s", note)
         settings = encoder_settings(
             plan.codec,
@@ -112,8 +119,13 @@ class Film:
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
         self._recolorer = Recolorer(plan.subsampling, options.saturation)
         self.codec = plan.codec
-        with _mapped_errors(self._target):
+        with mapped_errors(self._target):
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
+        if self._label is not None:
+            key = LABEL_KEYS.get(self.muxer, "encoding_tool")
+            if key != "comment" or key not in self._output.metadata:  # the source's own comment stays
+                self._output.metadata[key] = self._label
+        self._coloured = coloured
         self._reencoder = Reencoder(coloured, plan)
 
     def _container_options(self, first: Frame) -> dict[str, str]:
@@ -184,25 +196,70 @@ class Film:
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Pass a packet of another track on."""
-        with _mapped_errors(self._target):
+        with mapped_errors(self._target):
             self._remuxer.write(packet)
 
     def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
         """Colour, encode and mux one frame."""
+        with mapped_errors(self._target):
+            self._mux(self.encode(frame, pictures, abs_))
+
+    def encode(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> list[Packet[Stream]]:
+        """Colour and encode one frame; returns the packets that are ready."""
         self._watch(frame)
         cb, cr = self._recolorer(frame, pictures, abs_)
-        with _mapped_errors(self._target):
-            self._mux(self._reencoder.encode(frame, cb, cr, self._offset))
+        return self._reencoder.encode(frame, cb, cr, self._offset)
+
+    def flush(self) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds."""
+        return self._reencoder.flush(durations_in_order=False)
+
+    def go_on(self, frames: int, last: int | None) -> None:
+        """Make ready for frames from the middle of the film.
+
+        Args:
+            frames: how many came before.
+            last: pts of the last of them, in ticks of the encoder.
+        """
+        self._written = frames
+        self._reencoder.last = last
+
+    @property
+    def offset(self) -> Fraction:
+        """Seconds added to all times of the source."""
+        return self._offset * self._first.time_base
+
+    @property
+    def tick(self) -> Fraction:
+        """Time base of the packets, in seconds."""
+        return self._reencoder.tick
+
+    @property
+    def extradata(self) -> bytes:
+        """The encoder's header."""
+        return bytes(self._coloured.codec_context.extradata or b"")
+
+    def write_coded(self, packet: Packet[Stream]) -> None:
+        """Mux a packet of the coloured picture that was encoded before."""
+        with mapped_errors(self._target):
+            packet.stream = self._coloured
+            self._mux([packet])
+
+    def end(self) -> None:
+        """Finish the other tracks and close the container; the picture is complete."""
+        with mapped_errors(self._target):
+            self._remuxer.finish()
+            self.close()
 
     def _watch(self, frame: Frame) -> None:
         """Say once what a later frame has that the target, opened for the first, cannot express."""
         late = frame.seconds - self._first.seconds - self._written / self._rate
         self._written += 1
-        if self.muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and not self._said & {"rate"}:
-            self._said.add("rate")
+        if self.muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and not self.said & {"rate"}:
+            self.said.add("rate")
             log.warning("%s holds one frame rate: frames of other times are shown too early", self.muxer)
-        if frame.fields > self._first.fields and not self._interlaced and not self._said & {"fields"}:
-            self._said.add("fields")
+        if frame.fields > self._first.fields and not self._interlaced and not self.said & {"fields"}:
+            self.said.add("fields")
             log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:
@@ -220,10 +277,16 @@ class Film:
 
     def finish(self) -> None:
         """Flush the encoders and close the container."""
-        with _mapped_errors(self._target):
+        with mapped_errors(self._target):
             self._mux(self._reencoder.flush(durations_in_order=self.muxer in MOV_FAMILY))
-            self._remuxer.finish()
+        self.end()
+
+    def abandon(self) -> None:
+        """Close after a failure: what the reader of a pipe has got so far stays playable."""
+        try:
             self.close()
+        except (OSError, av.FFmpegError) as error:
+            log.debug("closing the unfinished output: %s", error)
 
     def close(self) -> None:
         """Close the output if it is open; harmless a second time."""
@@ -232,38 +295,3 @@ class Film:
             output.close()
         if self._sink is not None:
             self._sink.close()
-
-
-def _warnings(first: Frame, muxer: str, codec: str) -> list[str]:
-    """What of the picture the target cannot express."""
-    found = []
-    transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
-    if transfer is not None:
-        found.append(
-            f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
-        )
-    if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
-        shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
-        found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
-    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
-        found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
-    return found
-
-
-class _mapped_errors:  # noqa: N801  # reads as a statement: with _mapped_errors(target)
-    """Turn errors of the container into OutputError, of a closed pipe into ReaderClosed."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BrokenPipeError):
-            raise ReaderClosed(f"{self._target}: the reader has closed the pipe") from error
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise OutputError(f"{self._target}: cannot be written ({reason})") from error
-        if isinstance(error, av.FFmpegError):
-            raise OutputError(f"{self._target}: the film cannot be put together ({error})") from error

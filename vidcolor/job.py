@@ -6,24 +6,33 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
-from vidcolor.checkpoint import load_generator
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError, Interrupted, UsageError
+from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.errors import Interrupted, UsageError, VidcolorError
 from vidcolor.film import Film
-from vidcolor.frames import Frame
+from vidcolor.framesource import nothing_decodes
+from vidcolor.making import Order
+from vidcolor.manifest import (
+    Manifest,
+    describe_machine,
+    describe_options,
+    digest_weights,
+    fingerprint,
+    identify,
+)
 from vidcolor.media.opening import STDIN, open_source, pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
+from vidcolor.result import Meter, Progress, Result
+from vidcolor.resumable import ResumableJob, label_of
 from vidcolor.scan import scan_source
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
@@ -31,55 +40,9 @@ from vidcolor.target import Target, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 
+__all__ = ["Progress", "Result", "colorize"]
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        frames: coloured so far.
-        total: frames in all, where the source says or lets guess; else None.
-        position: seconds of the source at the last coloured frame.
-        duration: seconds of the source, where known.
-        fps: frames a second of work so far.
-    """
-
-    frames: int
-    total: int | None
-    position: float
-    duration: float | None
-    fps: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a finished job has done.
-
-    Attributes:
-        frames: coloured frames in the target.
-        lost: frames of the source that could not be decoded.
-        damaged: frames that decoded with visible damage.
-        seconds: of work.
-        device, precision: what the generator ran on.
-        codec: the encoder's name.
-    """
-
-    source: str
-    target: str
-    frames: int
-    lost: int
-    damaged: int
-    seconds: float
-    device: str
-    precision: str
-    codec: str
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 7 where frames were lost."""
-        return EXIT_LOSSES if self.lost else EXIT_DONE
 
 
 def colorize(
@@ -92,6 +55,9 @@ def colorize(
     output_fd: int = 1,
 ) -> Result:
     """Colour one film.
+
+    From a file to a file, what is finished is kept when the job ends early, and the same call goes on from
+    there; see :class:`~vidcolor.options.Options` for how it is told not to.
 
     Args:
         source: a file, ``-`` for standard input, an image, or an image sequence (``scan_%05d.png``).
@@ -106,153 +72,195 @@ def colorize(
             and what was there before still is.
     """
     options = options or Options()
-    cancel = cancel or threading.Event()
-    name = os.fspath(source)
-    place = prepare_target(name, os.fspath(target), options, output_fd)
+    if options.match_shots and not Path(os.fspath(source)).is_file():
+        raise UsageError(f"{os.fspath(source)}: --match-shots reads its source twice: it has to be a file")
+    name, wanted = os.fspath(source), os.fspath(target)
+    done = _already_done(name, wanted, options)
+    if done is not None:
+        return done
+    place = prepare_target(name, wanted, options, output_fd)
+    job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel or threading.Event())
     try:
-        return _colorize(name, place, options, progress, cancel)
+        return job.run()
     except BaseException:
         place.discard()
         raise
 
 
-def _colorize(
-    name: str,
-    place: Target,
-    options: Options,
-    progress: Callable[[Progress], None] | None,
-    cancel: threading.Event,
-) -> Result:
-    device = resolve_device(options.device)
-    dtype = resolve_precision(options.precision, device)
-    predictor = Predictor(load_generator(options.weights), device, dtype)
+def _already_done(name: str, target: str, options: Options) -> Result | None:
+    """What is known of a finished target that was made from the same source with the same options."""
+    if options.overwrite or options.restart:
+        return None
+    try:
+        if not (Path(target).is_file() and Path(name).is_file()):
+            return None
+        with open_source(target) as container:
+            labels = [container.metadata.get(key, "") for key in ("VIDCOLOR", "encoder", "comment")]
+            stream = pick_video(container, target)
+            frames, codec = stream.frames, stream.codec_context.name
+    except (VidcolorError, OSError, ValueError, av.FFmpegError):
+        return None
+    if not any(label.startswith(label_of("")) for label in labels):
+        return None
+    weights = digest_weights(load_generator(options.weights).path)
+    if label_of(fingerprint(identify(name), describe_options(options), weights)) not in labels:
+        return None
+    return Result(
+        source=name,
+        target=target,
+        frames=frames,
+        lost=0,
+        damaged=0,
+        seconds=0.0,
+        device="",
+        precision="",
+        codec=codec,
+        already=True,
+    )
 
-    def open_it() -> InputContainer:
+
+@dataclass(kw_only=True)
+class _Job:
+    name: str
+    place: Target
+    options: Options
+    progress: Callable[[Progress], None] | None
+    cancel: threading.Event
+
+    def run(self) -> Result:
+        device = resolve_device(self.options.device)
+        dtype = resolve_precision(self.options.precision, device)
+        generator = load_generator(self.options.weights)
+        predictor = Predictor(generator, device, dtype)
+        container = unless_cancelled("vidcolor-open", self.open, self.cancel)
+        if container is None:
+            raise Interrupted(signal.SIGINT)
+        meter = Meter(
+            container=container,
+            stream=pick_video(container, self.name),
+            options=_on_its_clock(self.options, container),
+            callback=self.progress,
+        )
+        precision = str(dtype).removeprefix("torch.")
+        if self.place.is_film and Path(self.name).is_file():
+            container.close()
+            counts, codec = self._in_segments(generator, predictor, precision, meter)
+        else:
+            counts, codec = self._in_one_go(container, predictor, meter)
+            container.close()
+        frames, lost, damaged = counts
+        if lost:
+            log.warning("%s: %d frames could not be decoded; the rest is coloured", self.name, lost)
+        if damaged:
+            log.warning("%s: %d frames decoded with damage", self.name, damaged)
+        return Result(
+            source=self.name,
+            target=self.place.name,
+            frames=frames,
+            lost=lost,
+            damaged=damaged,
+            seconds=meter.spent,
+            device=str(device),
+            precision=precision,
+            codec=codec,
+        )
+
+    def open(self) -> InputContainer:
+        options = self.options
         return open_source(
-            name,
+            self.name,
             allow_references=options.allow_references,
             allow_network=options.allow_network,
             framerate=options.framerate,
         )
 
-    container = unless_cancelled("vidcolor-open", open_it, cancel)
-    if container is None:
-        raise Interrupted(signal.SIGINT)
-    stream = pick_video(container, name)
-    stream.thread_type = "AUTO"
-    job = _Job(name, container, stream, place, options, predictor, progress, open_it)
-    result = job.run(cancel, device_name=str(device), precision=str(dtype).removeprefix("torch."))
-    container.close()
-    return result
-
-
-@dataclass
-class _Job:
-    name: str
-    container: InputContainer
-    stream: VideoStream
-    place: Target
-    options: Options
-    predictor: Predictor
-    progress: Callable[[Progress], None] | None
-    reopen: Callable[[], InputContainer]
-    started: float = field(default_factory=time.monotonic)
-
-    def run(self, cancel: threading.Event, *, device_name: str, precision: str) -> Result:
-        options = _on_its_clock(self.options, self.container)
+    def _settings(self, options: Options) -> DecodeSettings:
         start, duration = options.start, options.duration
-        settings = DecodeSettings(
+        return DecodeSettings(
             start=start,
             end=None if duration is None else (start or Fraction(0)) + duration,
             deinterlace=options.deinterlace,
             name=self.name,
             seekable=self.name != STDIN and not Path(self.name).is_fifo(),
         )
-        anchors = self._anchors(settings, cancel)
-        report = DecodeReport(video_index=self.stream.index)
-        place = self.place
-        film = Film(
-            self.container,
-            self.stream,
-            place.address,
-            place.name,
-            place.muxer,
-            options,
-            seekable=place.seekable,
+
+    def _anchors(self, settings: DecodeSettings, predictor: Predictor) -> Mapping[Key, Anchor]:
+        if not self.options.match_shots:
+            return {}
+        size = self.options.render_size
+        # a source that hangs must not keep a signal from ending the job
+        table = unless_cancelled(
+            "vidcolor-scan",
+            lambda: scan_source(self.open, settings, size, predictor, self.cancel),
+            self.cancel,
         )
-        device = self.predictor.device
+        if table is None:
+            raise Interrupted(signal.SIGINT)
+        return table.anchors
+
+    def _in_segments(
+        self, generator: Generator, predictor: Predictor, precision: str, meter: Meter
+    ) -> tuple[tuple[int, int, int], str]:
+        settings = self._settings(meter.options)
+        size = self.options.render_size
+        batch = choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
+        order = Order(
+            name=self.name,
+            place=self.place,
+            options=meter.options,
+            predictor=predictor,
+            open_it=self.open,
+            settings=settings,
+            wanted=Manifest(
+                source=identify(self.name),
+                options=describe_options(self.options),
+                weights=digest_weights(generator.path),
+                machine=describe_machine(predictor.device, precision, batch),
+                segment_frames=0,
+            ),
+            anchors=lambda: self._anchors(settings, predictor),
+            meter=meter,
+            cancel=self.cancel,
+        )
+        return ResumableJob(order=order).run(), order.codec
+
+    def _in_one_go(
+        self, container: InputContainer, predictor: Predictor, meter: Meter
+    ) -> tuple[tuple[int, int, int], str]:
+        """From or to a pipe, or to pictures: nothing is kept if it ends early."""
+        options, place, stream = meter.options, self.place, meter.stream
+        stream.thread_type = "AUTO"
+        settings = self._settings(options)
+        anchors = self._anchors(settings, predictor)
+        place.create()
+        report = DecodeReport(video_index=stream.index)
+        film = Film(
+            container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
+        )
         colouring = Colouring(
-            predictor=self.predictor,
+            predictor=predictor,
             temporal=options.temporal,
             smoothing=options.smoothing,
             anchors=anchors,
             render_size=options.render_size,
-            batch_size=lambda shape: choose_batch_size(options.batch_size, shape, device),
-            progress=self._tell,
-            cancel=cancel,
+            batch_size=lambda shape: choose_batch_size(options.batch_size, shape, predictor.device),
+            progress=meter.tell,
+            cancel=self.cancel,
             flush_on_cancel=place.working is None,
         )
-        items = decode(self.container, self.stream, settings, report)
         try:
-            frames = run(items, colouring, film)
+            frames = run(decode(container, stream, settings, report), colouring, film)
         except BaseException:
-            _close_quietly(film)
+            film.abandon()
             raise
-        if cancel.is_set():
+        if self.cancel.is_set():
             raise Interrupted(signal.SIGINT)
-        self._check(frames, report, settings.end)
-        self.place.commit()
-        return Result(
-            source=self.name,
-            target=self.place.name,
-            frames=frames,
-            lost=report.lost,
-            damaged=report.damaged,
-            seconds=time.monotonic() - self.started,
-            device=device_name,
-            precision=precision,
-            codec=film.codec,
-        )
-
-    def _anchors(self, settings: DecodeSettings, cancel: threading.Event) -> Mapping[Key, Anchor]:
-        if not self.options.match_shots:
-            return {}
-        if not settings.seekable:
-            raise UsageError(f"{self.name}: --match-shots reads its source twice; a pipe cannot be")
-        table = scan_source(self.reopen, settings, self.options.render_size, self.predictor, cancel)
-        return table.anchors
-
-    def _check(self, frames: int, report: DecodeReport, end: Fraction | None) -> None:
-        whole = self.options.start is None and end is None
-        report.close(self.container, self.stream, whole=whole, end=end)
+        whole = options.start is None and settings.end is None
+        report.close(container, stream, whole=whole, end=settings.end)
         if frames == 0:
-            if self.options.start is not None and report.video_packets:
-                raise InputError(f"{self.name}: ends before --start")
-            hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * (self.name == STDIN)
-            raise InputError(f"{self.name}: no frame of it decodes{hint}")
-        if report.lost:
-            log.warning("%s: %d frames could not be decoded; the rest is coloured", self.name, report.lost)
-        if report.damaged:
-            log.warning("%s: %d frames decoded with damage", self.name, report.damaged)
-
-    def _tell(self, last: Frame, count: int) -> None:
-        if self.progress is None:
-            return
-        duration = _duration(self.container, self.stream, self.options)
-        rate = self.stream.average_rate
-        whole = self.options.start is None and self.options.duration is None
-        counted = self.stream.frames if whole else 0
-        total = counted or (round(duration * float(rate)) if duration and rate else 0)
-        spent = max(time.monotonic() - self.started, 1e-6)
-        self.progress(
-            Progress(
-                frames=count,
-                total=max(total, count) or None,
-                position=float(last.seconds),
-                duration=duration,
-                fps=count / spent,
-            )
-        )
+            raise nothing_decodes(self.name, options, report)
+        place.commit()
+        return (frames, report.lost, report.damaged), film.codec
 
 
 def _on_its_clock(options: Options, container: InputContainer) -> Options:
@@ -261,23 +269,3 @@ def _on_its_clock(options: Options, container: InputContainer) -> Options:
     if not begin or (options.start is None and options.duration is None):
         return options
     return replace(options, start=(options.start or Fraction(0)) + Fraction(begin, av.time_base))
-
-
-def _duration(container: InputContainer, stream: VideoStream, options: Options) -> float | None:
-    if options.duration is not None:
-        return float(options.duration)
-    if stream.duration and stream.time_base:
-        whole = float(stream.duration * stream.time_base)
-    elif container.duration:
-        whole = container.duration / av.time_base
-    else:
-        return None
-    return max(0.0, whole - float(options.start or 0))
-
-
-def _close_quietly(film: Film) -> None:
-    """Close after a failure: what the reader of a pipe has got so far stays playable."""
-    try:
-        film.close()
-    except (OSError, av.FFmpegError) as error:
-        log.debug("closing the unfinished output: %s", error)

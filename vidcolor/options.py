@@ -54,6 +54,10 @@ class Options:
         start: seconds of the source before the first frame that is wanted.
         duration: seconds of the source that are wanted.
         framerate: frames a second of an image sequence.
+        resume: whether what is finished is kept if the job is interrupted, and used when it is run again.
+        restart: forget what an earlier run has finished.
+        accept_drift: go on where an earlier run stopped even on another machine or with other libraries.
+        work_dir: folder for unfinished films; None keeps them beside the target.
     """
 
     render_size: int = 256
@@ -77,6 +81,10 @@ class Options:
     duration: Fraction | None = None
     framerate: Fraction | None = None
     overwrite: bool = field(default=False, metadata=_HOW)
+    resume: bool = field(default=True, metadata=_HOW)
+    restart: bool = field(default=False, metadata=_HOW)
+    accept_drift: bool = field(default=False, metadata=_HOW)
+    work_dir: str | None = field(default=None, metadata=_HOW)
     allow_references: bool = field(default=False, metadata=_HOW)
     allow_network: bool = field(default=False, metadata=_HOW)
 

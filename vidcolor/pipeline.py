@@ -18,7 +18,7 @@ from typing import Protocol
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.batches import Batch, Batcher, Coloured, Painter
+from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
@@ -72,23 +72,31 @@ class Colouring:
     flush_on_cancel: bool = True
 
 
-def run(items: Iterable[Frame | Packet[Stream]], colouring: Colouring, writer: FilmWriter) -> int:
+def run(
+    items: Iterable[Frame | Packet[Stream]],
+    colouring: Colouring,
+    writer: FilmWriter,
+    span: Span | None = None,
+) -> int:
     """Colour all frames and hand everything to ``writer``; returns the number of frames.
 
+    With a ``span``, of its frames alone: those after it are only looked at, and its end is filled in.
     Exceptions of any stage are raised here. With no frame at all, ``writer.begin`` is never called.
     After a cancellation the reader may still hang in a blocking read; ``items`` is then not to be closed.
     """
     searchers = max(1, min(_MOST_SEARCHERS, os.cpu_count() or 1))
     with ThreadPoolExecutor(searchers, thread_name_prefix="vidcolor-motion") as executor:
-        source = _Reader(items, colouring, executor)
+        source = _Reader(items, colouring, executor, span)
         with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
             try:
-                return _colour(source, reader, colouring, writer)
+                return _colour(source, reader, colouring, writer, span)
             finally:
                 source.queue.close()
 
 
-def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmWriter) -> int:
+def _colour(
+    source: _Reader, reader: Worker, colouring: Colouring, writer: FilmWriter, span: Span | None
+) -> int:
     before: list[Packet[Stream]] = []
     batches = source.queue.drain(colouring.cancel)
     first: Batch | None = None
@@ -107,7 +115,7 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
     sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
-            return _predict_all(first, batches, reader, colouring, sink)
+            return _predict_all(_chain(first, batches), reader, colouring, sink, span)
         except BaseException as error:
             sink.queue.finish()  # what is coloured is written: the reader of a pipe gets it
             if isinstance(error, Closed):
@@ -116,25 +124,31 @@ def _colour(source: _Reader, reader: Worker, colouring: Colouring, writer: FilmW
 
 
 def _predict_all(
-    first: Batch,
-    rest: Iterator[Batch | Packet[Stream]],
+    items: Iterator[Batch | Packet[Stream]],
     reader: Worker,
     colouring: Colouring,
     sink: _Writer,
+    span: Span | None,
 ) -> int:
-    painter = Painter(colouring.predictor, Propagator(colouring.temporal, colouring.smoothing))
+    start = span.start.filter if span is not None and span.start is not None else None
+    propagator = Propagator(colouring.temporal, colouring.smoothing, start)
+    painter = Painter(colouring.predictor, propagator, span)
     count = 0
-    for item in _chain(first, rest):
+    for item in items:
         if isinstance(item, Packet):
             sink.queue.put(item, item.size)
             continue
         count += _send(painter.paint(item), count, colouring, sink)
+        if painter.complete:
+            break
     if colouring.cancel.is_set() and not colouring.flush_on_cancel:
         sink.drop()
         return count
     count += _send(painter.finish(), count, colouring, sink)
-    if not colouring.cancel.is_set():
+    if not colouring.cancel.is_set() and not painter.complete:
         reader.wait()
+    if span is not None:
+        span.close(propagator.marked)
     sink.queue.finish()
     return count
 
@@ -158,12 +172,19 @@ class _Reader:
     """Gathers frames into batches; packets of other tracks go ahead without waiting for a batch to fill."""
 
     def __init__(
-        self, items: Iterable[Frame | Packet[Stream]], colouring: Colouring, executor: Executor
+        self,
+        items: Iterable[Frame | Packet[Stream]],
+        colouring: Colouring,
+        executor: Executor,
+        span: Span | None,
     ) -> None:
         self.queue: ByteQueue[Batch | Packet[Stream]] = ByteQueue(_PACKET_ROOM)
         self._items = items
         self._colouring = colouring
-        self._batcher = Batcher(Linker(colouring.temporal, executor, colouring.anchors), colouring.batch_size)
+        start = span.start.linker if span is not None and span.start is not None else None
+        mode = colouring.temporal if colouring.smoothing > 0.0 else "off"
+        linker = Linker(mode, executor, colouring.anchors, start)
+        self._batcher = Batcher(linker, colouring.batch_size, span)
 
     def work(self) -> None:
         try:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcolor.errors import OutputError
-from vidcolor.media.encoders import muxer_for
+from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import STDIN
 from vidcolor.options import Options
+from vidcolor.writing import sync_folder
 
 STDOUT = "-"
 _NUMBER = re.compile(r"%0?\d*d")
@@ -67,6 +68,38 @@ class Target:
     working: Path | None = None
     seekable: bool = True
 
+    @property
+    def is_film(self) -> bool:
+        """Whether it is a file of its own, that can be put together when all of it is known."""
+        return self.final is not None and not is_image(self.muxer)
+
+    def create(self, working: Path | None = None) -> None:
+        """Make the working file, in the target's folder, so that the final rename stays on one file system.
+
+        Args:
+            working: its name; by default one that nobody else has.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        if self.final is None:
+            return
+        try:
+            if working is None:
+                handle, made = tempfile.mkstemp(
+                    prefix=".vidcolor-", suffix=self.final.suffix, dir=self.final.parent
+                )
+                os.close(handle)
+                working = Path(made)
+            else:
+                working.touch()
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(working, 0o666 & ~umask)
+        except OSError as error:
+            raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error
+        self.working, self.address = working, f"file:{working}"
+
     def commit(self) -> None:
         """Give the finished file its name; it is on disk before it has it.
 
@@ -79,6 +112,7 @@ class Target:
             with open(self.working, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(self.working, self.final)
+            sync_folder(self.final.parent)
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be finished ({error.strerror})") from error
 
@@ -89,7 +123,7 @@ class Target:
 
 
 def prepare_target(source: str, target: str, options: Options, output_fd: int) -> Target:
-    """Refuse early what would fail late.
+    """Refuse early what would fail late; nothing is created yet.
 
     Raises:
         OutputError: the target exists, is the source, or cannot be created.
@@ -111,7 +145,7 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
         return Target(name=target, address=f"file:{target}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
-    return _beside(target, final, muxer)
+    return Target(name=target, address=f"file:{target}", muxer=muxer, final=final)
 
 
 def _require_place(target: str, final: Path) -> None:
@@ -137,19 +171,6 @@ def _first_taken(final: Path) -> Path | None:
     before, after = _NUMBER.split(final.name, maxsplit=1)
     pattern = re.compile(re.escape(before) + r"\d+" + re.escape(after))
     return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
-
-
-def _beside(target: str, final: Path, muxer: str) -> Target:
-    """A working file in the target's folder, so that the final rename stays on one file system."""
-    try:
-        handle, working = tempfile.mkstemp(prefix=".vidcolor-", suffix=final.suffix, dir=final.parent)
-        os.close(handle)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(working, 0o666 & ~umask)
-    except OSError as error:
-        raise OutputError(f"{target}: cannot be created ({error.strerror})") from error
-    return Target(name=target, address=f"file:{working}", muxer=muxer, final=final, working=Path(working))
 
 
 def _same_file(source: str, target: Path) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from vidcolor.frames import Floats, Picture
 from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.stages.propagate import PropagationState, Propagator
-from vidcolor.stages.shots import ShotDetector
+from vidcolor.stages.shots import ShotDetector, ShotState
 
 Key = tuple[int, int]
 """What a picture is known by: pts of its frame, and 1 for the lower field, else 0."""
@@ -39,13 +39,11 @@ class Link:
 
     Attributes:
         begins: whether a shot begins with it.
-        boundary: how: ``cut``, ``fade`` or ``dissolve``; None within a shot and for the first of a film.
         motion: from the picture before, or from the anchor's, once it is known; None where there is none.
         anchor: state to begin the shot with.
     """
 
     begins: bool
-    boundary: str | None = None
     motion: Future[Motion | None] | None = None
     anchor: PropagationState | None = None
 
@@ -55,6 +53,27 @@ class Link:
         return propagator.push(ab, motion, begins=self.begins, anchor=self.anchor)
 
 
+@dataclass(frozen=True, kw_only=True)
+class LinkerState:
+    """What a linker needs to go on after a picture.
+
+    Attributes:
+        shots: of the detector.
+        previous: the picture, to find the motion from it; None where motion is not followed.
+    """
+
+    shots: ShotState
+    previous: Luma | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalState:
+    """All that colours after a picture depend on beside the pictures after it."""
+
+    linker: LinkerState
+    filter: PropagationState | None
+
+
 class Linker:
     """Looks at luma: where shots begin, and how pictures move.
 
@@ -62,18 +81,29 @@ class Linker:
         mode: of the filter: ``off`` needs nothing, ``average`` shots, ``flow`` motion, too.
         executor: where motion is sought; None: at once.
         anchors: by the first picture of a shot, what it goes on from.
+        state: to go on from in mid-film.
     """
 
     def __init__(
-        self, mode: str, executor: Executor | None = None, anchors: Mapping[Key, Anchor] | None = None
+        self,
+        mode: str,
+        executor: Executor | None = None,
+        anchors: Mapping[Key, Anchor] | None = None,
+        state: LinkerState | None = None,
     ) -> None:
         self._mode = mode
         self._executor = executor
         self._anchors = anchors or {}
-        self._detector = ShotDetector()
-        self._previous: Luma | None = None
-        self._decided = 0
+        self._detector = ShotDetector(state.shots if state else None)
+        self._previous = state.previous if state else None
+        self._begun = state is not None
+        self._skip = state.shots.pending if state else 0  # pictures that were linked before
         self._waiting: deque[tuple[Key, Luma | None, Future[Motion | None] | None]] = deque()
+
+    @property
+    def state(self) -> LinkerState:
+        """To go on from after the last picture pushed."""
+        return LinkerState(shots=self._detector.state, previous=self._previous)
 
     def push(self, grey: Floats, key: Key = (0, 0)) -> list[Link]:
         """Take the next picture's Y' ``(h, w)``; returns the links of those now certain, in order."""
@@ -101,20 +131,22 @@ class Linker:
         return known
 
     def _links(self, boundaries: list[str | None]) -> list[Link]:
-        return [self._link(boundary, *self._waiting.popleft()) for boundary in boundaries]
+        skipped = min(self._skip, len(boundaries))
+        self._skip -= skipped
+        return [self._link(boundary, *self._waiting.popleft()) for boundary in boundaries[skipped:]]
 
     def _link(
         self, boundary: str | None, key: Key, luma: Luma | None, motion: Future[Motion | None] | None
     ) -> Link:
-        begins = boundary is not None or self._decided == 0
-        self._decided += 1
+        begins = boundary is not None or not self._begun
+        self._begun = True
         if not begins:
             return Link(begins=False, motion=motion)
         anchor = self._anchors.get(key)
         if anchor is None or luma is None:
-            return Link(begins=True, boundary=boundary)
+            return Link(begins=True)
         found = self._search(anchor.luma, luma)
-        return Link(begins=True, boundary=boundary, motion=found, anchor=anchor.state)
+        return Link(begins=True, motion=found, anchor=anchor.state)
 
 
 def smooth(pairs: Iterable[tuple[Picture, Floats]], mode: str, smoothing: float) -> Iterator[Floats]:

@@ -41,7 +41,22 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
                 os.fsync(file.fileno())
         if not special:
             os.replace(part, path)
+            sync_folder(path.parent)
     except OSError as error:
         if not special:
             part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a rename to disk; where folders cannot be synced, the system has to be trusted."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)

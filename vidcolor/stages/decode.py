@@ -33,6 +33,7 @@ class DecodeSettings:
 
     Attributes:
         start, end: seconds on the source's clock; frames outside are left out.
+        seek: seconds at or before which reading is to begin, where that is not ``start``.
         deinterlace: run FFmpeg's bwdif filter, one frame for each frame.
         name: of the source, for messages.
         seekable: whether the source is more than a pipe, of which trying to seek can eat the film.
@@ -40,6 +41,7 @@ class DecodeSettings:
 
     start: Fraction | None = None
     end: Fraction | None = None
+    seek: Fraction | None = None
     deinterlace: bool = False
     name: str = "input"
     seekable: bool = True
@@ -80,8 +82,9 @@ def decode(
 def _raw(
     container: InputContainer, stream: VideoStream, settings: DecodeSettings, report: DecodeReport
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
-    if settings.seekable and settings.start is not None:
-        _seek(container, settings.start, settings.name)
+    place = settings.start if settings.seek is None else settings.seek
+    if settings.seekable and place is not None:
+        _seek(container, place, settings.name)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:

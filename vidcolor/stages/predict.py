@@ -94,6 +94,7 @@ class Predictor:
     Attributes:
         multiple: height and width of what it takes must be multiples of this.
         device: where it runs.
+        limit: pictures a batch to which memory has forced it; None while it has not.
     """
 
     def __init__(self, generator: Generator, device: torch.device, dtype: torch.dtype) -> None:
@@ -101,7 +102,7 @@ class Predictor:
         fuse_batch_norm(network)
         self._network = network.to(device, dtype).to(memory_format=torch.channels_last)
         self.device = device
-        self._limit: int | None = None
+        self.limit: int | None = None
         self.multiple = generator.multiple
 
     def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
@@ -120,7 +121,7 @@ class Predictor:
             UsageError: a single picture is too much.
         """
         while True:
-            parts = torch.split(luminance, self._limit or len(luminance))
+            parts = torch.split(luminance, self.limit or len(luminance))
             try:
                 return [ab for part in parts for ab in self._forward(part, shape)]
             except (MemoryError, RuntimeError) as error:
@@ -129,10 +130,10 @@ class Predictor:
                 if len(parts[0]) == 1:
                     advice = "lower --render-size, or use --device cpu"
                     raise UsageError(f"out of memory with a single picture: {advice}") from error
-                self._limit = len(parts[0]) // 2
+                self.limit = len(parts[0]) // 2
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
-            log.warning("out of memory: going on with %d pictures a batch", self._limit)
+            log.warning("out of memory: going on with %d pictures a batch", self.limit)
 
     @torch.inference_mode()
     def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:

@@ -76,6 +76,7 @@ class Propagator:
     Attributes:
         state: after the last picture that came out. Pictures that still wait are no part of it: who goes on
             from it pushes them again.
+        mark: number of pictures out after which the state is kept in ``marked``.
     """
 
     def __init__(self, mode: str, smoothing: float, state: PropagationState | None = None) -> None:
@@ -83,6 +84,9 @@ class Propagator:
         self._mode = mode if smoothing > 0.0 else "off"
         self._memory = LONGEST_MEMORY * smoothing**2
         self._waiting: deque[_Waiting] = deque()
+        self._count = 0
+        self.mark: int | None = None
+        self.marked: PropagationState | None = None
 
     def push(
         self, ab: Floats, motion: Motion | None, *, begins: bool, anchor: PropagationState | None = None
@@ -99,7 +103,7 @@ class Propagator:
             Smoothed ab ``(h, w, 2)`` of the pictures that are now certain, in order.
         """
         if self._mode == "off":
-            return [ab]
+            return [self._out(ab)]
         if self._mode == "average":
             return [self._average(ab, begins=begins)]
         begins = begins or motion is None
@@ -118,12 +122,18 @@ class Propagator:
             out.append(self._settle())
         return out
 
+    def _out(self, ab: Floats) -> Floats:
+        self._count += 1
+        if self._count == self.mark:
+            self.marked = self.state
+        return ab
+
     def _average(self, ab: Floats, *, begins: bool) -> Floats:
         if not begins and self.state is not None and self.state.mean.shape == ab.shape:
             kept = np.float32(self._memory / (self._memory + 1.0))
             ab = np.asarray(ab + kept * (self.state.mean - ab), np.float32)
         self.state = PropagationState(mean=ab, weight=np.zeros((0, 0), np.float32))
-        return ab
+        return self._out(ab)
 
     def _settle(self) -> Floats:
         """Decide the picture that has waited longest."""
@@ -139,7 +149,7 @@ class Propagator:
         )
         height, width = now.ab.shape[:2]
         fitted = cv2.resize(correction, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.asarray((now.ab + fitted) * np.float32(gain), np.float32)
+        return self._out(np.asarray((now.ab + fitted) * np.float32(gain), np.float32))
 
     def _past(self, now: _Waiting) -> _Opinion | None:
         state, motion = self.state, now.motion

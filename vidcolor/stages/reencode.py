@@ -111,13 +111,18 @@ def add_video_stream(
 
 
 class Reencoder:
-    """Puts luma and chroma together and encodes; packets are in the order of decoding."""
+    """Puts luma and chroma together and encodes; packets are in the order of decoding.
+
+    Attributes:
+        tick: the encoder's time base.
+        last: pts of the last frame, in ticks; the next one comes after it.
+    """
 
     def __init__(self, stream: VideoStream, plan: EncoderPlan) -> None:
         self._stream = stream
         self._plan = plan
-        self._base = stream.codec_context.time_base or Fraction(1, 1000)
-        self._last: int | None = None
+        self.tick = stream.codec_context.time_base or Fraction(1, 1000)
+        self.last: int | None = None
         self._end = 0
         self._begin: tuple[int, int] | None = None
 
@@ -130,18 +135,18 @@ class Reencoder:
             offset: added to the pts, in the frame's time base.
         """
         video = assemble(frame, cb, cr, self._plan)
-        video.pts, video.time_base = self._ticks(frame, offset), self._base
-        video.duration = round(frame.duration * frame.time_base / self._base)
+        video.pts, video.time_base = self._ticks(frame, offset), self.tick
+        video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         self._end = max(self._end, video.pts + video.duration)
         return self._noted(list(self._stream.encode(video)))
 
     def _ticks(self, frame: Frame, offset: int) -> int:
         """The frame's pts in the encoder's time base, which may be coarser than the frame's."""
-        pts = round((frame.pts + offset) * frame.time_base / self._base)
-        if self._last is not None and pts <= self._last:
-            pts = self._last + 1
-        self._last = pts
+        pts = round((frame.pts + offset) * frame.time_base / self.tick)
+        if self.last is not None and pts <= self.last:
+            pts = self.last + 1
+        self.last = pts
         return pts
 
     def flush(self, *, durations_in_order: bool = False) -> list[Packet[Stream]]:
@@ -162,7 +167,7 @@ class Reencoder:
         for packet in packets:
             # of films shorter than its delay, x265 leaves dts undefined; so short, nothing is reordered
             if packet.pts is not None and (
-                packet.dts is None or not 0 <= (packet.pts - packet.dts) * self._base < _LONGEST_DELAY
+                packet.dts is None or not 0 <= (packet.pts - packet.dts) * self.tick < _LONGEST_DELAY
             ):
                 packet.dts = packet.pts
         for packet in packets[:1]:

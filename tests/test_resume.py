@@ -1,0 +1,413 @@
+"""Promise 4: a job survives anything, and the finished film is that of an uninterrupted run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import av
+import pytest
+import torch
+from media import make_film, planes_of, read_film
+from quick import quickly
+
+from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
+from vidcolor.job import colorize
+from vidcolor.options import Options
+from vidcolor.result import Progress, Result
+from vidcolor.status import job_status
+from vidcolor.workplace import Workplace
+
+
+class Flickering(torch.nn.Module):
+    """Another plain colour for each picture, which depends on the picture alone."""
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        count, _, height, width = lightness.shape
+        mean = lightness.mean((1, 2, 3)) * 1000.0 % 40.0
+        return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+class Stop(Exception):
+    """What ends a run in these tests."""
+
+
+@contextmanager
+def short_segments(frames: int = 6) -> Iterator[None]:
+    with (
+        mock.patch("vidcolor.resumable._MOST_FRAMES", frames),
+        mock.patch("vidcolor.resumable._FEWEST_FRAMES", frames),
+        quickly(Flickering()),
+    ):
+        yield
+
+
+def run(source: Path, target: Path, *, stop_after: int | None = None, **given: Any) -> Result:
+    """Colour in short segments; ``stop_after`` frames of this run, end as a crash would."""
+    options = Options(**({"render_size": 32, "device": "cpu", "precision": "fp32"} | given))
+    begun: list[int] = []
+
+    def progress(now: Progress) -> None:
+        begun.append(now.frames)
+        if stop_after is not None and now.frames - (begun[0] - 1) > stop_after:
+            raise Stop
+
+    with short_segments():
+        return colorize(source, target, options, progress)
+
+
+def fingerprint(path: Path) -> list[Any]:
+    """All that must be the same: planes and times of frames, packets of all tracks, chapters."""
+    frames = [
+        (f.pts, f.time_base, *(hashlib.md5(p).hexdigest() for p in planes_of(f))) for f in read_film(path)
+    ]
+    with av.open(str(path)) as container:
+        packets = [
+            (p.stream_index, p.pts, p.dts, p.duration, hashlib.md5(bytes(p)).hexdigest())
+            for p in container.demux()
+            if p.size
+        ]
+        return [frames, packets, container.chapters()]
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(name for name in os.listdir(folder) if name.startswith("."))
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "b-frames and sound, mp4": {"name": "in.mp4", "audio": "aac"},
+    "10 bits, mkv": {"name": "in.mkv", "pix_fmt": "yuv420p10le"},
+    "variable rate": {
+        "name": "in.mkv",
+        "pts": [i * 40 + 13 * (i % 3) for i in range(30)],
+        "time_base": Fraction(1, 1000),
+    },
+    "long groups of pictures": {"name": "in.mp4", "options": {"g": "250", "bf": "3"}},
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """A source, and the fingerprint of the film that an uninterrupted run makes of it."""
+    folder = tmp_path_factory.mktemp("kind")
+    settings = dict(KINDS[request.param])
+    source = make_film(folder / settings.pop("name"), frames=30, **settings)
+    target = folder / f"whole{source.suffix}"
+    assert run(source, target).frames == 30
+    return source, fingerprint(target)
+
+
+@pytest.mark.parametrize("after", [3, 8, 13, 22])
+def test_promise_4_an_interrupted_job_gives_the_same_film(
+    kind: tuple[Path, list[Any]], after: int, tmp_path: Path
+) -> None:
+    source, expected = kind
+    target = tmp_path / f"out{source.suffix}"
+    with pytest.raises(Stop):
+        run(source, target, stop_after=after)
+    assert not target.exists()
+    assert run(source, target).frames == 30
+    assert fingerprint(target) == expected
+    assert left_in(tmp_path) == []
+
+
+def test_however_often_it_is_interrupted(kind: tuple[Path, list[Any]], tmp_path: Path) -> None:
+    source, expected = kind
+    target, runs = tmp_path / f"out{source.suffix}", 0
+    while not target.exists():
+        runs += 1
+        try:
+            run(source, target, stop_after=7)
+        except Stop:
+            assert job_status(str(target)).frames >= 6 * runs, "a run finishes a segment at least"
+    assert 3 < runs < 8
+    assert fingerprint(target) == expected
+
+
+def test_no_more_than_a_segment_is_done_again(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
+    with pytest.raises(Stop):
+        run(source, target, stop_after=20)
+    seen: list[int] = []
+    with short_segments():
+        colorize(
+            source,
+            target,
+            Options(render_size=32, device="cpu", precision="fp32"),
+            lambda now: seen.append(now.frames),
+        )
+    assert seen[0] > 12
+
+
+def test_interrupted_while_the_film_is_put_together(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=20, audio="aac"), tmp_path / "out.mp4"
+    run(source, tmp_path / "whole.mp4")
+    with mock.patch("vidcolor.film.Film.end", side_effect=Stop), pytest.raises(Stop):
+        run(source, target)
+    assert not target.exists()
+    assert left_in(tmp_path) == [".out.mp4.vidcolor"]
+    with mock.patch("vidcolor.making.run", side_effect=AssertionError("nothing is left to colour")):
+        assert run(source, target).frames == 20
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+    assert left_in(tmp_path) == []
+
+
+def test_where_seeking_fails_the_source_is_read_from_the_beginning(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
+    run(source, tmp_path / "whole.mp4")
+    with pytest.raises(Stop):
+        run(source, target, stop_after=14)
+    with mock.patch("vidcolor.stages.decode._seek", lambda container, *_: list(container.demux())[:0]):
+        run(source, target)
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def test_a_raw_stream_without_times_goes_on(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.h264", frames=30, format="h264")
+    run(source, tmp_path / "whole.mkv")
+    with pytest.raises(Stop):
+        run(source, tmp_path / "out.mkv", stop_after=14)
+    run(source, tmp_path / "out.mkv")
+    assert fingerprint(tmp_path / "out.mkv") == fingerprint(tmp_path / "whole.mkv")
+
+
+@pytest.fixture
+def stopped(tmp_path: Path) -> tuple[Path, Path]:
+    """A source and a target of which a part is finished."""
+    source, target = make_film(tmp_path / "in.mp4", frames=30, audio="aac"), tmp_path / "out.mp4"
+    with pytest.raises(Stop):
+        run(source, target, stop_after=20)
+    return source, target
+
+
+def test_resuming_is_said_in_one_line(stopped: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="vidcolor"):
+        run(*stopped)
+    assert [r.message for r in caplog.records] == [f"{stopped[1]}: resuming at 00:00:00, 60 % done"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"crf": 30.0}, "crf was None, now 30.0"),
+        ({"smoothing": 0.5}, "smoothing"),
+        ({"audio": "none"}, "audio"),
+    ],
+)
+def test_other_options_do_not_fit(stopped: tuple[Path, Path], given: dict[str, Any], says: str) -> None:
+    with pytest.raises(ResumeMismatch, match=says) as caught:
+        run(*stopped, **given)
+    assert "--restart" in str(caught.value)
+    assert caught.value.exit_code == 6
+    assert run(*stopped).frames == 30, "nothing is lost"
+
+
+def test_restart_begins_anew(stopped: tuple[Path, Path]) -> None:
+    assert run(*stopped, crf=30.0, restart=True).frames == 30
+
+
+def test_a_changed_source_does_not_fit(stopped: tuple[Path, Path]) -> None:
+    content = bytearray(stopped[0].read_bytes())
+    content[len(content) // 2] ^= 255
+    stopped[0].write_bytes(content)
+    with pytest.raises(ResumeMismatch, match="input has changed"):
+        run(*stopped)
+
+
+def test_other_weights_do_not_fit(stopped: tuple[Path, Path]) -> None:
+    with (
+        mock.patch("vidcolor.job.digest_weights", lambda path: "0" * 64),
+        pytest.raises(ResumeMismatch, match="weights"),
+    ):
+        run(*stopped)
+
+
+def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> None:
+    other = mock.patch("vidcolor.manifest.torch.get_num_threads", lambda: 77)
+    with other, pytest.raises(ResumeMismatch, match=r"torch threads was \d+, now 77.*--accept-drift"):
+        run(*stopped)
+    with other:
+        assert run(*stopped, accept_drift=True).frames == 30
+
+
+def test_another_format_does_not_fit(stopped: tuple[Path, Path]) -> None:
+    with mock.patch("vidcolor.manifest.FORMAT", 2), pytest.raises(ResumeMismatch, match="another version"):
+        run(*stopped)
+
+
+def test_options_that_leave_the_film_alone_may_change(stopped: tuple[Path, Path]) -> None:
+    assert run(*stopped, overwrite=True).frames == 30
+
+
+def test_a_damaged_segment_alone_is_made_again(stopped: tuple[Path, Path], tmp_path: Path) -> None:
+    source, target = stopped
+    run(source, tmp_path / "whole.mp4")
+    folder = Workplace(target).folder
+    second = sorted(folder.glob("*.segment"))[1]
+    content = bytearray(second.read_bytes())
+    content[-5] ^= 1
+    second.write_bytes(content)
+    kept = {p.name: p.stat().st_mtime_ns for p in folder.glob("*.segment") if p != second}
+    with mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop), pytest.raises(Stop):
+        run(source, target)
+    for name, changed in kept.items():
+        assert (folder / name).stat().st_mtime_ns == changed
+    assert second.exists(), "made again, it is the same"
+    run(source, target)
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def test_a_damaged_manifest_is_made_good_by_its_copy(stopped: tuple[Path, Path]) -> None:
+    Workplace(stopped[1]).manifest.write_text("{")
+    with mock.patch("vidcolor.workplace.Workplace.clear", side_effect=AssertionError("nothing is forgotten")):
+        assert run(*stopped).frames == 30
+
+
+def test_without_any_manifest_it_begins_anew(stopped: tuple[Path, Path]) -> None:
+    for path in Workplace(stopped[1]).folder.glob("manifest*"):
+        path.unlink()
+    assert run(*stopped).frames == 30
+
+
+def test_a_finished_film_is_already_done(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=8)
+    for name in ("out.mp4", "out.mkv", "out.mov", "out.webm"):
+        first = run(source, tmp_path / name)
+        assert not first.already
+        before = (tmp_path / name).stat().st_mtime_ns
+        again = run(source, tmp_path / name)
+        assert again.already
+        assert again.exit_code == 0
+        assert (tmp_path / name).stat().st_mtime_ns == before
+        with pytest.raises(OutputError, match="exists already"):
+            run(source, tmp_path / name, saturation=0.5)
+        assert not run(source, tmp_path / name, overwrite=True).already
+
+
+def test_no_resume_keeps_nothing(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
+    with pytest.raises(Stop):
+        run(source, target, stop_after=20, resume=False)
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4"]
+
+
+def test_the_work_folder_can_be_elsewhere(tmp_path: Path) -> None:
+    source, target, work = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4", tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(Stop):
+        run(source, target, stop_after=20, work_dir=str(work))
+    assert left_in(tmp_path) == []
+    assert left_in(work) == [".out.mp4.vidcolor"]
+    assert run(source, target, work_dir=str(work)).frames == 30
+    assert left_in(work) == []
+
+
+def test_a_work_folder_that_is_not_there_is_one_clear_error(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=3)
+    with pytest.raises(OutputError, match="there is no folder"):
+        run(source, tmp_path / "out.mp4", work_dir=str(tmp_path / "nowhere"))
+
+
+def test_two_runs_on_one_target_are_one_too_many(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=6), tmp_path / "out.mp4"
+    script = (
+        "import sys, time; from pathlib import Path; from vidcolor.workplace import Workplace\n"
+        "with Workplace(Path(sys.argv[1])).held(): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(target)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(OutputError, match="another vidcolor"):
+            run(source, target)
+        other.kill()
+    assert run(source, target).frames == 6, "a crash leaves no lock behind"
+
+
+def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
+    status = job_status(str(stopped[1]))
+    assert (status.state, status.frames, status.total) == ("stopped", 18, 30)
+    assert "stopped at 00:00:00, 60 % done, 18 frames" in str(status)
+    run(*stopped)
+    assert job_status(str(stopped[1])).state == "done"
+
+
+def test_cancelling_keeps_what_is_finished(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=60), tmp_path / "out.mp4"
+    cancel = threading.Event()
+
+    def progress(now: Progress) -> None:
+        if now.frames > 20:
+            cancel.set()
+
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    with short_segments(), pytest.raises(Interrupted):
+        colorize(source, target, options, progress, cancel=cancel)
+    assert job_status(str(target)).frames >= 18
+
+
+def test_memory_that_runs_out_makes_the_batch_smaller_for_good(tmp_path: Path) -> None:
+    class Greedy(Flickering):
+        def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+            if len(lightness) > 2:
+                raise MemoryError
+            return super().forward(lightness)
+
+    source, target = make_film(tmp_path / "in.mp4", frames=20), tmp_path / "out.mp4"
+    options = Options(render_size=32, device="cpu", precision="fp32", batch_size=4)
+    with short_segments(), quickly(Greedy()):
+        with (
+            mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop),
+            pytest.raises(Stop),
+        ):
+            colorize(source, target, options)
+        terms = json.loads(json.loads(Workplace(target).manifest.read_text())["terms"])
+        assert terms["batch_limit"] == 2
+        assert colorize(source, target, options).frames == 20
+
+
+KILLED = """
+import sys, time
+from unittest import mock
+sys.path.insert(0, sys.argv[1])
+from test_resume import short_segments
+from vidcolor.job import colorize
+from vidcolor.options import Options
+options = Options(render_size=32, device="cpu", precision="fp32")
+with short_segments():
+    colorize(sys.argv[2], sys.argv[3], options, lambda now: time.sleep(0.05))
+"""
+
+
+def test_kill_9_at_any_moment(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=60, audio="aac"), tmp_path / "out.mp4"
+    run(source, tmp_path / "whole.mp4")
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(source), str(target)]
+    kills = 0
+    for _ in range(20):
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            deadline = time.monotonic() + 60
+            before = len(list(tmp_path.glob(".out*/*.segment")))
+            while process.poll() is None and time.monotonic() < deadline:
+                if len(list(tmp_path.glob(".out*/*.segment"))) > before + 1:
+                    process.send_signal(signal.SIGKILL)
+                    kills += 1
+                    break
+                time.sleep(0.01)
+        if target.exists():
+            break
+    assert kills >= 2
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+    assert [name for name in left_in(tmp_path) if not name.startswith(".out.mp4.vidcolor")] == []

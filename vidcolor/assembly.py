@@ -1,0 +1,128 @@
+"""The finished film: segments joined without a seam, with everything else from the source between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition, Stream
+
+from vidcolor.errors import InputError, OutputError
+from vidcolor.film import Film
+from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.segments import Coded
+
+_LAG = 2
+"""Seconds beyond the wanted end up to which sound may lie behind its picture in the file."""
+
+
+def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Packet[Stream]]) -> None:
+    """Write the whole film; the picture is not encoded again.
+
+    Args:
+        film: begun.
+        parts: of the picture, in order.
+        delay: the greatest of theirs.
+        others: packets of the source's other tracks, in the order of the file.
+    """
+    waiting = _waiting(others, film)
+    for packet in _lasting(stamped(_same_header(parts, film.extradata), delay, film.tick), film):
+        at = (packet.dts or 0) * film.tick
+        while waiting and _seconds(waiting[0], film.offset) <= at:
+            film.write_packet(waiting.pop(0))
+            waiting = waiting or _next(others)
+        film.write_coded(packet)
+    for packet in [*waiting, *others]:
+        film.write_packet(packet)
+    film.end()
+
+
+def stamped(parts: Iterable[Coded], delay: int, tick: Fraction) -> Iterator[Packet[Stream]]:
+    """Packets with decode times that rise strictly over the whole film.
+
+    The i-th packet in the order of decoding gets the (i - delay)-th smallest pts; before the first there is
+    room for ``delay`` more, spaced as the first pictures are.
+    """
+    recent: list[int] = []  # the greatest pts so far, as many as the delay
+    gap: int | None = None
+    for part in parts:
+        line = [*recent, *sorted(part.pts)]
+        if gap is None:
+            gap = line[min(delay, len(line) - 1)] - line[0]
+        for i, data in enumerate(part.data):
+            place = len(recent) + i - delay
+            packet = Packet(data)
+            packet.time_base = tick
+            packet.pts, packet.duration = part.pts[i], part.durations[i]
+            packet.dts = line[place] if place >= 0 else line[place + delay] - gap
+            packet.is_keyframe = part.keys[i]
+            yield packet
+        recent = line[-delay:] if delay else []
+
+
+def other_packets(container: InputContainer, coloured: int, end: Fraction | None) -> Iterator[Packet[Stream]]:
+    """Packets of all streams but the coloured one, up to a little beyond the wanted end in seconds."""
+    streams = [stream for stream in container.streams if stream.index != coloured]
+    if not streams:
+        return
+    try:
+        for packet in container.demux(streams):
+            ticks = packet.dts if packet.dts is not None else packet.pts
+            if end is not None and ticks is not None and ticks * packet.time_base >= end + _LAG:
+                return
+            yield packet
+    except av.error.InvalidDataError:
+        return  # decoding has met it, too, and said so
+    except (OSError, av.FFmpegError) as error:
+        raise InputError(f"{container.name}: reading stopped ({error})") from error
+
+
+def _same_header(parts: Iterable[Coded], extradata: bytes) -> Iterator[Coded]:
+    for part in parts:
+        if part.extradata != extradata:
+            raise OutputError("the parts of the film do not fit together: begin anew with --restart")
+        yield part
+
+
+def _lasting(packets: Iterator[Packet[Stream]], film: Film) -> Iterator[Packet[Stream]]:
+    """Let the last packet last until the film's end where durations are counted in the order of decoding.
+
+    In mp4 and mov a B-frame may come last, and the last frame would be cut short.
+    """
+    if film.muxer not in MOV_FAMILY:
+        yield from packets
+        return
+    first = last = None
+    end = 0
+    for packet in packets:
+        end = max(end, (packet.pts or 0) + (packet.duration or 0))
+        first = first or (packet.pts or 0, packet.dts or 0)
+        if last is not None:
+            yield last
+        last = packet
+    if last is not None and first is not None:
+        length = end - first[0] - ((last.dts or 0) - first[1])
+        last.duration = max(length, last.duration or 0)
+        yield last
+
+
+def _waiting(others: Iterator[Packet[Stream]], film: Film) -> list[Packet[Stream]]:
+    """The first packet that is no cover; covers come first and belong into the header."""
+    for packet in others:
+        if not packet.stream.disposition & Disposition.attached_pic:
+            return [packet]
+        film.write_packet(packet)
+    return []
+
+
+def _next(others: Iterator[Packet[Stream]]) -> list[Packet[Stream]]:
+    return [packet for packet in [next(others, None)] if packet is not None]
+
+
+def _seconds(packet: Packet[Stream], offset: Fraction) -> Fraction:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    # without a time it goes where it stands in the file
+    return Fraction(-(10**9)) if ticks is None else ticks * packet.time_base + offset

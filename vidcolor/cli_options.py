@@ -1,0 +1,72 @@
+"""How the command's options are declared, shown and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from vidcolor._version import __version__
+from vidcolor.errors import UsageError
+from vidcolor.options import parse_seconds
+
+TALK = "Messages"
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its options under headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section a heading, in the order of their first options."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and isinstance(param, click.Option):
+                sections.setdefault(getattr(param, "heading", TALK), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
+    class Headed(click.Option):
+        pass
+
+    Headed.heading = heading  # type: ignore[attr-defined]
+    return click.option(*names, cls=Headed, **settings)
+
+
+def as_time(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    return None if value is None else parse_seconds(value)
+
+
+def as_pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    for value in values:
+        if "=" not in value:
+            raise UsageError(f"--encoder-option {value}: is not KEY=VALUE")
+    return dict(value.split("=", 1) for value in values)
+
+
+def as_fraction(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    from fractions import Fraction
+
+    try:
+        return None if value is None else Fraction(value)
+    except (ValueError, ZeroDivisionError) as error:
+        raise UsageError(f"--framerate {value}: use a number or a ratio as 24000/1001") from error
+
+
+def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    import av
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
+    ffmpeg = getattr(av, "ffmpeg_version_info", f"libavcodec {parts}")
+    click.echo(
+        f"vidcolor {__version__}, torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {ffmpeg}, {device}"
+    )
+    ctx.exit()

@@ -1,0 +1,28 @@
+"""What of a picture a container or encoder has no place for."""
+
+from __future__ import annotations
+
+from vidcolor.frames import Frame
+from vidcolor.media.containers import MOV_FAMILY
+
+_STATE_THEIR_ASPECT = frozenset(
+    ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
+)
+_PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+
+def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
+    """A line for each thing of the picture that the target cannot express."""
+    found = []
+    transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
+    if transfer is not None:
+        found.append(
+            f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
+        )
+    if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
+        shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
+        found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
+    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
+        found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
+    return found

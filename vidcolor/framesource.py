@@ -1,0 +1,176 @@
+"""Frames of a source from any place in it on, found again exactly."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vidcolor.errors import InputError, ResumeMismatch
+from vidcolor.frames import Frame
+from vidcolor.media.opening import STDIN, pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.options import Options
+from vidcolor.segments import Segment
+from vidcolor.stages.decode import DecodeSettings, decode
+
+log = logging.getLogger(__name__)
+
+
+class FrameSource:
+    """Reads a source in spans that overlap: what is looked at after one span begins the next.
+
+    Args:
+        open_it: opens the source anew.
+        settings: which frames are wanted.
+        ahead: pictures that are looked at after a span.
+
+    Attributes:
+        container, stream: as opened last.
+        report: what went wrong since reading began or went on.
+        sought: whether reading began in mid-film, so that the report is not of all of it.
+        ended: whether there is no frame left after the span that was read last.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    report: DecodeReport
+
+    def __init__(self, open_it: Callable[[], InputContainer], settings: DecodeSettings, ahead: int) -> None:
+        self._open_it = open_it
+        self._settings = settings
+        self._ahead = ahead
+        self._opened = False
+        self._base = Fraction(1)
+        self._done: int | None = None
+        self._carried: deque[Frame] = deque()
+        self._given: deque[Frame] = deque()
+        self.sought = False
+        self.ended = False
+        self._before: Segment | None = None
+
+    @property
+    def lost(self) -> int:
+        """Frames that did not decode, from the film's beginning."""
+        return self.report.lost + (self._before.lost if self._before else 0)
+
+    @property
+    def damaged(self) -> int:
+        """Frames that did not decode well, from the film's beginning."""
+        return self.report.damaged + (self._before.damaged if self._before else 0)
+
+    def first(self) -> Frame | None:
+        """The first wanted frame of the source; None where there is none."""
+        self._open(None)
+        for frame in self._frames:
+            self._carried.append(frame)
+            self._base, self._done = frame.time_base, 0
+            return frame
+        return None
+
+    def go_to(self, number: int, before: Segment | None) -> None:
+        """Make ready to read the span of that number, which follows the segment ``before``.
+
+        Raises:
+            ResumeMismatch: the frame that it has to follow is not in the source.
+        """
+        if self._done == number:
+            return
+        self._start(before)
+        self._done = number
+
+    def span(self, frames: int) -> Iterator[Frame]:
+        """The next frames, and after these the ones to look at, which come again with the next span."""
+        self._given, self._carried = self._carried, deque()
+        self._done = None  # until it has been read to its end
+        pictures = 0
+        for count, frame in enumerate(self._chained()):
+            if count >= frames:
+                self._carried.append(frame)
+                pictures += frame.fields
+            yield frame
+            if pictures >= self._ahead:
+                break
+
+    def finish_span(self, number: int) -> None:
+        """Note that the span of that number is done; ``ended`` is known from here on."""
+        self._carried.extend(self._given)
+        self._given.clear()
+        if not self._carried:
+            self._carried.extend(frame for frame in [next(self._frames, None)] if frame is not None)
+        self.ended = not self._carried
+        self._done = number + 1
+        if self.ended:
+            whole = self._settings.start is None and self._settings.end is None and not self.sought
+            self.report.close(self.container, self.stream, whole=whole, end=self._settings.end)
+
+    def close(self) -> None:
+        """Close the source."""
+        if self._opened:
+            self.container.close()
+            self._opened = False
+
+    def _chained(self) -> Iterator[Frame]:
+        while self._given:
+            yield self._given.popleft()
+        for frame in self._frames:  # noqa: UP028  # yield from would close it together with the span
+            yield frame
+
+    def _start(self, before: Segment | None) -> None:
+        self._before = before
+        if before is None:
+            self._open(None)
+            return
+        for seek in (before.last * self._base, None):
+            self._open(seek)
+            if self._skip_to(before):
+                self.report.lost = self.report.damaged = 0
+                self.sought = True
+                return
+            log.debug("%s: the place to go on from is not found by seeking", self._settings.name)
+        raise ResumeMismatch(
+            f"{self._settings.name}: the frame at {before.seconds:.3f} s, after which the job goes on, is "
+            "not there any more; begin anew with --restart"
+        )
+
+    def _open(self, seek: Fraction | None) -> None:
+        self.close()
+        self.container = self._open_it()
+        self._opened = True
+        self.stream = pick_video(self.container, self._settings.name)
+        self.stream.thread_type = "AUTO"
+        self.report = DecodeReport(video_index=self.stream.index)
+        self._carried.clear()
+        self._given.clear()
+        self.sought = self.ended = False
+        settings = replace(self._settings, seek=seek)
+        items = decode(self.container, self.stream, settings, self.report)
+        self._frames = (item for item in items if isinstance(item, Frame))
+
+    def _skip_to(self, segment: Segment) -> bool:
+        """Read up to the segment's last frame; False where it does not come."""
+        for frame in self._frames:
+            if frame.pts == segment.last:
+                return luma_check(frame) == segment.last_luma
+            if frame.pts > segment.last:
+                return False
+        return False
+
+
+def luma_check(frame: Frame) -> int:
+    """CRC-32 of a frame's luma codes."""
+    return zlib.crc32(frame.luma.tobytes())
+
+
+def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputError:
+    """The error of a source without a frame, which says why if it can."""
+    if options.start is not None and report.video_packets:
+        return InputError(f"{name}: ends before --start")
+    hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * (name == STDIN)
+    return InputError(f"{name}: no frame of it decodes{hint}")

@@ -1,0 +1,241 @@
+"""Makes the segments of a film that are missing."""
+
+from __future__ import annotations
+
+import io
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from vidcolor.batches import Span
+from vidcolor.errors import InputError, Interrupted
+from vidcolor.film import Film
+from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.framesource import FrameSource, luma_check
+from vidcolor.manifest import Manifest
+from vidcolor.media.opening import pick_video
+from vidcolor.options import Options
+from vidcolor.pipeline import Colouring, run
+from vidcolor.result import Meter, clock, share_done
+from vidcolor.segments import Coded, Segment, SegmentStore, finished_segments
+from vidcolor.stages.decode import DecodeSettings
+from vidcolor.stages.predict import Predictor
+from vidcolor.target import Target
+from vidcolor.temporal import Anchor, Key
+from vidcolor.workplace import Workplace
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """What the target cannot hold has been said when the job began."""
+    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("film", "stages.remux")]
+    for one in loggers:
+        one.disabled = True
+    try:
+        yield
+    finally:
+        for one in loggers:
+            one.disabled = False
+
+
+class _Discard(io.RawIOBase):
+    """Takes what is written, and keeps nothing: encoders need a container to be made for."""
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def write(self, data: object) -> int:
+        return len(data)  # type: ignore[arg-type]
+
+
+class _SegmentWriter:
+    """The pipeline's writer: encodes a segment and keeps its packets."""
+
+    def __init__(self, film: Film) -> None:
+        self._film = film
+        self._packets: list[Packet[Stream]] = []
+        self.frames = 0
+        self.last: Frame | None = None
+
+    def begin(self, first: Frame) -> None:
+        """The film knows its first frame already."""
+
+    def write_packet(self, packet: Packet[Stream]) -> None:
+        """Other tracks are read anew when the film is put together."""
+
+    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
+        """Colour and encode a frame."""
+        self._packets += self._film.encode(frame, pictures, abs_)
+        self.frames += 1
+        self.last = frame
+
+    def finish(self) -> None:
+        """Empty the encoder."""
+        self._packets += self._film.flush()
+
+    def coded(self) -> Coded:
+        """What has been encoded."""
+        packets = [p for p in self._packets if p.size]
+        return Coded(
+            data=tuple(bytes(p) for p in packets),
+            pts=tuple(int(p.pts or 0) for p in packets),
+            durations=tuple(int(p.duration or 0) for p in packets),
+            keys=tuple(bool(p.is_keyframe) for p in packets),
+            extradata=self._film.extradata,
+        )
+
+
+@dataclass(kw_only=True)
+class Order:
+    """What is to be made, of what, and how.
+
+    Attributes:
+        open_it: opens the source anew.
+        settings: which frames of it are wanted.
+        wanted: the terms on which the job would begin now; its number of frames a segment is filled in here.
+        anchors: makes the table of shots that come back.
+    """
+
+    name: str
+    place: Target
+    options: Options
+    predictor: Predictor
+    open_it: Callable[[], InputContainer]
+    settings: DecodeSettings
+    wanted: Manifest
+    anchors: Callable[[], Mapping[Key, Anchor]]
+    meter: Meter
+    cancel: threading.Event
+    codec: str = field(default="", init=False)
+
+    def film(self, container: InputContainer, place: object = None, label: str | None = None) -> Film:
+        """The film as it is going to be; with a ``place``, written to that."""
+        return Film(
+            container,
+            pick_video(container, self.name),
+            self.place.address,
+            self.place.name,
+            self.place.muxer,
+            self.options,
+            place=place,
+            label=label,
+        )
+
+
+@dataclass(kw_only=True)
+class Maker:
+    """Makes the segments that are missing."""
+
+    order: Order
+    work: Workplace
+    source: FrameSource
+    first: Frame
+    terms: Manifest
+    frames: int = 0
+    said: set[str] = field(default_factory=set)
+    anchors: Mapping[Key, Anchor] | None = None
+
+    def make_all(self) -> tuple[list[Path], Segment]:
+        """Files of all segments, in order, and the last of them."""
+        store = SegmentStore(self.work.folder, self.order.place.name)
+        found = store.find()
+        meter = self.order.meter
+        self._say_where(found, meter)
+        paths: list[Path] = []
+        before: Segment | None = None
+        while before is None or before.end is not None:
+            number = len(paths)
+            if number not in found:
+                meter.before = self.frames
+                found[number] = store.write(self._make(number, before, meter))
+            before = store.read(found[number])
+            paths.append(found[number])
+            self.frames += before.frames
+        return paths, before
+
+    def _say_where(self, found: dict[int, Path], meter: Meter) -> None:
+        """Refuse now what the target cannot be; one line for who runs the command again."""
+        film = self.order.film(self.source.container, _Discard())
+        film.begin(self.first)
+        self.order.codec = film.codec
+        film.abandon()
+        kept = finished_segments(found)
+        if kept:
+            share = share_done(sum(s.frames for s in kept), meter.total())
+            log.info("%s: resuming at %s%s", self.order.place.name, clock(kept[-1].seconds), share)
+
+    def _make(self, number: int, before: Segment | None, meter: Meter) -> Segment:
+        """Colour and encode one segment; once more with a smaller batch where memory runs out."""
+        predictor = self.order.predictor
+        while True:
+            predictor.limit = self.terms.batch_limit
+            segment = self._try(number, before, meter)
+            if predictor.limit == self.terms.batch_limit:
+                return segment
+            self.terms = replace(self.terms, batch_limit=predictor.limit)
+            self.terms.write(self.work.manifest)
+
+    def _try(self, number: int, before: Segment | None, meter: Meter) -> Segment:
+        source, order = self.source, self.order
+        source.go_to(number, before)
+        meter.container, meter.stream = source.container, source.stream
+        film = order.film(source.container, _Discard())
+        with hushed():
+            film.begin(self.first)
+        film.said = self.said
+        film.go_on(self.frames, max(before.coded.pts) if before and before.coded.pts else None)
+        writer = _SegmentWriter(film)
+        span = Span(frames=self.terms.segment_frames, start=before.end if before else None)
+        try:
+            run(source.span(span.frames), self._colouring(meter), writer, span)
+        finally:
+            film.abandon()
+        if order.cancel.is_set():
+            raise Interrupted(signal.SIGINT)
+        last = writer.last
+        if last is None:
+            raise InputError(f"{order.name}: no frame of it decodes any more")
+        source.finish_span(number)
+        coded = writer.coded()
+        return Segment(
+            number=number,
+            frames=writer.frames,
+            last=last.pts,
+            last_luma=luma_check(last),
+            seconds=float(last.seconds),
+            lost=source.lost,
+            damaged=source.damaged,
+            delay=coded.delay,
+            coded=coded,
+            end=None if source.ended else span.end,
+        )
+
+    def _colouring(self, meter: Meter) -> Colouring:
+        options, order = self.order.options, self.order
+        if self.anchors is None:
+            self.anchors = order.anchors()
+        batch = int(self.terms.machine["batch size"])
+        return Colouring(
+            predictor=order.predictor,
+            temporal=options.temporal,
+            smoothing=options.smoothing,
+            anchors=self.anchors,
+            render_size=options.render_size,
+            batch_size=lambda shape: batch,
+            progress=meter.tell,
+            cancel=order.cancel,
+            flush_on_cancel=False,
+        )

@@ -1,0 +1,208 @@
+"""What an unfinished job depends on, written down when it begins and compared when it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import torch
+
+from vidcolor._version import __version__
+from vidcolor.errors import InputError, ResumeMismatch, WeightsError
+from vidcolor.options import Options
+from vidcolor.writing import write_whole
+
+FORMAT = 1
+_WHOLE = 256 << 20
+"""Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
+_SAMPLES, _SAMPLE = 64, 1 << 20
+_ARITHMETIC = ("device", "precision", "batch_size", "weights")
+"""Options that are recorded as what they came to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The terms of a job.
+
+    Attributes:
+        source: what identifies the input.
+        options: those that change the film, by name.
+        weights: SHA-256 of the generator's file.
+        machine: what the arithmetic's last digits depend on: device, precision, batch, threads, versions.
+        segment_frames: frames a segment.
+        batch_limit: pictures a batch to which memory has forced the job; None while it has not.
+        total: frames that the film is thought to have; 0 where that is not known.
+        format: of segments and manifest.
+    """
+
+    source: dict[str, Any]
+    options: dict[str, Any]
+    weights: str
+    machine: dict[str, Any]
+    segment_frames: int
+    batch_limit: int | None = None
+    total: int = 0
+    format: int = FORMAT
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells whether a film is what is asked for; the machine is no part of it."""
+        return fingerprint(self.source, self.options, self.weights)
+
+    def write(self, path: Path) -> None:
+        """Write it down twice, each whole or not at all: ``path`` and a copy beside it.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        terms = json.dumps(asdict(self), sort_keys=True)
+        text = json.dumps({"sha256": _digest(terms), "terms": terms}, indent=1) + "\n"
+        for one in (path, _copy_of(path)):
+            write_whole(one, lambda file: file.write(text.encode()))
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest | None:
+        """What was written to ``path``, or to its copy; None where neither can be read.
+
+        Raises:
+            ResumeMismatch: it is of another format.
+        """
+        for one in (path, _copy_of(path)):
+            try:
+                content = json.loads(one.read_text())
+                terms = json.loads(content["terms"])
+                if content["sha256"] != _digest(content["terms"]):
+                    continue
+            except (OSError, ValueError, TypeError, KeyError):
+                continue
+            if terms.get("format") != FORMAT:
+                raise ResumeMismatch(
+                    f"{path.parent}: begun by another version of vidcolor (format {terms.get('format')}, not "
+                    f"{FORMAT}): finish it with that, or begin anew with --restart"
+                )
+            return cls(**terms)
+        return None
+
+    def accept(self, wanted: Manifest, name: str, *, drift: bool) -> Manifest:
+        """The terms on which this job goes on, if ``wanted`` asks for the same film.
+
+        Args:
+            wanted: the terms that it would be begun on now.
+            name: of the film, for messages.
+            drift: whether another machine's arithmetic will do.
+
+        Raises:
+            ResumeMismatch: it does not; the message says what differs.
+        """
+        found = _differences(self.source, wanted.source, "the input has changed")
+        found += _differences(self.options, wanted.options, "{0} was {1}, now {2}")
+        found += ["the weights are others"] if self.weights != wanted.weights else []
+        if found:
+            raise ResumeMismatch(
+                f"{name}: an unfinished job does not fit: {'; '.join(found)}. Run it as before, or begin "
+                "anew with --restart"
+            )
+        drifted = _differences(self.machine, wanted.machine, "{0} was {1}, now {2}")
+        if not drifted:
+            return self
+        if not drift:
+            raise ResumeMismatch(
+                f"{name}: the rest would not be worked out as the beginning was: {'; '.join(drifted)}. "
+                "Begin anew with --restart, or go on with --accept-drift"
+            )
+        return replace(self, machine=wanted.machine)
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(path.stem + "-copy" + path.suffix)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(source: Mapping[str, Any], options: Mapping[str, Any], weights: str) -> str:
+    """32 hexadecimal digits for a source, the options that change the film, and the weights."""
+    terms = json.dumps([FORMAT, dict(source), dict(options), weights], sort_keys=True)
+    return _digest(terms)[:32]
+
+
+def identify(source: str) -> dict[str, Any]:
+    """What tells a file from another: its size and its content, or samples of it and its time of change.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        with open(source, "rb") as file:
+            status = os.fstat(file.fileno())
+            digest = hashlib.sha256()
+            if status.st_size <= _WHOLE:
+                while block := file.read(_SAMPLE):
+                    digest.update(block)
+                return {"size": status.st_size, "sha256": digest.hexdigest()}
+            for index in range(_SAMPLES):
+                file.seek((status.st_size - _SAMPLE) * index // (_SAMPLES - 1))
+                digest.update(file.read(_SAMPLE))
+            return {
+                "size": status.st_size,
+                "sampled sha256": digest.hexdigest(),
+                "changed": status.st_mtime_ns,
+            }
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+
+
+def digest_weights(path: Path) -> str:
+    """SHA-256 of a generator's file.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def describe_options(options: Options) -> dict[str, Any]:
+    """Options that change the film, as JSON holds them."""
+    chosen = (f.name for f in fields(options) if not f.metadata.get("how") and f.name not in _ARITHMETIC)
+    return {name: _plain(getattr(options, name)) for name in chosen}
+
+
+def describe_machine(device: torch.device, precision: str, batch_size: int) -> dict[str, Any]:
+    """What the last digits of the arithmetic depend on."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
+    return {
+        "device": device.type,
+        "precision": precision,
+        "batch size": batch_size,
+        "torch threads": torch.get_num_threads(),
+        "processors": processors,
+        "vidcolor": __version__,
+        "torch": torch.__version__,
+        "libavcodec": parts,
+        "opencv": cv2.__version__,
+    }
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], line: str) -> list[str]:
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    lines = [line.format(key.replace("_", "-"), old.get(key), new.get(key)) for key in keys]
+    return list(dict.fromkeys(lines))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): str(v) for k, v in sorted(value.items())}
+    return str(value) if isinstance(value, Fraction) else value

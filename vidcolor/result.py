@@ -1,0 +1,130 @@
+"""What a job tells while it works and when it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
+from vidcolor.frames import Frame
+from vidcolor.options import Options
+
+
+def clock(seconds: float) -> str:
+    """Time for people: ``hh:mm:ss``."""
+    whole = int(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def share_done(frames: int, total: int) -> str:
+    """``, 62 % done``; nothing where the total is not known."""
+    return f", {min(100, 100 * frames // total)} % done" if total else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        frames: coloured so far, by earlier runs of the same job, too.
+        total: frames in all, where the source says or lets guess; else None.
+        position: seconds of the source at the last coloured frame.
+        duration: seconds of the source, where known.
+        fps: frames a second of this run's work so far.
+    """
+
+    frames: int
+    total: int | None
+    position: float
+    duration: float | None
+    fps: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a finished job has done.
+
+    Attributes:
+        frames: coloured frames in the target.
+        lost: frames of the source that could not be decoded.
+        damaged: frames that decoded with visible damage.
+        seconds: of work, of this run.
+        device, precision: what the generator ran on.
+        codec: the encoder's name.
+        already: the target was there, made from the same source with the same options; nothing was done.
+    """
+
+    source: str
+    target: str
+    frames: int
+    lost: int
+    damaged: int
+    seconds: float
+    device: str
+    precision: str
+    codec: str
+    already: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 7 where frames were lost."""
+        return EXIT_LOSSES if self.lost else EXIT_DONE
+
+
+@dataclass(kw_only=True)
+class Meter:
+    """Turns counts of frames into progress.
+
+    Attributes:
+        before: frames that earlier runs have coloured.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    options: Options
+    callback: Callable[[Progress], None] | None
+    before: int = 0
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the job began."""
+        return time.monotonic() - self.started
+
+    def total(self) -> int:
+        """Frames in all, as far as is known; else 0."""
+        duration, rate = self._duration(), self.stream.average_rate
+        whole = self.options.start is None and self.options.duration is None
+        counted = self.stream.frames if whole else 0
+        return counted or (round(duration * float(rate)) if duration and rate else 0)
+
+    def tell(self, last: Frame, count: int) -> None:
+        """Pass on that ``count`` frames of this run are done, ``last`` the last of them."""
+        if self.callback is None:
+            return
+        done = self.before + count
+        self.callback(
+            Progress(
+                frames=done,
+                total=max(self.total(), done) or None,
+                position=float(last.seconds),
+                duration=self._duration(),
+                fps=count / max(self.spent, 1e-6),
+            )
+        )
+
+    def _duration(self) -> float | None:
+        if self.options.duration is not None:
+            return float(self.options.duration)
+        if self.stream.duration and self.stream.time_base:
+            whole = float(self.stream.duration * self.stream.time_base)
+        elif self.container.duration:
+            whole = self.container.duration / av.time_base
+        else:
+            return None
+        return max(0.0, whole - float(self.options.start or 0))

@@ -1,0 +1,127 @@
+"""A job from file to file, in segments: what is finished stays, and the same command goes on from there."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vidcolor.assembly import assemble, other_packets
+from vidcolor.errors import Interrupted, OutputError
+from vidcolor.frames import Frame
+from vidcolor.framesource import FrameSource, nothing_decodes
+from vidcolor.making import Maker, Order, hushed
+from vidcolor.manifest import Manifest
+from vidcolor.media.opening import pick_video
+from vidcolor.segments import Coded, SegmentStore
+from vidcolor.stages.propagate import LOOKAHEAD
+from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
+from vidcolor.workplace import Workplace, hidden_name
+
+log = logging.getLogger(__name__)
+
+_MOST_FRAMES, _FEWEST_FRAMES = 240, 16
+_SEGMENT_BYTES = 768 << 20
+"""Luma and chroma, before compression, that a segment holds at most."""
+
+
+def frames_a_segment(first: Frame) -> int:
+    """How many frames of this size make a segment."""
+    return max(_FEWEST_FRAMES, min(_MOST_FRAMES, _SEGMENT_BYTES // max(1, first.luma.nbytes * 3)))
+
+
+@dataclass(kw_only=True)
+class ResumableJob:
+    """One film, made in segments that are kept until it is whole."""
+
+    order: Order
+
+    def run(self) -> tuple[int, int, int]:
+        """Make the film; returns its frames, and those lost and damaged.
+
+        Raises:
+            VidcolorError: nothing finished is lost.
+        """
+        final = self.order.place.final
+        if final is None:
+            raise ValueError("only a file of its own can be made in segments")
+        parent = None if self.order.options.work_dir is None else Path(self.order.options.work_dir)
+        work = Workplace(final, parent)
+        with work.held():
+            if self.order.options.restart or not self.order.options.resume:
+                work.clear()
+            try:
+                counts = self._make(work)
+            except BaseException:
+                self.order.place.discard()
+                if not self.order.options.resume or work.empty:
+                    work.remove()
+                raise
+            work.remove()
+        return counts
+
+    def _make(self, work: Workplace) -> tuple[int, int, int]:
+        source = FrameSource(self.order.open_it, self.order.settings, LOOKAHEAD + SHOT_LOOKAHEAD)
+        first = source.first()
+        if first is None:
+            source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
+            raise nothing_decodes(self.order.name, self.order.options, source.report)
+        self.order.meter.container, self.order.meter.stream = source.container, source.stream
+        maker = Maker(
+            order=self.order,
+            work=work,
+            source=source,
+            first=first,
+            terms=self._terms(work, first),
+        )
+        paths, last = maker.make_all()
+        source.close()
+        self._put_together(work, first, paths)
+        return maker.frames, last.lost, last.damaged
+
+    def _terms(self, work: Workplace, first: Frame) -> Manifest:
+        """Those of the unfinished job, if there is one that fits; else those of a new one."""
+        total = self.order.meter.total()
+        wanted = replace(self.order.wanted, segment_frames=frames_a_segment(first), total=total)
+        found = None if work.empty else Manifest.read(work.manifest)
+        if found is None:
+            work.clear()
+            terms = wanted
+        else:
+            terms = found.accept(wanted, self.order.place.name, drift=self.order.options.accept_drift)
+        if terms != found:
+            terms.write(work.manifest)
+        return terms
+
+    def _put_together(self, work: Workplace, first: Frame, paths: list[Path]) -> None:
+        final = self.order.place.final
+        assert final is not None
+        self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
+        with self.order.open_it() as container, self.order.open_it() as beside:
+            film = self.order.film(container, label=label_of(self.order.wanted.fingerprint))
+            others = other_packets(beside, pick_video(beside, self.order.name).index, self.order.settings.end)
+            delay = max(SegmentStore.read(path).delay for path in paths)
+            try:
+                with hushed():
+                    film.begin(first)
+                assemble(film, (self._part(path) for path in paths), delay, others)
+            except OutputError as error:
+                film.abandon()
+                raise OutputError(
+                    f"{error}; all frames are kept in {work.folder}: run the same command again"
+                ) from error
+            except BaseException:
+                film.abandon()
+                raise
+        self.order.place.commit()
+
+    def _part(self, path: Path) -> Coded:
+        if self.order.cancel.is_set():
+            raise Interrupted(signal.SIGINT)
+        return SegmentStore.read(path).coded
+
+
+def label_of(fingerprint: str) -> str:
+    """Name of the program as it stands in the finished film's metadata."""
+    return f"vidcolor {fingerprint}"

@@ -1,0 +1,225 @@
+"""Segments: finished parts of a film on disk, each written once, with what the next one begins from.
+
+A segment's file is a safetensors file that is called after its number and the hash of its content. It holds
+the packets of a closed stretch of compressed video, in the order of decoding, and the temporal state after
+its last picture. It is whole, or it is not there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from vidcolor.errors import OutputError
+from vidcolor.motion import Luma
+from vidcolor.stages.propagate import PropagationState
+from vidcolor.stages.shots import ShotState
+from vidcolor.temporal import LinkerState, TemporalState
+from vidcolor.writing import sync_folder
+
+SUFFIX = ".segment"
+_NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """Packets of compressed video, in the order of decoding.
+
+    Attributes:
+        data: of each.
+        pts, durations: in ticks of the encoder; a duration may be 0, for unknown.
+        keys: whether each can be decoded without what came before.
+        extradata: the encoder's header.
+    """
+
+    data: tuple[bytes, ...]
+    pts: tuple[int, ...]
+    durations: tuple[int, ...]
+    keys: tuple[bool, ...]
+    extradata: bytes
+
+    @property
+    def delay(self) -> int:
+        """Smallest d with which the i-th packet's decode time can be the (i - d)-th smallest pts."""
+        place = {pts: i for i, pts in enumerate(sorted(self.pts))}
+        return max((i - place[pts] for i, pts in enumerate(self.pts)), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A finished part of a film.
+
+    Attributes:
+        number: from 0.
+        frames: how many it has.
+        last: pts of the last of them, in the clock of the source.
+        last_luma: CRC-32 of its luma codes, by which it is known again.
+        seconds: its time.
+        lost, damaged: frames of the source, so far, that did not decode, or not well.
+        delay: pictures by which decoding runs ahead of presentation, at least.
+        coded: the picture; its packets' data may have been left on disk.
+        end: state to go on from; None at the end of the film.
+    """
+
+    number: int
+    frames: int
+    last: int
+    last_luma: int
+    seconds: float
+    lost: int
+    damaged: int
+    delay: int
+    coded: Coded
+    end: TemporalState | None
+
+
+class SegmentStore:
+    """The segments in a folder.
+
+    Args:
+        folder: where they are.
+        name: of the film that is being made, for messages.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+
+    def find(self, *, clean: bool = True) -> dict[int, Path]:
+        """Files of the segments by number; what is unfinished or damaged is removed, if ``clean``."""
+        found: dict[int, Path] = {}
+        for path in sorted(self._folder.iterdir()):
+            match = _NAME.fullmatch(path.name)
+            if match and _digest(path.read_bytes()) == match[2]:
+                found[int(match[1])] = path
+            elif clean and (match or path.name.endswith(".part")):
+                path.unlink()
+        return found
+
+    def write(self, segment: Segment) -> Path:
+        """Add a segment; it is on disk when this returns.
+
+        Raises:
+            OutputError: the disk is full or refuses; nothing is lost then but this segment.
+        """
+        content = _pack(segment)
+        path = self._folder / f"{segment.number:06d}-{_digest(content)}{SUFFIX}"
+        part = path.with_suffix(".part")
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            sync_folder(self._folder)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OutputError(
+                f"{self._name}: a segment cannot be written ({error.strerror}); what is finished is kept in "
+                f"{self._folder}: make room and run the same command again"
+            ) from error
+        return path
+
+    @staticmethod
+    def read(path: Path) -> Segment:
+        """Read a segment that :meth:`find` has named.
+
+        Raises:
+            OutputError: it has become unreadable since.
+        """
+        try:
+            return _unpack(path.read_bytes())
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
+
+
+def finished_segments(found: dict[int, Path]) -> list[Segment]:
+    """Those from the beginning on, up to the first that is missing."""
+    kept: list[Segment] = []
+    while len(kept) in found:
+        kept.append(SegmentStore.read(found[len(kept)]))
+    return kept
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
+
+
+def _pack(segment: Segment) -> bytes:
+    coded = segment.coded
+    arrays: Arrays = {
+        "data": np.frombuffer(b"".join(coded.data), np.uint8),
+        "sizes": np.array([len(d) for d in coded.data], np.int64),
+        "pts": np.array(coded.pts, np.int64),
+        "durations": np.array(coded.durations, np.int64),
+        "keys": np.array(coded.keys, np.uint8),
+        "extradata": np.frombuffer(coded.extradata, np.uint8),
+    }
+    if segment.end is not None:
+        arrays |= _state_arrays(segment.end)
+    names = ("number", "frames", "last", "last_luma", "seconds", "lost", "damaged", "delay")
+    described = json.dumps({name: getattr(segment, name) for name in names})
+    # safetensors has no arrays without elements
+    return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
+
+
+def _state_arrays(state: TemporalState) -> Arrays:
+    shots, previous, kept = state.linker.shots, state.linker.previous, state.filter
+    arrays: Arrays = {
+        "shots.thumbnails": shots.thumbnails,
+        "shots.numbers": np.array(
+            [shots.pending, shots.shot, shots.seen, *shots.shape, *shots.area], np.int64
+        ),
+    }
+    if previous is not None:
+        arrays |= {"previous.searched": previous.searched, "previous.grid": previous.grid}
+    if kept is not None:
+        arrays |= {"filter.mean": kept.mean, "filter.chroma": np.array(kept.chroma, np.float64)}
+        arrays |= {"filter.weight": kept.weight}
+    return arrays
+
+
+def _unpack(content: bytes) -> Segment:
+    arrays = load(content)
+    length = int.from_bytes(content[:8], "little")
+    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["segment"])
+    none = np.zeros(0, np.uint8)
+    ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
+    data = arrays.get("data", none).tobytes()
+    coded = Coded(
+        data=tuple(data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)),
+        pts=tuple(arrays.get("pts", none).tolist()),
+        durations=tuple(arrays.get("durations", none).tolist()),
+        keys=tuple(bool(key) for key in arrays.get("keys", none)),
+        extradata=arrays.get("extradata", none).tobytes(),
+    )
+    return Segment(coded=coded, end=_state_of(arrays), **described)
+
+
+def _state_of(arrays: Arrays) -> TemporalState | None:
+    if "shots.numbers" not in arrays:
+        return None
+    pending, shot, seen, height, width, *area = arrays["shots.numbers"].tolist()
+    fields = {"thumbnails": arrays["shots.thumbnails"]} if "shots.thumbnails" in arrays else {}
+    shots = ShotState(
+        pending=pending, shot=shot, seen=bool(seen), shape=(height, width), area=tuple(area), **fields
+    )
+    previous = kept = None
+    if "previous.searched" in arrays:
+        previous = Luma(searched=arrays["previous.searched"], grid=arrays["previous.grid"])
+    if "filter.mean" in arrays:
+        chroma = arrays["filter.chroma"].tolist()
+        weight = arrays.get("filter.weight", np.zeros((0, 0), np.float32))
+        kept = PropagationState(mean=arrays["filter.mean"], weight=weight, chroma=(chroma[0], chroma[1]))
+    return TemporalState(linker=LinkerState(shots=shots, previous=previous), filter=kept)

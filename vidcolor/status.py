@@ -1,0 +1,63 @@
+"""How far the job of a target is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from vidcolor.errors import InputError
+from vidcolor.manifest import Manifest
+from vidcolor.result import clock, share_done
+from vidcolor.segments import SegmentStore, finished_segments
+from vidcolor.workplace import Workplace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """State of a job.
+
+    Attributes:
+        state: ``done``, ``running`` or ``stopped``.
+        frames: finished so far; 0 for a finished film, which is not opened.
+        total: frames in all, as far as is known; else 0.
+        position: seconds of the source at the last finished frame.
+    """
+
+    target: str
+    state: str
+    frames: int = 0
+    total: int = 0
+    position: float = 0.0
+
+    def __str__(self) -> str:
+        """One line for people."""
+        if self.state == "done":
+            return f"{self.target}: done"
+        share = share_done(self.frames, self.total)
+        return (
+            f"{self.target}: {self.state} at {clock(self.position)}{share}, {self.frames} frames are finished"
+        )
+
+
+def job_status(target: str, work_dir: str | None = None) -> Status:
+    """Look at the work folder of ``target``; nothing is changed.
+
+    Raises:
+        InputError: there is neither a job nor a film.
+        ResumeMismatch: the job is of another version.
+    """
+    final = Path(target)
+    work = Workplace(final, None if work_dir is None else Path(work_dir))
+    terms = Manifest.read(work.manifest)
+    if terms is None:
+        if final.is_file():
+            return Status(target=target, state="done")
+        raise InputError(f"{target}: there is no such film, and no job for it")
+    kept = finished_segments(SegmentStore(work.folder, target).find(clean=False))
+    return Status(
+        target=target,
+        state="running" if work.busy() else "stopped",
+        frames=sum(segment.frames for segment in kept),
+        total=terms.total,
+        position=kept[-1].seconds if kept else 0.0,
+    )

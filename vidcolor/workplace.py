@@ -1,0 +1,103 @@
+"""The folder in which a job keeps what is finished, and the lock that keeps others out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from vidcolor.errors import OutputError
+from vidcolor.segments import SUFFIX
+
+_LOCK, _MANIFEST = "lock", "manifest.json"
+_TRIES = 20
+_LONGEST_NAME = 200
+
+
+def hidden_name(final: Path, ending: str) -> str:
+    """A name for something that belongs to ``final``, as long as file systems allow."""
+    name = f".{final.name}{ending}"
+    if len(os.fsencode(name)) <= _LONGEST_NAME:
+        return name
+    return f".{hashlib.sha256(os.fsencode(final.name)).hexdigest()[:32]}{ending}"
+
+
+class Workplace:
+    """The work folder of the film ``final``: beside it, hidden, or in ``parent``."""
+
+    def __init__(self, final: Path, parent: Path | None = None) -> None:
+        self.folder = (parent or final.parent) / hidden_name(final, ".vidcolor")
+        self.manifest = self.folder / _MANIFEST
+        self._name = str(final)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep others out of it; a crash does not leave the lock behind.
+
+        Raises:
+            OutputError: another process is at work there, or the folder cannot be made.
+        """
+        lock = self._acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _acquire(self) -> FileLock:
+        for _ in range(_TRIES):
+            try:
+                self.folder.mkdir(parents=False, exist_ok=True)
+                lock = FileLock(self.folder / _LOCK)
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise OutputError(
+                    f"{self._name}: another vidcolor is making it; wait for that, or stop it"
+                ) from error
+            except FileNotFoundError as error:
+                if not self.folder.parent.is_dir():
+                    raise OutputError(f"{self._name}: there is no folder {self.folder.parent}") from error
+                continue  # who had it has just finished, and taken the folder away
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise OutputError(f"{self._name}: {self.folder} cannot be used ({reason})") from error
+            if (self.folder / _LOCK).exists():
+                return lock
+            lock.release()
+        raise OutputError(f"{self._name}: {self.folder} keeps vanishing")
+
+    def busy(self) -> bool:
+        """Whether another process is at work there."""
+        path = self.folder / _LOCK
+        if not path.exists():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except (Timeout, OSError):
+            return True
+        lock.release()
+        return False
+
+    def clear(self) -> None:
+        """Forget what is finished; the lock stays."""
+        for path in self.folder.iterdir():
+            if path.name != _LOCK:
+                path.unlink()
+
+    def remove(self) -> None:
+        """Take the folder away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is finished in it."""
+        return not any(self.folder.glob(f"*{SUFFIX}"))
+
+    def free_bytes(self) -> int:
+        """Room on its disk."""
+        return shutil.disk_usage(self.folder if self.folder.exists() else self.folder.parent).free
