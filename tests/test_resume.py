@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,13 +21,15 @@ from unittest import mock
 import av
 import pytest
 import torch
+from filelock import FileLock
 from media import make_film, planes_of, read_film
 from quick import quickly
 
-from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
+from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
 from vidcolor.job import colorize
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
+from vidcolor.segments import Segment, SegmentStore
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
 
@@ -411,3 +414,72 @@ def test_kill_9_at_any_moment(tmp_path: Path) -> None:
     assert kills >= 2
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
     assert [name for name in left_in(tmp_path) if not name.startswith(".out.mp4.vidcolor")] == []
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "os.replace", "vidcolor.workplace.FileLock.acquire"])
+def test_whatever_the_disk_refuses_nothing_is_lost(call: str, tmp_path: Path) -> None:
+    """The k-th call fails, for each k; then the same command makes the same film."""
+    source = make_film(tmp_path / "in.mp4", frames=14, audio="aac")
+    run(source, tmp_path / "whole.mp4")
+    expected, calls = fingerprint(tmp_path / "whole.mp4"), 0
+    module, name = call.rsplit(".", 1)
+    owner: Any = os if module == "os" else FileLock
+    real = getattr(owner, name)
+    for refused in range(1, 40):
+        target, seen = tmp_path / f"out{refused}.mp4", iter(range(1, 100))
+
+        def failing(*given: Any, seen: Iterator[int] = seen, refused: int = refused, **named: Any) -> Any:
+            if next(seen) == refused:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real(*given, **named)
+
+        with mock.patch(call, failing):
+            try:
+                run(source, target)
+            except OutputError as error:
+                assert error.exit_code == 5
+                assert "No space left" in str(error)
+                assert not target.exists()
+                calls += 1
+        if calls < refused:
+            break
+        assert run(source, target).frames == 14
+        assert fingerprint(target) == expected
+        assert left_in(tmp_path) == []
+    assert calls >= 1
+
+
+def test_a_full_disk_while_writing_a_segment_keeps_the_others(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
+    real, written = SegmentStore.write, []
+
+    def failing(store: SegmentStore, segment: Segment) -> Path:
+        if len(written) == 2:
+            with mock.patch("os.fsync", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+                return real(store, segment)
+        written.append(segment.number)
+        return real(store, segment)
+
+    with (
+        mock.patch.object(SegmentStore, "write", failing),
+        pytest.raises(OutputError, match=r"No space left.*make room and run the same command again"),
+    ):
+        run(source, target)
+    assert job_status(str(target)).frames == 12
+    assert not list(Workplace(target).folder.glob("*.part"))
+    assert run(source, target).frames == 30
+
+
+def test_a_source_that_goes_away_is_an_input_error_and_loses_nothing(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+
+    def hide(*_: object) -> None:
+        source.rename(tmp_path / "away.mp4")
+        source_is_away.append(True)
+
+    source_is_away: list[bool] = []
+    with mock.patch("vidcolor.target.Target.create", hide), pytest.raises(InputError, match=r"in\.mp4"):
+        run(source, target)
+    assert source_is_away
+    (tmp_path / "away.mp4").rename(source)
+    assert run(source, target).frames == 14
