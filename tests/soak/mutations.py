@@ -20,8 +20,8 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 SECONDS = 30
-MEMORY = 4 << 30
-KNOWN = {0, 2, 3, 4, 5, 6, 7}
+MEMORY = 8 << 30  # addresses, of which torch alone takes four
+KNOWN = {0, 2, 3, 7}  # nothing is wrong with target, weights or earlier runs
 
 WORKER = f"""
 import json, resource, sys, traceback
@@ -133,7 +133,7 @@ def main() -> None:
             film = films[index % len(films)]
             source, target = folder / f"in{film.suffix}", folder / "out.mkv"
             source.write_bytes(mutated(contents[film], rng))
-            code = worker.run("-q", "-y", str(source), str(target))
+            code = worker.run("-q", "-y", "--restart", str(source), str(target))
             codes[code] += 1
             if code not in KNOWN:
                 bad.append((film.suffix, code))
