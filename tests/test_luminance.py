@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from vidcolor.colorspace import BT709
+from vidcolor.colorspace import BT709, lightness_from_luma
 from vidcolor.frames import Frame, Orientation, Signal
-from vidcolor.stages.luminance import luminance, padded, render_shape
+from vidcolor.stages.luminance import lightness, luminance, padded, render_shape
 
 
 def frame_of(luma: np.ndarray, **changes: Any) -> Frame:
@@ -65,3 +66,11 @@ def test_batches_are_padded_with_their_edges() -> None:
     assert batch.shape == (2, 1, 8, 8)
     assert np.array_equal(batch[0, 0, :3, :4], plane)
     assert batch[1, 0, 7, 7] == plane[-1, -1]
+
+
+def test_the_table_of_lightness_is_exact_enough_everywhere() -> None:
+    y = np.linspace(0, 1, 300_000, dtype=np.float32).reshape(3, -1)
+    exact = lightness_from_luma(torch.from_numpy(y)).numpy()
+    assert lightness(y).dtype == np.float32
+    assert np.abs(lightness(y) - exact).max() < 0.001
+    assert lightness(np.array([0.0, 1.0], np.float32)).tolist() == pytest.approx([0.0, 100.0], abs=1e-4)

@@ -483,3 +483,15 @@ def test_a_source_that_goes_away_is_an_input_error_and_loses_nothing(tmp_path: P
     assert source_is_away
     (tmp_path / "away.mp4").rename(source)
     assert run(source, target).frames == 14
+
+
+def test_a_disk_with_little_room_is_said_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=6)
+    with mock.patch("vidcolor.workplace.Workplace.free_bytes", lambda _: 1000):
+        run(source, tmp_path / "out.mp4")
+    assert "0 MB are free" in caplog.text
+    caplog.clear()
+    run(source, tmp_path / "other.mp4")
+    assert not caplog.text

@@ -14,13 +14,11 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Floats
 from vidcolor.motion import Luma, motion_between
-from vidcolor.stages.luminance import padded
+from vidcolor.stages.luminance import lightness, padded
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
 from vidcolor.temporal import Anchor, Key, Linker
@@ -137,9 +135,8 @@ def _anchor(end: _End, predictor: Predictor) -> Anchor:
     height, width = greys[0].shape
     propagator, before = Propagator("flow", 1.0), None
     for grey in greys:
-        plane = lightness_from_luma(torch.from_numpy(grey)).numpy()
         # one at a time: a batch of them could be more than memory holds
-        ab = predictor(padded([plane], predictor.multiple), (height, width))[0]
+        ab = predictor(padded([lightness(grey)], predictor.multiple), (height, width))[0]
         luma = Luma.of(grey)
         motion = None if before is None else motion_between(before, luma)
         propagator.push(ab, motion, begins=motion is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from vidcolor.workplace import Workplace, hidden_name
 log = logging.getLogger(__name__)
 
 _MOST_FRAMES, _FEWEST_FRAMES = 240, 16
+_LOSSLESS = ("ffv1", "rawvideo", "huffyuv", "ffvhuff", "utvideo")
 _SEGMENT_BYTES = 768 << 20
 """Luma and chroma, before compression, that a segment holds at most."""
 
@@ -68,6 +70,7 @@ class ResumableJob:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
             raise nothing_decodes(self.order.name, self.order.options, source.report)
         self.order.meter.container, self.order.meter.stream = source.container, source.stream
+        self._warn_of_room(work, first)
         maker = Maker(
             order=self.order,
             work=work,
@@ -79,6 +82,22 @@ class ResumableJob:
         source.close()
         self._put_together(work, first, paths)
         return maker.frames, last.lost, last.damaged
+
+    def _warn_of_room(self, work: Workplace, first: Frame) -> None:
+        """Say at the start if the disk will hardly hold the segments and the film."""
+        options, frames = self.order.options, self.order.meter.total()
+        lossless = options.crf == 0 or options.codec in _LOSSLESS
+        raw = first.luma.nbytes * 3 // 2 * frames
+        film = raw // 2 if lossless else os.stat(self.order.name).st_size
+        needed, free = 2 * film, work.free_bytes()
+        if free < needed:
+            log.warning(
+                "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
+                "what is finished is kept, and the same command goes on",
+                self.order.place.name,
+                needed >> 20,
+                free >> 20,
+            )
 
     def _terms(self, work: Workplace, first: Frame) -> Manifest:
         """Those of the unfinished job, if there is one that fits; else those of a new one."""
