@@ -14,7 +14,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.film_limits import inexpressible
+from vidcolor.film_limits import inexpressible, label_film
 from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.media.encoders import EncoderPlan, plan_encoder
@@ -31,8 +31,6 @@ from vidcolor.target import Sink, is_sequence
 
 log = logging.getLogger(__name__)
 
-LABEL_KEYS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
-"""Where the label goes if not to the name of the program, which FFmpeg fills in itself in these."""
 _FINEST_TIMESCALE = 10_000_000
 _PROGRESSIVE = 1
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
@@ -48,8 +46,8 @@ class Film:
         target: the user's name of it, for its suffix and for messages.
         muxer: FFmpeg's name of the container.
         seekable: whether what is written can be gone back to; pipes and devices cannot.
-        place: an open file that takes what is written, instead of the address.
-        label: goes into the metadata as the name of the program that wrote the file.
+        place: an open file to write to, instead of the address.
+        label: goes into the metadata as the program's name.
 
     Attributes:
         said: what has been said of frames that the target cannot express.
@@ -122,9 +120,7 @@ class Film:
         with mapped_errors(self._target):
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
         if self._label is not None:
-            key = LABEL_KEYS.get(self.muxer, "encoding_tool")
-            if key != "comment" or key not in self._output.metadata:  # the source's own comment stays
-                self._output.metadata[key] = self._label
+            label_film(self._output, self._label)
         self._coloured = coloured
         self._reencoder = Reencoder(coloured, plan)
 
@@ -212,7 +208,7 @@ class Film:
 
     def flush(self) -> list[Packet[Stream]]:
         """The packets that the encoder still holds."""
-        return self._reencoder.flush(durations_in_order=False)
+        return self._reencoder.flush()
 
     def go_on(self, frames: int, last: int | None) -> None:
         """Make ready for frames from the middle of the film.
@@ -280,6 +276,11 @@ class Film:
         with mapped_errors(self._target):
             self._mux(self._reencoder.flush(durations_in_order=self.muxer in MOV_FAMILY))
         self.end()
+
+    def rehearse(self) -> None:
+        """Write the header: what the container refuses is then known before the work."""
+        with mapped_errors(self._target):
+            self._remuxer.start()
 
     def abandon(self) -> None:
         """Close after a failure: what the reader of a pipe has got so far stays playable."""

@@ -1,6 +1,8 @@
-"""What of a picture a container or encoder has no place for."""
+"""What containers and encoders have a place for, and for what they have none."""
 
 from __future__ import annotations
+
+from av.container import OutputContainer
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import MOV_FAMILY
@@ -9,6 +11,7 @@ _STATE_THEIR_ASPECT = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
 )
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
+_LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -26,3 +29,13 @@ def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     return found
+
+
+def label_film(output: OutputContainer, label: str) -> None:
+    """Put a label where the container keeps the name of the program, or where else it has room for it.
+
+    FFmpeg itself fills in the usual place in some. A comment of the source stays.
+    """
+    key = _LABELS.get(output.format.name, "encoding_tool")
+    if key != "comment" or key not in output.metadata:
+        output.metadata[key] = label

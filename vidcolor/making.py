@@ -168,10 +168,13 @@ class Maker:
 
     def _say_where(self, found: dict[int, Path], meter: Meter) -> None:
         """Refuse now what the target cannot be; one line for who runs the command again."""
-        film = self.order.film(self.source.container, _Discard())
-        film.begin(self.first)
-        self.order.codec = film.codec
-        film.abandon()
+        film = self.order.film(self.source.container, io.BytesIO())
+        try:
+            film.begin(self.first)
+            self.order.codec = film.codec
+            film.rehearse()
+        finally:
+            film.abandon()
         kept = finished_segments(found)
         if kept:
             share = share_done(sum(s.frames for s in kept), meter.total())

@@ -128,6 +128,10 @@ class Remuxer:
             self._started = True
             self._output.mux_one(packet)
 
+    def start(self) -> None:
+        """Write the container's header."""
+        self._output.start_encoding()
+
     def finish(self) -> None:
         """Write what converters still hold. The caller closes the container."""
         for sink in self._sinks.values():
