@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from media import make_film
+from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.audio import AudioConverter, default_encoder, find_encoder
@@ -176,3 +179,19 @@ def test_an_encoder_must_exist_and_encode_sound():
         find_encoder("libx264", "mp4")
     with pytest.raises(UsageError, match="webm cannot hold"):
         find_encoder("aac", "webm")
+
+
+@pytest.mark.parametrize(
+    ("box", "says"), [(b"mp4a", "its codec is not known"), (b"esds", "its codec's header is missing")]
+)
+def test_sound_whose_header_is_damaged_is_left_out_and_named(
+    box: bytes, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "in.mov", frames=6, audio="aac")
+    content = source.read_bytes()
+    assert content.count(box) >= 1
+    source.write_bytes(content.replace(box, b"zzzz"))
+    assert colour(source, tmp_path / "out.mkv").frames == 6
+    assert says in caplog.text
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert not container.streams.audio

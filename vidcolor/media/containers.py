@@ -86,7 +86,8 @@ def codec_name(stream: Stream) -> str:
     """Return the canonical name of a stream's codec, or 'unknown'."""
     if stream.codec_context is not None:
         return str(stream.codec_context.codec.canonical_name)
-    return stream.name or "unknown"
+    # without a decoder PyAV's streams of sound have not even the attribute
+    return getattr(stream, "name", None) or "unknown"
 
 
 def describe(stream: Stream) -> str:

@@ -171,8 +171,9 @@ class Remuxer:
         if choice == "none":
             return
         if stream.codec_context is None or not stream.codec_context.sample_rate:
-            self._leave_out(stream, "its codec is not known")
-            return
+            return self._leave_out(stream, "its codec is not known")
+        if self._lacks_header(stream):
+            return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
             choice == "auto"
             and not containers.is_late_addition(self._format, stream)
@@ -191,6 +192,11 @@ class Remuxer:
             encoder = same_encoder(stream, encoder)
         self._encode_audio(stream, encoder)
         log.warning("%s is re-encoded with %s for %s", describe(stream), encoder, self._label)
+
+    def _lacks_header(self, stream: AudioStream) -> bool:
+        """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
+        apart = any(name in self._source.format.name for name in ("mov", "matroska"))
+        return apart and containers.codec_name(stream) == "aac" and not stream.codec_context.extradata
 
     def _needs_padding(self, stream: AudioStream) -> bool:
         """Tell whether a track begins later than the film in a container that cannot say so."""
