@@ -182,15 +182,14 @@ def test_an_encoder_must_exist_and_encode_sound():
 
 
 @pytest.mark.parametrize(
-    ("box", "says"), [(b"mp4a", "its codec is not known"), (b"esds", "its codec's header is missing")]
+    ("damaged", "says"), [([b"mp4a", b"esds"], "its codec is not known"), ([b"esds"], "header is missing")]
 )
 def test_sound_whose_header_is_damaged_is_left_out_and_named(
-    box: bytes, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    damaged: list[bytes], says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = make_film(tmp_path / "in.mov", frames=6, audio="aac")
-    content = source.read_bytes()
-    assert content.count(box) >= 1
-    source.write_bytes(content.replace(box, b"zzzz"))
+    for box in damaged:
+        source.write_bytes(source.read_bytes().replace(box, b"zzzz"))
     assert colour(source, tmp_path / "out.mkv").frames == 6
     assert says in caplog.text
     with av.open(str(tmp_path / "out.mkv")) as container:
