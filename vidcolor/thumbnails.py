@@ -23,6 +23,7 @@ _BLOCKS = tuple(
 """Each block of a thumbnail and the area where it is searched for: a sixth of the picture to each side."""
 _FLAT = 0.02
 """Standard deviation of Y' (0..1) below which a thumbnail has no structure."""
+_BAR_ABOVE_BLACK = 0.04
 _BAR = 0.02
 """Range of Y' (0..1) within a row or column of a thumbnail up to which it belongs to a black bar."""
 _COARSE = (16, 12)
@@ -60,13 +61,15 @@ class View(NamedTuple):
 
 
 def active_area(plane: NDArray[np.floating]) -> Area:
-    """What of a small Y' ``(h, w)`` lies within its bars: plain rows and columns, of any tone, at the edges.
+    """What of a small Y' ``(h, w)`` lies within its bars: plain rows and columns at the edges.
 
-    At each edge that is a third of the picture at most; a plain picture has no area.
+    Bars are as dark as the darkest place of the picture, which on faded film need not be black; a plain sky
+    is none. At each edge they are a third of the picture at most; a plain picture has no area.
     """
     found: list[int] = []
     for axis in (1, 0):
-        lively = np.flatnonzero(np.ptp(plane, axis=axis) > _BAR)
+        dark = plane.mean(axis=axis) < plane.min() + _BAR_ABOVE_BLACK
+        lively = np.flatnonzero((np.ptp(plane, axis=axis) > _BAR) | ~dark)
         size = plane.shape[1 - axis]
         if len(lively) == 0:
             return (plane.shape[0], 0, plane.shape[1], 0)
