@@ -7,7 +7,7 @@ structure always comes from the picture's own prediction and nothing is blurred 
 Each picture's chroma becomes a mean of what the past says (recursively, weighted by the number of pictures
 that it rests on, up to the memory), its own prediction, and what the next few pictures say. Means are taken
 of soft differences, weighted by trust, so that a place which motion does not explain shares the correction
-of the trusted places around it; fine differences count for half a picture at most.
+of the trusted places around it; fine differences count for a third of a picture at most.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 from vidcolor.frames import Floats
 from vidcolor.motion import GRID, Motion, fetch, shrink
 
-LOOKAHEAD = 4
+LOOKAHEAD = 6
 """Pictures after one that bear on its colours."""
 LONGEST_MEMORY = 60.0
 """Pictures that the past can count for, with a smoothing of 1."""
-_FINE = 0.5
+_FINE = 0.35
 _REACH = 3
 _FLOOR = 0.02
 """Trust around a place that counts as half trusted."""
