@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import cv2
@@ -26,6 +26,8 @@ from vidcolor.thumbnails import active_area, cropped
 
 _KEPT_SHOTS = 32
 """Earlier shots that a new one is compared with: memory must not grow with the film."""
+_MOST_ANCHORS = 1000
+"""Shots that may come back in a film: some 90 kB each at the default render size, kept to the end."""
 _LIKE = 0.6
 """Correlation of thumbnails from which on motion is sought."""
 _THUMB = (32, 24)
@@ -101,7 +103,7 @@ class _Scan:
         self._greys.clear()
         self._last, self._length = None, 0
         self.shots += 1
-        end = _match(self._ends, Luma.of(grey))
+        end = _match(self._ends, Luma.of(grey)) if len(self.anchors) < _MOST_ANCHORS else None
         if end is not None:
             self.anchors[key] = _anchor(end, self._predictor)
 
@@ -145,8 +147,7 @@ def _anchor(end: _End, predictor: Predictor) -> Anchor:
     state = propagator.state
     if state is None:
         raise ValueError("a shot has one picture at least")
-    weight = np.full_like(state.weight, _WEIGHT)
-    return Anchor(luma=end.luma, state=replace(state, weight=weight, chroma=(0.0, 0.0)))
+    return Anchor(luma=end.luma, mean=state.mean.astype(np.float16), weight=_WEIGHT)
 
 
 def _expanded(codes: NDArray[np.uint8]) -> Floats:

@@ -11,6 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vidcolor.frames import Floats, Picture
 from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.stages.propagate import PropagationState, Propagator
@@ -26,11 +29,19 @@ class Anchor:
 
     Attributes:
         luma: to find the motion from it.
-        state: its colours, as the filter would have remembered them.
+        mean: its ab on the grid ``(h/4, w/4, 2)``, in half precision: there may be many.
+        weight: pictures that its colours count for.
     """
 
     luma: Luma
-    state: PropagationState
+    mean: NDArray[np.float16]
+    weight: float
+
+    @property
+    def state(self) -> PropagationState:
+        """Its colours as the filter would have remembered them."""
+        weight = np.full(self.mean.shape[:2], self.weight, np.float32)
+        return PropagationState(mean=self.mean.astype(np.float32), weight=weight)
 
 
 @dataclass(frozen=True, kw_only=True)
