@@ -14,7 +14,10 @@ from media import fill_plane, grey_frame, luma_of_film, make_film, planes_of, re
 from quick import Corners, colour
 from torch import Tensor
 
+from vidcolor.frames import Frame
 from vidcolor.media.pixels import luma_of, signal_of
+from vidcolor.media.repair import DecodeReport
+from vidcolor.stages.decode import DecodeSettings, decode
 
 ONE = 1 << 16
 TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
@@ -195,3 +198,14 @@ def test_packed_and_semiplanar_luma_is_read_as_it_is(fmt: str) -> None:
     if fmt == "yuvj422p":
         wanted = np.rint((wanted - 16) * 255 / 219).astype(int)
     assert np.abs(luma.astype(int) - wanted).max() <= (1 if fmt == "yuvj422p" else 0)
+
+
+@pytest.mark.parametrize("top_first", [True, False])
+def test_which_field_comes_first_is_known(top_first: bool, tmp_path: Path) -> None:
+    source = interlaced(tmp_path / "a.mkv", top_first=top_first)
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        report = DecodeReport(video_index=stream.index)
+        frames = [f for f in decode(container, stream, DecodeSettings(), report) if isinstance(f, Frame)]
+    assert frames
+    assert all(frame.fields == 2 and frame.bottom_first != top_first for frame in frames)

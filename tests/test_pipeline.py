@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import subprocess
 import sys
@@ -340,3 +341,43 @@ def test_what_was_read_before_a_failure_is_smoothed_and_written() -> None:
     with pytest.raises(RuntimeError, match="disk"):
         run(broken(), colouring(temporal="flow", smoothing=0.9), film)
     assert film.frames == list(range(7))
+
+
+class Reminding(torch.nn.Module):
+    """Gives each picture its own mean L* as colour."""
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        count, _, height, width = lightness.shape
+        return lightness.mean((1, 2, 3))[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+@pytest.mark.parametrize("bottom_first", [False, True])
+@pytest.mark.parametrize("temporal", ["off", "flow"])
+def test_fields_keep_their_colours_and_are_smoothed_in_the_order_of_time(
+    bottom_first: bool, temporal: str
+) -> None:
+    """A light that grows from field to field: each field's colour must be its own, in its own lines."""
+
+    def frames() -> Iterator[Frame]:
+        for index in range(20):
+            frame = frame_of(index)
+            first, second = (1, 0) if bottom_first else (0, 1)
+            luma = np.empty_like(frame.luma)
+            luma[first::2], luma[second::2] = 20 + 8 * index, 24 + 8 * index
+            yield dataclasses.replace(frame, luma=luma, fields=2, bottom_first=bottom_first)
+
+    generator = Generator(network=Reminding(), multiple=32, path=Path("x"), metadata={})
+    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    film, found = Film(), []
+    film.write_frame = lambda frame, pictures, abs_: found.append((frame, pictures, abs_))  # type: ignore[method-assign]
+    given = colouring(predictor=predictor, temporal=temporal, smoothing=0.9, batch_size=lambda _: 3)
+    assert run(frames(), given, film) == 20
+    for frame, pictures, abs_ in found:
+        for field, (picture, ab) in enumerate(zip(pictures, abs_, strict=True)):
+            code = int(frame.luma[field, 0])
+            assert picture.grey.mean() == pytest.approx((code - 16) / 219, abs=0.01)
+            if temporal == "off":
+                assert ab.mean() == pytest.approx(picture.luminance.mean(), abs=0.1)
+    means = [ab.mean() for frame, _, abs_ in found for ab in frame.in_time(abs_)]
+    assert means == sorted(means)

@@ -89,7 +89,11 @@ class Batcher:
         self._open = Batch()
 
     def push(self, frame: Frame, pictures: list[Picture]) -> list[Batch]:
-        """Take the next frame; returns the batches that are now full, one at most but where sizes change."""
+        """Take the next frame; returns the batches that are now full, one at most but where sizes change.
+
+        The pictures are given from the upper field to the lower.
+        """
+        pictures = frame.in_time(pictures)
         self._undecided.append((frame, pictures))
         for field_number, picture in enumerate(pictures):
             self._links.extend(self._linker.push(picture.grey, (frame.pts, field_number)))
@@ -174,7 +178,6 @@ class Painter:
             frame = self._frames.popleft()
             self._left = None if self._left is None else self._left - 1
             coloured.frames.append(frame)
-            for _ in range(frame.fields):
-                coloured.pictures.append(self._pictures.popleft())
-                coloured.abs_.append(self._done.popleft())
+            coloured.pictures += frame.in_time([self._pictures.popleft() for _ in range(frame.fields)])
+            coloured.abs_ += frame.in_time([self._done.popleft() for _ in range(frame.fields)])
         return coloured

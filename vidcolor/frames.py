@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -15,6 +15,7 @@ from vidcolor.colorspace import Matrix
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,7 @@ class Frame:
         pts: presentation time in units of ``time_base``, strictly rising.
         duration: in the same units; 0 where unknown.
         fields: 2 where the frame is interlaced, else 1.
+        bottom_first: whether the lower of two fields was taken first.
         orientation: how it becomes upright.
         aspect: width over height of one sample.
     """
@@ -107,6 +109,7 @@ class Frame:
     duration: int
     time_base: Fraction
     fields: int = 1
+    bottom_first: bool = False
     orientation: Orientation = Orientation()
     aspect: Fraction = Fraction(1)
 
@@ -114,6 +117,10 @@ class Frame:
     def seconds(self) -> Fraction:
         """Presentation time in seconds."""
         return self.pts * self.time_base
+
+    def in_time(self, fields: list[T]) -> list[T]:
+        """What belongs to the fields, from the upper to the lower, in the order of time; and back again."""
+        return fields[::-1] if self.bottom_first else fields
 
     def pictures(self) -> Iterator[Codes]:
         """Luma ``(h, w)`` of the frame, or of its two fields (upper lines first)."""

@@ -64,5 +64,5 @@ def _greys(
         if cancel.is_set():
             return
         if isinstance(item, Frame):
-            for number, luma in enumerate(item.pictures()):
+            for number, luma in enumerate(item.in_time(list(item.pictures()))):
                 yield (item.pts, number), rendered(item, luma, render_size)

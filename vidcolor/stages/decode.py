@@ -25,6 +25,7 @@ _INDEXED = ("matroska", "mov", "avi")
 _LONGEST_GOP = 12  # seconds
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
+_BOTTOM_FIRST = (3, 4)  # shown first, in whichever order they are coded (AVFieldOrder)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +196,7 @@ def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock)
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
+        bottom_first=bool(interlaced) and stream.codec_context.field_order in _BOTTOM_FIRST,
         orientation=_orientation(video),
         aspect=stream.sample_aspect_ratio or Fraction(1),
     )
