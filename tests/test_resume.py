@@ -347,7 +347,7 @@ def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     assert job_status(str(stopped[1])).state == "done"
 
 
-def test_cancelling_keeps_what_is_finished(tmp_path: Path) -> None:
+def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=60), tmp_path / "out.mp4"
     cancel = threading.Event()
 
@@ -356,8 +356,9 @@ def test_cancelling_keeps_what_is_finished(tmp_path: Path) -> None:
             cancel.set()
 
     options = Options(render_size=32, device="cpu", precision="fp32")
-    with short_segments(), pytest.raises(Interrupted):
+    with short_segments(), pytest.raises(Interrupted), caplog.at_level("INFO", logger="vidcolor"):
         colorize(source, target, options, progress, cancel=cancel)
+    assert "stopped; the same command goes on from 00:00:00" in caplog.text
     assert job_status(str(target)).frames >= 18
 
 

@@ -15,7 +15,8 @@ from vidcolor.framesource import FrameSource, nothing_decodes
 from vidcolor.making import Maker, Order, hushed
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
-from vidcolor.segments import Coded, SegmentStore
+from vidcolor.result import clock
+from vidcolor.segments import Coded, SegmentStore, finished_segments
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.workplace import Workplace, hidden_name
@@ -55,13 +56,20 @@ class ResumableJob:
                 work.clear()
             try:
                 counts = self._make(work)
-            except BaseException:
+            except BaseException as error:
                 self.order.place.discard()
                 if not self.order.options.resume or work.empty:
                     work.remove()
+                elif isinstance(error, Interrupted):
+                    self._say_kept(work)
                 raise
             work.remove()
         return counts
+
+    def _say_kept(self, work: Workplace) -> None:
+        kept = finished_segments(SegmentStore(work.folder, self.order.place.name).find(clean=False))
+        at = clock(kept[-1].seconds) if kept else "the beginning"
+        log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 
     def _make(self, work: Workplace) -> tuple[int, int, int]:
         source = FrameSource(self.order.open_it, self.order.settings, LOOKAHEAD + SHOT_LOOKAHEAD)
