@@ -9,11 +9,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
-from calling import frames_in
+from calling import call, frames_in
 from media import make_film, read_film
+
+import vidcolor.job
 
 LONG = 3000  # frames: far more than a test waits for
 
@@ -156,3 +159,21 @@ def test_a_second_signal_ends_it_at_once(long_film: Path, weights: str) -> None:
     job.process.send_signal(signal.SIGINT)
     assert job.process.wait(30) == 130
     job.end()
+
+
+def test_a_signal_that_comes_as_the_first_of_two_films_ends_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    films = [make_film(tmp_path / f"{name}.mkv", frames=3) for name in "ab"]
+    folder = tmp_path / "out"
+    folder.mkdir()
+    real = vidcolor.job.colorize
+
+    def then_interrupted(*given: Any, **named: Any) -> Any:
+        result = real(*given, **named)
+        os.kill(os.getpid(), signal.SIGINT)
+        return result
+
+    monkeypatch.setattr("vidcolor.job.colorize", then_interrupted)
+    assert call(*films, folder) == 130
+    assert os.listdir(folder) == ["a.mkv"]

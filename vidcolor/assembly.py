@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 
 import av
 from av.container import InputContainer
@@ -35,7 +36,7 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
             film.write_packet(waiting.pop(0))
             waiting = waiting or _next(others)
         film.write_coded(packet)
-    for packet in [*waiting, *others]:
+    for packet in chain(waiting, others):
         film.write_packet(packet)
     film.end()
 
@@ -50,14 +51,14 @@ def stamped(parts: Iterable[Coded], delay: int, tick: Fraction) -> Iterator[Pack
     gap: int | None = None
     for part in parts:
         line = [*recent, *sorted(part.pts)]
-        if gap is None:
+        if gap is None and line:
             gap = line[min(delay, len(line) - 1)] - line[0]
         for i, data in enumerate(part.data):
             place = len(recent) + i - delay
             packet = Packet(data)
             packet.time_base = tick
             packet.pts, packet.duration = part.pts[i], part.durations[i]
-            packet.dts = line[place] if place >= 0 else line[place + delay] - gap
+            packet.dts = line[place] if place >= 0 else line[place + delay] - (gap or 0)
             packet.is_keyframe = part.keys[i]
             yield packet
         recent = line[-delay:] if delay else []
@@ -68,11 +69,15 @@ def other_packets(container: InputContainer, coloured: int, end: Fraction | None
     streams = [stream for stream in container.streams if stream.index != coloured]
     if not streams:
         return
+    left = {stream.index for stream in streams}
     try:
         for packet in container.demux(streams):
             ticks = packet.dts if packet.dts is not None else packet.pts
             if end is not None and ticks is not None and ticks * packet.time_base >= end + _LAG:
-                return
+                left.discard(packet.stream_index)  # another track may lie behind it in the file
+                if not left:
+                    return
+                continue
             yield packet
     except av.error.InvalidDataError:
         return  # decoding has met it, too, and said so

@@ -176,6 +176,8 @@ def command(
             codes.append(_one(source, target, options, progress, debug, caught))
             if caught.event.is_set() or codes[-1] == ReaderClosed.exit_code:
                 break
+    if caught.signal is not None and len(codes) < len(targets):
+        return 128 + caught.signal
     return worst(codes)
 
 

@@ -12,6 +12,8 @@ _STATE_THEIR_ASPECT = frozenset(
 )
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
+LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
+"""Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 

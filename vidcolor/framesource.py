@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from fractions import Fraction
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.errors import InputError, ResumeMismatch
+from vidcolor.errors import InputError, Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
 from vidcolor.media.opening import STDIN, pick_video
 from vidcolor.media.repair import DecodeReport
@@ -22,6 +24,12 @@ from vidcolor.stages.decode import DecodeSettings, decode
 
 log = logging.getLogger(__name__)
 
+WITNESSES = 8
+"""Frames whose luma has to be that of the place which is sought."""
+_GUESSED_TIMES = "avi"
+_BEFORE = 1
+"""Seconds before that place where reading begins, so that the witnesses come by."""
+
 
 class FrameSource:
     """Reads a source in spans that overlap: what is looked at after one span begins the next.
@@ -30,6 +38,7 @@ class FrameSource:
         open_it: opens the source anew.
         settings: which frames are wanted.
         ahead: pictures that are looked at after a span.
+        cancel: set it, and the search for a place ends.
 
     Attributes:
         container, stream: as opened last.
@@ -42,7 +51,14 @@ class FrameSource:
     stream: VideoStream
     report: DecodeReport
 
-    def __init__(self, open_it: Callable[[], InputContainer], settings: DecodeSettings, ahead: int) -> None:
+    def __init__(
+        self,
+        open_it: Callable[[], InputContainer],
+        settings: DecodeSettings,
+        ahead: int,
+        cancel: threading.Event,
+    ) -> None:
+        self._cancel = cancel
         self._open_it = open_it
         self._settings = settings
         self._ahead = ahead
@@ -127,9 +143,11 @@ class FrameSource:
         if before is None:
             self._open(None)
             return
-        for seek in (before.last * self._base, None):
+        place = max(before.last * self._base - _BEFORE, Fraction(0))
+        # times that are guessed differ after seeking
+        for seek in (None,) if _GUESSED_TIMES in self.container.format.name else (place, None):
             self._open(seek)
-            if self._skip_to(before):
+            if self._skip_to(before, exactly=seek is not None):
                 self.report.lost = self.report.damaged = 0
                 self.sought = True
                 return
@@ -153,11 +171,19 @@ class FrameSource:
         items = decode(self.container, self.stream, settings, self.report)
         self._frames = (item for item in items if isinstance(item, Frame))
 
-    def _skip_to(self, segment: Segment) -> bool:
-        """Read up to the segment's last frame; False where it does not come."""
+    def _skip_to(self, segment: Segment, *, exactly: bool) -> bool:
+        """Read up to the segment's last frame; False where it does not come.
+
+        After seeking it is believed only if the frames before it come by as well, and are not all alike.
+        """
+        seen: deque[int] = deque(maxlen=len(segment.lumas))
         for frame in self._frames:
+            if self._cancel.is_set():
+                raise Interrupted(signal.SIGINT)
+            seen.append(luma_check(frame))
             if frame.pts == segment.last:
-                return luma_check(frame) == segment.last_luma
+                same = tuple(seen) == segment.lumas
+                return same and (len(set(seen)) > 1 or not exactly)
             if frame.pts > segment.last:
                 return False
         return False

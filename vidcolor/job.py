@@ -15,8 +15,9 @@ import av
 from av.container import InputContainer
 
 from vidcolor.checkpoint import Generator, load_generator
-from vidcolor.errors import Interrupted, UsageError, VidcolorError
+from vidcolor.errors import InputError, Interrupted, UsageError, VidcolorError
 from vidcolor.film import Film
+from vidcolor.film_limits import LABEL_PLACES
 from vidcolor.framesource import nothing_decodes
 from vidcolor.making import Order
 from vidcolor.manifest import (
@@ -39,6 +40,7 @@ from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device
 from vidcolor.target import Target, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
+from vidcolor.workplace import Workplace
 
 __all__ = ["Progress", "Result", "colorize"]
 
@@ -95,16 +97,20 @@ def _already_done(name: str, target: str, options: Options) -> Result | None:
         if not (Path(target).is_file() and Path(name).is_file()):
             return None
         with open_source(target) as container:
-            labels = [container.metadata.get(key, "") for key in ("VIDCOLOR", "encoder", "comment")]
+            labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
             stream = pick_video(container, target)
-            frames, codec = stream.frames, stream.codec_context.name
+            codec = stream.codec_context.name
+            frames = sum(packet.size > 0 for packet in container.demux(stream))
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
         return None
-    if not any(label.startswith(label_of("")) for label in labels):
+    if not any(label.startswith("vidcolor ") for label in labels):
         return None
     weights = digest_weights(load_generator(options.weights).path)
-    if label_of(fingerprint(identify(name), describe_options(options), weights)) not in labels:
+    if label_of(fingerprint(identify(name), describe_options(options), weights), frames) not in labels:
         return None
+    left = Workplace(Path(target), None if options.work_dir is None else Path(options.work_dir))
+    if left.folder.is_dir() and not left.busy():
+        left.remove()  # the job was ended between giving the film its name and tidying up
     return Result(
         source=name,
         target=target,
@@ -126,6 +132,7 @@ class _Job:
     options: Options
     progress: Callable[[Progress], None] | None
     cancel: threading.Event
+    identity: tuple[int, ...] = ()
 
     def run(self) -> Result:
         device = resolve_device(self.options.device)
@@ -167,12 +174,23 @@ class _Job:
 
     def open(self) -> InputContainer:
         options = self.options
+        self._require_the_same_source()
         return open_source(
             self.name,
             allow_references=options.allow_references,
             allow_network=options.allow_network,
             framerate=options.framerate,
         )
+
+    def _require_the_same_source(self) -> None:
+        """Picture and sound are read one after the other: they have to be those of one film."""
+        if not Path(self.name).is_file():
+            return
+        status = os.stat(self.name)
+        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        self.identity = self.identity or now
+        if now != self.identity:
+            raise InputError(f"{self.name}: has changed while it was being coloured; run the command again")
 
     def _settings(self, options: Options) -> DecodeSettings:
         start, duration = options.start, options.duration

@@ -6,6 +6,7 @@ import io
 import logging
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,7 @@ from vidcolor.batches import Span
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.film import Film
 from vidcolor.frames import Floats, Frame, Picture
-from vidcolor.framesource import FrameSource, luma_check
+from vidcolor.framesource import WITNESSES, FrameSource, luma_check
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
 from vidcolor.options import Options
@@ -69,6 +70,7 @@ class _SegmentWriter:
         self._packets: list[Packet[Stream]] = []
         self.frames = 0
         self.last: Frame | None = None
+        self.lumas: deque[int] = deque(maxlen=WITNESSES)
 
     def begin(self, first: Frame) -> None:
         """The film knows its first frame already."""
@@ -78,6 +80,7 @@ class _SegmentWriter:
 
     def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
         """Colour and encode a frame."""
+        self.lumas.append(luma_check(frame))
         self._packets += self._film.encode(frame, pictures, abs_)
         self.frames += 1
         self.last = frame
@@ -217,7 +220,7 @@ class Maker:
             number=number,
             frames=writer.frames,
             last=last.pts,
-            last_luma=luma_check(last),
+            lumas=tuple(writer.lumas),
             seconds=float(last.seconds),
             lost=source.lost,
             damaged=source.damaged,

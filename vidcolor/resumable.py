@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ _SEGMENT_BYTES = 768 << 20
 
 def frames_a_segment(first: Frame) -> int:
     """How many frames of this size make a segment."""
-    return max(_FEWEST_FRAMES, min(_MOST_FRAMES, _SEGMENT_BYTES // max(1, first.luma.nbytes * 3)))
+    frames = max(_FEWEST_FRAMES, min(_MOST_FRAMES, _SEGMENT_BYTES // max(1, first.luma.nbytes * 3)))
+    return frames & ~1  # H.264 numbers key frames in turns of two: neighbours at a join must differ
 
 
 @dataclass(kw_only=True)
@@ -50,8 +52,12 @@ class ResumableJob:
         if final is None:
             raise ValueError("only a file of its own can be made in segments")
         parent = None if self.order.options.work_dir is None else Path(self.order.options.work_dir)
-        work = Workplace(final, parent)
-        with work.held():
+        work, beside = Workplace(final, parent), Workplace(final)
+        with ExitStack() as locks:
+            locks.enter_context(work.held())
+            if work.folder != beside.folder:  # others may work elsewhere on the same target
+                locks.enter_context(beside.held())
+                locks.callback(beside.remove_if_empty)
             if self.order.options.restart or not self.order.options.resume:
                 work.clear()
             try:
@@ -72,7 +78,9 @@ class ResumableJob:
         log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 
     def _make(self, work: Workplace) -> tuple[int, int, int]:
-        source = FrameSource(self.order.open_it, self.order.settings, LOOKAHEAD + SHOT_LOOKAHEAD)
+        source = FrameSource(
+            self.order.open_it, self.order.settings, LOOKAHEAD + SHOT_LOOKAHEAD, self.order.cancel
+        )
         first = source.first()
         if first is None:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
@@ -88,7 +96,7 @@ class ResumableJob:
         )
         paths, last = maker.make_all()
         source.close()
-        self._put_together(work, first, paths)
+        self._put_together(work, first, paths, maker.frames)
         return maker.frames, last.lost, last.damaged
 
     def _warn_of_room(self, work: Workplace, first: Frame) -> None:
@@ -121,14 +129,14 @@ class ResumableJob:
             terms.write(work.manifest)
         return terms
 
-    def _put_together(self, work: Workplace, first: Frame, paths: list[Path]) -> None:
+    def _put_together(self, work: Workplace, first: Frame, paths: list[Path], frames: int) -> None:
         final = self.order.place.final
         assert final is not None
         self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
         with self.order.open_it() as container, self.order.open_it() as beside:
-            film = self.order.film(container, label=label_of(self.order.wanted.fingerprint))
+            film = self.order.film(container, label=label_of(self.order.wanted.fingerprint, frames))
             others = other_packets(beside, pick_video(beside, self.order.name).index, self.order.settings.end)
-            delay = max(SegmentStore.read(path).delay for path in paths)
+            delay = max(SegmentStore.describe(path).delay for path in paths)
             try:
                 with hushed():
                     film.begin(first)
@@ -149,6 +157,6 @@ class ResumableJob:
         return SegmentStore.read(path).coded
 
 
-def label_of(fingerprint: str) -> str:
+def label_of(fingerprint: str, frames: int) -> str:
     """Name of the program as it stands in the finished film's metadata."""
-    return f"vidcolor {fingerprint}"
+    return f"vidcolor {fingerprint} {frames}"

@@ -64,7 +64,7 @@ class Segment:
         number: from 0.
         frames: how many it has.
         last: pts of the last of them, in the clock of the source.
-        last_luma: CRC-32 of its luma codes, by which it is known again.
+        lumas: CRC-32 of the luma codes of the last few frames, by which the place is known again.
         seconds: its time.
         lost, damaged: frames of the source, so far, that did not decode, or not well.
         delay: pictures by which decoding runs ahead of presentation, at least.
@@ -75,13 +75,22 @@ class Segment:
     number: int
     frames: int
     last: int
-    last_luma: int
+    lumas: tuple[int, ...]
     seconds: float
     lost: int
     damaged: int
     delay: int
     coded: Coded
     end: TemporalState | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Of a segment, what is needed of all of them at once; see :class:`Segment`."""
+
+    frames: int
+    seconds: float
+    delay: int
 
 
 class SegmentStore:
@@ -101,7 +110,7 @@ class SegmentStore:
         found: dict[int, Path] = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name)
-            if match and _digest(path.read_bytes()) == match[2]:
+            if match and _digest_of(path) == match[2]:
                 found[int(match[1])] = path
             elif clean and (match or path.name.endswith(".part")):
                 path.unlink()
@@ -132,6 +141,21 @@ class SegmentStore:
         return path
 
     @staticmethod
+    def describe(path: Path) -> Summary:
+        """What a segment's header says; its packets stay on disk.
+
+        Raises:
+            OutputError: it has become unreadable.
+        """
+        try:
+            with open(path, "rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            described = json.loads(header["__metadata__"]["segment"])
+            return Summary(**{name: described[name] for name in ("frames", "seconds", "delay")})
+        except (OSError, KeyError, ValueError) as error:
+            raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
+
+    @staticmethod
     def read(path: Path) -> Segment:
         """Read a segment that :meth:`find` has named.
 
@@ -144,12 +168,20 @@ class SegmentStore:
             raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
 
 
-def finished_segments(found: dict[int, Path]) -> list[Segment]:
+def finished_segments(found: dict[int, Path]) -> list[Summary]:
     """Those from the beginning on, up to the first that is missing."""
-    kept: list[Segment] = []
+    kept: list[Summary] = []
     while len(kept) in found:
-        kept.append(SegmentStore.read(found[len(kept)]))
+        kept.append(SegmentStore.describe(found[len(kept)]))
     return kept
+
+
+def _digest_of(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:32]
 
 
 def _digest(content: bytes) -> str:
@@ -168,7 +200,7 @@ def _pack(segment: Segment) -> bytes:
     }
     if segment.end is not None:
         arrays |= _state_arrays(segment.end)
-    names = ("number", "frames", "last", "last_luma", "seconds", "lost", "damaged", "delay")
+    names = ("number", "frames", "last", "lumas", "seconds", "lost", "damaged", "delay")
     described = json.dumps({name: getattr(segment, name) for name in names})
     # safetensors has no arrays without elements
     return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
@@ -204,6 +236,7 @@ def _unpack(content: bytes) -> Segment:
         keys=tuple(bool(key) for key in arrays.get("keys", none)),
         extradata=arrays.get("extradata", none).tobytes(),
     )
+    described["lumas"] = tuple(described["lumas"])
     return Segment(coded=coded, end=_state_of(arrays), **described)
 
 

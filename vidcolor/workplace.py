@@ -31,7 +31,11 @@ class Workplace:
     """The work folder of the film ``final``: beside it, hidden, or in ``parent``."""
 
     def __init__(self, final: Path, parent: Path | None = None) -> None:
-        self.folder = (parent or final.parent) / hidden_name(final, ".vidcolor")
+        if parent is None:
+            self.folder = final.parent / hidden_name(final, ".vidcolor")
+        else:  # films of the same name may come from several folders
+            place = hashlib.sha256(os.fsencode(os.path.abspath(final))).hexdigest()[:8]
+            self.folder = parent / hidden_name(final, f"-{place}.vidcolor")
         self.manifest = self.folder / _MANIFEST
         self._name = str(final)
 
@@ -62,8 +66,8 @@ class Workplace:
                 if not self.folder.parent.is_dir():
                     raise OutputError(f"{self._name}: there is no folder {self.folder.parent}") from error
                 continue  # who had it has just finished, and taken the folder away
-            except OSError as error:
-                reason = error.strerror or str(error)
+            except (OSError, NotImplementedError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
                 raise OutputError(f"{self._name}: {self.folder} cannot be used ({reason})") from error
             if (self.folder / _LOCK).exists():
                 return lock
@@ -86,7 +90,9 @@ class Workplace:
     def clear(self) -> None:
         """Forget what is finished; the lock stays."""
         for path in self.folder.iterdir():
-            if path.name != _LOCK:
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
                 path.unlink()
 
     def remove(self) -> None:
@@ -97,6 +103,11 @@ class Workplace:
     def empty(self) -> bool:
         """Whether nothing is finished in it."""
         return not any(self.folder.glob(f"*{SUFFIX}"))
+
+    def remove_if_empty(self) -> None:
+        """Take the folder away unless something is kept in it."""
+        if self.empty:
+            self.remove()
 
     def free_bytes(self) -> int:
         """Room on its disk."""
