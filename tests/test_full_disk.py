@@ -47,7 +47,7 @@ def test_a_disk_that_fills_up_ends_with_5_and_leaves_nothing(
     suffix: str, tiny_disk: Path, tmp_path: Path, capsys: Said
 ) -> None:
     film = make_film(tmp_path / "film.mp4", frames=40, size=(160, 120))
-    assert call(film, tiny_disk / f"out.{suffix}") == 5
+    assert call("-q", film, tiny_disk / f"out.{suffix}") == 5
     assert "No space left" in one_line(capsys.readouterr().err)
     assert not list(tiny_disk.iterdir())
 

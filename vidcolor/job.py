@@ -74,7 +74,7 @@ def colorize(
             and what was there before still is.
     """
     options = options or Options()
-    if options.match_shots and not Path(os.fspath(source)).is_file():
+    if options.match_shots and not os.path.isfile(source):
         raise UsageError(f"{os.fspath(source)}: --match-shots reads its source twice: it has to be a file")
     name, wanted = os.fspath(source), os.fspath(target)
     done = _already_done(name, wanted, options)
@@ -94,7 +94,7 @@ def _already_done(name: str, target: str, options: Options) -> Result | None:
     if options.overwrite or options.restart:
         return None
     try:
-        if not (Path(target).is_file() and Path(name).is_file()):
+        if not (os.path.isfile(target) and os.path.isfile(name)):
             return None
         with open_source(target) as container:
             labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
@@ -149,7 +149,7 @@ class _Job:
             callback=self.progress,
         )
         precision = str(dtype).removeprefix("torch.")
-        if self.place.is_film and Path(self.name).is_file():
+        if self.place.is_film and os.path.isfile(self.name):
             container.close()
             counts, codec = self._in_segments(generator, predictor, precision, meter)
         else:
@@ -184,7 +184,7 @@ class _Job:
 
     def _require_the_same_source(self) -> None:
         """Picture and sound are read one after the other: they have to be those of one film."""
-        if not Path(self.name).is_file():
+        if not os.path.isfile(self.name):
             return
         status = os.stat(self.name)
         now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
     work = Workplace(final, None if work_dir is None else Path(work_dir))
     terms = Manifest.read(work.manifest)
     if terms is None:
-        if final.is_file():
+        if os.path.isfile(final):
             return Status(target=target, state="done")
         raise InputError(f"{target}: there is no such film, and no job for it")
     kept = finished_segments(SegmentStore(work.folder, target).find(clean=False))
