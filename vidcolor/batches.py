@@ -35,6 +35,7 @@ class Span:
         frames: how many belong to it; those that are read beyond them are only looked at.
         start: state after the picture before it; None at the start of the film.
         end: filled in: the state after its last picture; None where the film ended before.
+        linker: the part of ``end`` that the reader knows first.
     """
 
     frames: int

@@ -197,8 +197,9 @@ def _targets(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
 
 
 def _one(source: str, target: str, options: Options, progress: str, debug: bool, caught: Caught) -> int:
-    from vidcolor.cli_progress import Display, clock
+    from vidcolor.cli_progress import Display
     from vidcolor.job import colorize
+    from vidcolor.result import clock
 
     try:
         with Display(progress, source) as display, film_output(target) as fd:

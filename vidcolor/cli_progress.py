@@ -8,16 +8,12 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vidcolor.result import clock
+
 if TYPE_CHECKING:
-    from vidcolor.job import Progress
+    from vidcolor.result import Progress
 
 _JSON_INTERVAL_SECONDS = 0.5
-
-
-def clock(seconds: float) -> str:
-    """``00:41:10`` of seconds."""
-    whole = max(0, int(seconds))
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 class Display:

@@ -100,10 +100,11 @@ def _already_done(name: str, target: str, options: Options) -> Result | None:
             labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
             stream = pick_video(container, target)
             codec = stream.codec_context.name
+            if not any(label.startswith("vidcolor ") for label in labels):
+                return None
+            # the whole file is read only where there is reason to: it may have been cut off since
             frames = sum(packet.size > 0 for packet in container.demux(stream))
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
-        return None
-    if not any(label.startswith("vidcolor ") for label in labels):
         return None
     weights = digest_weights(load_generator(options.weights).path)
     if label_of(fingerprint(identify(name), describe_options(options), weights), frames) not in labels:

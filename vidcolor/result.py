@@ -17,7 +17,7 @@ from vidcolor.options import Options
 
 def clock(seconds: float) -> str:
     """Time for people: ``hh:mm:ss``."""
-    whole = int(seconds)
+    whole = max(0, int(seconds))
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 

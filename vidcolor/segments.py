@@ -68,7 +68,7 @@ class Segment:
         seconds: its time.
         lost, damaged: frames of the source, so far, that did not decode, or not well.
         delay: pictures by which decoding runs ahead of presentation, at least.
-        coded: the picture; its packets' data may have been left on disk.
+        coded: the picture.
         end: state to go on from; None at the end of the film.
     """
 

@@ -20,7 +20,7 @@ from vidcolor.stages.propagate import PropagationState, Propagator
 from vidcolor.stages.shots import ShotDetector, ShotState
 
 Key = tuple[int, int]
-"""What a picture is known by: pts of its frame, and 1 for the lower field, else 0."""
+"""What a picture is known by: pts of its frame, and 1 for the later of two fields, else 0."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,7 +53,7 @@ def results(
             "alexnet": _judge(backbones.alexnet),
             "resize": RESIZE,
         },
-        "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in _LIBRARIES}},
+        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
         "options": options.as_dict(),
         "scores": report.as_dict(),
         "notes": report.notes,
@@ -74,7 +74,8 @@ def _judge(backbone: Backbone | None) -> dict[str, str] | None:
     return None if backbone is None else {"file": backbone.source, "sha256": backbone.digest}
 
 
-def _installed(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """Version of a library; None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

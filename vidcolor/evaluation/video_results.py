@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from vidcolor import _version
 from vidcolor.evaluation.backbones import file_digest
+from vidcolor.evaluation.results import installed
 from vidcolor.evaluation.video import ClipScores, VideoOptions
 from vidcolor.evaluation.video_report import as_dict
 
@@ -39,7 +39,7 @@ def results(
         "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
         "data": {"clips": {clip.name: file_digest(Path(clip.name)) for clip in clips}, "damaged": damaged},
         "judge": judge,
-        "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in _LIBRARIES}},
+        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
         "options": {key: _plain(value) for key, value in asdict(options).items()},
         "scores": as_dict(clips),
     }
@@ -49,10 +49,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [str(inner) for inner in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
