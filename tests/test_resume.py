@@ -247,7 +247,7 @@ def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> Non
 
 
 def test_another_format_does_not_fit(stopped: tuple[Path, Path]) -> None:
-    with mock.patch("vidcolor.manifest.FORMAT", 2), pytest.raises(ResumeMismatch, match="another version"):
+    with mock.patch("vidcolor.manifest.FORMAT", 1), pytest.raises(ResumeMismatch, match="another version"):
         run(*stopped)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.stages.luminance import padded
@@ -32,21 +32,33 @@ class Span:
     """A part of a film, and what goes over its ends.
 
     Attributes:
-        frames: how many belong to it; those that are read beyond them are only looked at.
+        frames: how many belong to it at most; those that are read beyond them are only looked at.
+        least: after so many it may end before, where a shot begins; None: it may not.
+        cut: filled in: whether it ended so, and nothing goes over its end.
         start: state after the picture before it; None at the start of the film.
         end: filled in: the state after its last picture; None where the film ended before.
         linker: the part of ``end`` that the reader knows first.
     """
 
     frames: int
+    least: int | None = None
     start: TemporalState | None = None
     end: TemporalState | None = None
     linker: LinkerState | None = None
+    cut: bool = False
+
+    def may_end(self, frames: int) -> bool:
+        """Whether it may end after so many frames, where the next one begins a shot.
+
+        After an even number only: of two key frames that meet at a join, H.264 takes those for one picture
+        whose numbers are alike, and it numbers them in turns of two.
+        """
+        return self.least is not None and self.least <= frames <= self.frames and frames % 2 == 0
 
     def close(self, marked: PropagationState | None) -> None:
         """Fill in the end."""
         if self.linker is not None:
-            self.end = TemporalState(linker=self.linker, filter=marked)
+            self.end = TemporalState(linker=self.linker, filter=None if self.cut else marked)
 
 
 @dataclass(kw_only=True)
@@ -74,7 +86,10 @@ class Batcher:
     Args:
         linker: finds shots and motion.
         batch_size: called with the render shape of the first frame; gives pictures a batch.
-        span: is told the linker's state after its last frame.
+        span: is told the linker's state after its last frame, and how many frames it has.
+
+    Attributes:
+        complete: whether the span has ended where a shot begins, and no more frames are wanted.
     """
 
     def __init__(
@@ -88,6 +103,9 @@ class Batcher:
         self._undecided: deque[tuple[Frame, list[Picture]]] = deque()
         self._links: deque[Link] = deque()
         self._open = Batch()
+        self.complete = False
+        self._decided = 0
+        self._states: deque[LinkerState] = deque()  # after each frame that is not decided yet
 
     def push(self, frame: Frame, pictures: list[Picture]) -> list[Batch]:
         """Take the next frame; returns the batches that are now full, one at most but where sizes change.
@@ -101,16 +119,22 @@ class Batcher:
         self._count += 1
         if self._span is not None and self._count == self._span.frames:
             self._span.linker = self._linker.state
+        if self._span is not None and self._span.least is not None and self._count >= self._span.least:
+            self._states.append(self._linker.state)
         return self._gather()
 
     def finish(self) -> list[Batch]:
         """The frames that still wait, at the end of the film."""
-        self._links.extend(self._linker.finish())
+        if not self.complete:
+            self._links.extend(self._linker.finish())
         return [*self._gather(), *self._close()]
 
     def _gather(self) -> list[Batch]:
         full: list[Batch] = []
         while self._undecided and len(self._undecided[0][1]) <= len(self._links):
+            if self._ends_here():
+                return [*full, *self._close()]
+            self._decided += 1
             frame, pictures = self._undecided.popleft()
             height, width = pictures[0].grey.shape
             if self._open.pictures and self._open.pictures[0].grey.shape != (height, width):
@@ -122,6 +146,19 @@ class Batcher:
             if len(self._open.pictures) >= self._size:
                 full += self._close()
         return full
+
+    def _ends_here(self) -> bool:
+        """End the span before the oldest frame that waits, if a shot begins with that."""
+        span = self._span
+        if span is None or span.least is None or self._decided < span.least:
+            return False
+        state = self._states.popleft()
+        if not (self._links[0].begins and span.may_end(self._decided)):
+            return False
+        span.cut, span.linker = True, replace(state, previous=None)
+        self._undecided.clear()
+        self.complete = True
+        return True
 
     def _close(self) -> list[Batch]:
         batch, self._open = self._open, Batch()

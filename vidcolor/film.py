@@ -221,6 +221,11 @@ class Film:
         self._reencoder.last = last
 
     @property
+    def ticks(self) -> int:
+        """Pts of the frame encoded last, in ticks of the encoder."""
+        return self._reencoder.last or 0
+
+    @property
     def offset(self) -> Fraction:
         """Seconds added to all times of the source."""
         return self._offset * self._first.time_base

@@ -19,7 +19,7 @@ from vidcolor.frames import Frame
 from vidcolor.media.opening import STDIN, pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
-from vidcolor.segments import Segment
+from vidcolor.segments import Place
 from vidcolor.stages.decode import DecodeSettings, decode
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,11 @@ class FrameSource:
         self._done: int | None = None
         self._carried: deque[Frame] = deque()
         self._given: deque[Frame] = deque()
+        self._recent: deque[Frame] = deque(maxlen=ahead + 1)
+        self._count = 0
         self.sought = False
         self.ended = False
-        self._before: Segment | None = None
+        self._before: Place | None = None
 
     @property
     def lost(self) -> int:
@@ -90,8 +92,8 @@ class FrameSource:
             return frame
         return None
 
-    def go_to(self, number: int, before: Segment | None) -> None:
-        """Make ready to read the span of that number, which follows the segment ``before``.
+    def go_to(self, number: int, before: Place | None) -> None:
+        """Make ready to read the span of that number, which begins at the place ``before``.
 
         Raises:
             ResumeMismatch: the frame that it has to follow is not in the source.
@@ -102,20 +104,28 @@ class FrameSource:
         self._done = number
 
     def span(self, frames: int) -> Iterator[Frame]:
-        """The next frames, and after these the ones to look at, which come again with the next span."""
+        """The next frames, and after these the ones to look at, which come again with the next span.
+
+        It may be left early, by as many frames as are looked at.
+        """
         self._given, self._carried = self._carried, deque()
+        self._recent.clear()
         self._done = None  # until it has been read to its end
         pictures = 0
         for count, frame in enumerate(self._chained()):
-            if count >= frames:
-                self._carried.append(frame)
-                pictures += frame.fields
+            self._recent.append(frame)
+            self._count = count + 1
+            pictures += frame.fields if count >= frames else 0
             yield frame
             if pictures >= self._ahead:
                 break
 
-    def finish_span(self, number: int) -> None:
-        """Note that the span of that number is done; ``ended`` is known from here on."""
+    def finish_span(self, number: int, frames: int) -> None:
+        """Note that the span of that number is done, with so many frames; ``ended`` is known from here on."""
+        beyond = self._count - frames
+        if beyond > 0:
+            self._carried.extend(list(self._recent)[-beyond:])
+        self._recent.clear()
         self._carried.extend(self._given)
         self._given.clear()
         if not self._carried:
@@ -138,7 +148,7 @@ class FrameSource:
         for frame in self._frames:  # noqa: UP028  # yield from would close it together with the span
             yield frame
 
-    def _start(self, before: Segment | None) -> None:
+    def _start(self, before: Place | None) -> None:
         self._before = before
         if before is None:
             self._open(None)
@@ -166,25 +176,26 @@ class FrameSource:
         self.report = DecodeReport(video_index=self.stream.index)
         self._carried.clear()
         self._given.clear()
+        self._recent.clear()
         self.sought = self.ended = False
         settings = replace(self._settings, seek=seek)
         items = decode(self.container, self.stream, settings, self.report)
         self._frames = (item for item in items if isinstance(item, Frame))
 
-    def _skip_to(self, segment: Segment, *, exactly: bool) -> bool:
-        """Read up to the segment's last frame; False where it does not come.
+    def _skip_to(self, place: Place, *, exactly: bool) -> bool:
+        """Read up to the frame before the place; False where it does not come.
 
         After seeking it is believed only if the frames before it come by as well, and are not all alike.
         """
-        seen: deque[int] = deque(maxlen=len(segment.lumas))
+        seen: deque[int] = deque(maxlen=len(place.lumas))
         for frame in self._frames:
             if self._cancel.is_set():
                 raise Interrupted(signal.SIGINT)
             seen.append(luma_check(frame))
-            if frame.pts == segment.last:
-                same = tuple(seen) == segment.lumas
+            if frame.pts == place.last:
+                same = tuple(seen) == place.lumas
                 return same and (len(set(seen)) > 1 or not exactly)
-            if frame.pts > segment.last:
+            if frame.pts > place.last:
                 return False
         return False
 

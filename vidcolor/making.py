@@ -26,7 +26,7 @@ from vidcolor.media.opening import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
-from vidcolor.segments import Coded, Segment, SegmentStore, finished_segments
+from vidcolor.segments import Coded, Place, Segment, SegmentStore, finished_segments
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
@@ -71,6 +71,7 @@ class _SegmentWriter:
         self.frames = 0
         self.last: Frame | None = None
         self.lumas: deque[int] = deque(maxlen=WITNESSES)
+        self.ticks = 0
 
     def begin(self, first: Frame) -> None:
         """The film knows its first frame already."""
@@ -82,6 +83,7 @@ class _SegmentWriter:
         """Colour and encode a frame."""
         self.lumas.append(luma_check(frame))
         self._packets += self._film.encode(frame, pictures, abs_)
+        self.ticks = self._film.ticks
         self.frames += 1
         self.last = frame
 
@@ -147,27 +149,25 @@ class Maker:
     source: FrameSource
     first: Frame
     terms: Manifest
-    frames: int = 0
     said: set[str] = field(default_factory=set)
     anchors: Mapping[Key, Anchor] | None = None
 
-    def make_all(self) -> tuple[list[Path], Segment]:
-        """Files of all segments, in order, and the last of them."""
+    def make_all(self) -> tuple[list[Path], Place]:
+        """Files of all segments, in order, and where the last of them ends."""
         store = SegmentStore(self.work.folder, self.order.place.name)
         found = store.find()
         meter = self.order.meter
         self._say_where(found, meter)
         paths: list[Path] = []
-        before: Segment | None = None
-        while before is None or before.end is not None:
+        place: Place | None = None
+        while place is None or place.state is not None:
             number = len(paths)
             if number not in found:
-                meter.before = self.frames
-                found[number] = store.write(self._make(number, before, meter))
-            before = store.read(found[number])
+                meter.before = 0 if place is None else place.frames
+                found[number] = store.write(self.make(number, place))
+            place = store.read(found[number]).after
             paths.append(found[number])
-            self.frames += before.frames
-        return paths, before
+        return paths, place
 
     def _say_where(self, found: dict[int, Path], meter: Meter) -> None:
         """Refuse now what the target cannot be; one line for who runs the command again."""
@@ -183,28 +183,30 @@ class Maker:
             share = share_done(sum(s.frames for s in kept), meter.total())
             log.info("%s: resuming at %s%s", self.order.place.name, clock(kept[-1].seconds), share)
 
-    def _make(self, number: int, before: Segment | None, meter: Meter) -> Segment:
-        """Colour and encode one segment; once more with a smaller batch where memory runs out."""
+    def make(self, number: int, place: Place | None) -> Segment:
+        """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""
         predictor = self.order.predictor
         while True:
             predictor.limit = self.terms.batch_limit
-            segment = self._try(number, before, meter)
+            segment = self._try(number, place)
             if predictor.limit == self.terms.batch_limit:
                 return segment
             self.terms = replace(self.terms, batch_limit=predictor.limit)
             self.terms.write(self.work.manifest)
 
-    def _try(self, number: int, before: Segment | None, meter: Meter) -> Segment:
-        source, order = self.source, self.order
-        source.go_to(number, before)
+    def _try(self, number: int, place: Place | None) -> Segment:
+        source, order, meter = self.source, self.order, self.order.meter
+        source.go_to(number, place)
         meter.container, meter.stream = source.container, source.stream
         film = order.film(source.container, _Discard())
         with hushed():
             film.begin(self.first)
         film.said = self.said
-        film.go_on(self.frames, max(before.coded.pts) if before and before.coded.pts else None)
+        if place is not None:
+            film.go_on(place.frames, place.ticks)
         writer = _SegmentWriter(film)
-        span = Span(frames=self.terms.segment_frames, start=before.end if before else None)
+        most = self.terms.segment_frames
+        span = Span(frames=most, least=most // 2, start=place.state if place else None)
         try:
             run(source.span(span.frames), self._colouring(meter), writer, span)
         finally:
@@ -214,20 +216,19 @@ class Maker:
         last = writer.last
         if last is None:
             raise InputError(f"{order.name}: no frame of it decodes any more")
-        source.finish_span(number)
+        source.finish_span(number, writer.frames)
         coded = writer.coded()
-        return Segment(
-            number=number,
-            frames=writer.frames,
+        after = Place(
+            frames=writer.frames + (place.frames if place else 0),
             last=last.pts,
             lumas=tuple(writer.lumas),
             seconds=float(last.seconds),
             lost=source.lost,
             damaged=source.damaged,
-            delay=coded.delay,
-            coded=coded,
-            end=None if source.ended else span.end,
+            ticks=writer.ticks,
+            state=None if source.ended else span.end,
         )
+        return Segment(number=number, frames=writer.frames, delay=coded.delay, coded=coded, after=after)
 
     def _colouring(self, meter: Meter) -> Colouring:
         options, order = self.order.options, self.order

@@ -20,7 +20,7 @@ from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.options import Options
 from vidcolor.writing import write_whole
 
-FORMAT = 1
+FORMAT = 2
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20

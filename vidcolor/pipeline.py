@@ -202,6 +202,8 @@ class _Reader:
                     continue
                 pictures = [luminance(item, luma, self._colouring.render_size) for luma in item.pictures()]
                 self._send(self._batcher.push(item, pictures))
+                if self._batcher.complete:
+                    break
         finally:
             self._send(self._batcher.finish())  # after a failure too: what came before it is sound
 

@@ -96,8 +96,8 @@ class ResumableJob:
         )
         paths, last = maker.make_all()
         source.close()
-        self._put_together(work, first, paths, maker.frames)
-        return maker.frames, last.lost, last.damaged
+        self._put_together(work, first, paths, last.frames)
+        return last.frames, last.lost, last.damaged
 
     def _warn_of_room(self, work: Workplace, first: Frame) -> None:
         """Say at the start if the disk will hardly hold the segments and the film."""

@@ -29,6 +29,8 @@ from vidcolor.writing import sync_folder
 
 SUFFIX = ".segment"
 _NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
+_SEGMENT = ("number", "frames", "delay")
+_PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -57,31 +59,51 @@ class Coded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A finished part of a film.
+class Place:
+    """A place between two frames, and all that the film depends on from there on.
 
     Attributes:
-        number: from 0.
-        frames: how many it has.
+        frames: how many come before it.
         last: pts of the last of them, in the clock of the source.
-        lumas: CRC-32 of the luma codes of the last few frames, by which the place is known again.
-        seconds: its time.
+        lumas: CRC-32 of the luma codes of the last few of them, by which the place is known again.
+        seconds: time of the last of them.
         lost, damaged: frames of the source, so far, that did not decode, or not well.
-        delay: pictures by which decoding runs ahead of presentation, at least.
-        coded: the picture.
-        end: state to go on from; None at the end of the film.
+        ticks: pts of the last of them, in the clock of the encoder.
+        state: to go on from; None at the end of the film.
     """
 
-    number: int
     frames: int
     last: int
     lumas: tuple[int, ...]
     seconds: float
     lost: int
     damaged: int
+    ticks: int
+    state: TemporalState | None
+
+    @property
+    def independent(self) -> bool:
+        """Whether a shot begins here, so that no colour depends on what comes before."""
+        return self.state is not None and self.state.filter is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A finished part of a film.
+
+    Attributes:
+        number: from 0.
+        frames: how many it has.
+        delay: pictures by which decoding runs ahead of presentation, at least.
+        coded: the picture.
+        after: the place where it ends.
+    """
+
+    number: int
+    frames: int
     delay: int
     coded: Coded
-    end: TemporalState | None
+    after: Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +173,9 @@ class SegmentStore:
             with open(path, "rb") as file:
                 header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
             described = json.loads(header["__metadata__"]["segment"])
-            return Summary(**{name: described[name] for name in ("frames", "seconds", "delay")})
+            return Summary(
+                frames=described["frames"], seconds=described["after"]["seconds"], delay=described["delay"]
+            )
         except (OSError, KeyError, ValueError) as error:
             raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
 
@@ -198,10 +222,10 @@ def _pack(segment: Segment) -> bytes:
         "keys": np.array(coded.keys, np.uint8),
         "extradata": np.frombuffer(coded.extradata, np.uint8),
     }
-    if segment.end is not None:
-        arrays |= _state_arrays(segment.end)
-    names = ("number", "frames", "last", "lumas", "seconds", "lost", "damaged", "delay")
-    described = json.dumps({name: getattr(segment, name) for name in names})
+    if segment.after.state is not None:
+        arrays |= _state_arrays(segment.after.state)
+    after = {name: getattr(segment.after, name) for name in _PLACE}
+    described = json.dumps({name: getattr(segment, name) for name in _SEGMENT} | {"after": after})
     # safetensors has no arrays without elements
     return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
 
@@ -236,8 +260,9 @@ def _unpack(content: bytes) -> Segment:
         keys=tuple(bool(key) for key in arrays.get("keys", none)),
         extradata=arrays.get("extradata", none).tobytes(),
     )
-    described["lumas"] = tuple(described["lumas"])
-    return Segment(coded=coded, end=_state_of(arrays), **described)
+    after = described.pop("after")
+    after["lumas"] = tuple(after["lumas"])
+    return Segment(coded=coded, after=Place(state=_state_of(arrays), **after), **described)
 
 
 def _state_of(arrays: Arrays) -> TemporalState | None:
