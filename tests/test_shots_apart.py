@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import av
 import numpy as np
 import pytest
+import torch
 from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
+from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
+from vidcolor.making import Maker
 from vidcolor.options import Options
+from vidcolor.result import Progress, Result
 from vidcolor.segments import Segment, SegmentStore
 
 LENGTHS = (9, 8, 30, 7, 7, 4)
@@ -71,3 +78,104 @@ def test_promise_4_holds_for_segments_that_end_with_shots(after: int, tmp_path: 
     assert run(source, target).frames == 43
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
     assert left_in(tmp_path) == []
+
+
+def apart(source: Path, target: Path, *, stop_after: int | None = None, **given: Any) -> Result:
+    """Colour with the shipped weights in two processes, in short segments."""
+    return shipped(source, target, stop_after=stop_after, **({"jobs": 2} | given))
+
+
+def shipped(source: Path, target: Path, *, stop_after: int | None = None, **given: Any) -> Result:
+    """Colour with the shipped weights in short segments."""
+    cancel = threading.Event()
+
+    def progress(now: Progress) -> None:
+        if stop_after is not None and now.frames > stop_after:
+            cancel.set()
+
+    options = Options(**({"render_size": 32, "device": "cpu", "precision": "fp32"} | given))
+    with (
+        mock.patch("vidcolor.resumable._MOST_FRAMES", 12),
+        mock.patch("vidcolor.resumable._FEWEST_FRAMES", 12),
+    ):
+        return colorize(source, target, options, progress, cancel=cancel)
+
+
+MODES: dict[str, dict[str, Any]] = {
+    "flow": {},
+    "average": {"temporal": "average"},
+    "off": {"temporal": "off"},
+    "match shots": {"match_shots": True},
+    "two devices": {"jobs": None, "device": "cpu,cpu"},
+}
+
+
+@pytest.mark.parametrize("given", MODES.values(), ids=MODES)
+def test_several_processes_make_the_film_that_one_makes(given: dict[str, Any], tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mkv", (8, 10, 26, 6, 13))
+    one = given | {"jobs": 1, "device": "cpu"}
+    assert shipped(source, tmp_path / "one.mkv", **one).frames == 63
+    with mock.patch.object(Maker, "make", side_effect=AssertionError("the workers make it")):
+        assert apart(source, tmp_path / "two.mkv", **given).frames == 63
+    assert fingerprint(tmp_path / "two.mkv") == fingerprint(tmp_path / "one.mkv")
+    assert left_in(tmp_path) == []
+
+
+def test_what_one_process_began_several_finish_and_the_other_way_round(tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mp4", (8, 10, 13, 30, 26, 6, 13, 12, 14))
+    shipped(source, tmp_path / "whole.mp4")
+    for first, second in ((1, 2), (2, 1)):
+        target = tmp_path / f"{first}.mp4"
+        with pytest.raises(Interrupted):
+            shipped(source, target, stop_after=20, jobs=first)
+        assert not target.exists()
+        assert shipped(source, target, jobs=second).frames == 132
+        assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def die(*_: object) -> None:
+    """In place of a worker's task."""
+    os._exit(9)
+
+
+def test_a_worker_that_dies_is_an_error_that_loses_nothing(tmp_path: Path) -> None:
+    source, target = cut_film(tmp_path / "in.mp4", (8, 10, 13, 30)), tmp_path / "out.mp4"
+    with (
+        mock.patch("vidcolor.crew._make_shot", die),
+        pytest.raises(OutputError, match="worker process has died"),
+    ):
+        apart(source, target)
+    assert apart(source, target).frames == 61
+
+
+@pytest.mark.parametrize("device", ["cpu,cuda:77", "cuda:77,cpu"])
+def test_a_device_that_is_not_there_is_said_before_the_work(device: str, tmp_path: Path) -> None:
+    source, target = cut_film(tmp_path / "in.mp4", (8, 10)), tmp_path / "out.mp4"
+    with pytest.raises(UsageError, match="--device cuda:77: there is no such"):
+        apart(source, target, device=device)
+    assert left_in(tmp_path) == []
+
+
+def test_devices_of_two_kinds_are_refused(tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mp4", (8, 10))
+    kinds = mock.patch("vidcolor.job.resolve_device", torch.device)
+    with kinds, pytest.raises(UsageError, match="one kind"):
+        apart(source, tmp_path / "out.mp4", device="cpu,cuda:0")
+
+
+@pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mp4", "-"), ("in.mp4", "out.png")])
+def test_several_processes_need_files(source: str, target: str, tmp_path: Path) -> None:
+    cut_film(tmp_path / "in.mp4", (8,))
+    names = [name if name == "-" else str(tmp_path / name) for name in (source, target)]
+    with pytest.raises(UsageError, match="--jobs"):
+        colorize(names[0], names[1], Options(jobs=2))
+
+
+def test_processes_are_as_many_as_devices_or_as_asked_for() -> None:
+    assert Options().devices == ("auto",)
+    assert Options(jobs=3).devices == ("auto", "auto", "auto")
+    assert Options(device="cuda:0,cuda:1").devices == ("cuda:0", "cuda:1")
+    assert Options(device="cuda:0,cuda:1", jobs=3).devices == ("cuda:0", "cuda:1", "cuda:0")
+    for given in ({"jobs": 0}, {"jobs": 1000}, {"device": "cpu,"}, {"device": "cpu,abacus"}):
+        with pytest.raises(UsageError):
+            Options(**given)

@@ -90,6 +90,7 @@ class Batcher:
 
     Attributes:
         complete: whether the span has ended where a shot begins, and no more frames are wanted.
+        decided: frames that have gone into batches.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class Batcher:
         self._links: deque[Link] = deque()
         self._open = Batch()
         self.complete = False
-        self._decided = 0
+        self.decided = 0
         self._states: deque[LinkerState] = deque()  # after each frame that is not decided yet
 
     def push(self, frame: Frame, pictures: list[Picture]) -> list[Batch]:
@@ -134,7 +135,7 @@ class Batcher:
         while self._undecided and len(self._undecided[0][1]) <= len(self._links):
             if self._ends_here():
                 return [*full, *self._close()]
-            self._decided += 1
+            self.decided += 1
             frame, pictures = self._undecided.popleft()
             height, width = pictures[0].grey.shape
             if self._open.pictures and self._open.pictures[0].grey.shape != (height, width):
@@ -150,10 +151,10 @@ class Batcher:
     def _ends_here(self) -> bool:
         """End the span before the oldest frame that waits, if a shot begins with that."""
         span = self._span
-        if span is None or span.least is None or self._decided < span.least:
+        if span is None or span.least is None or self.decided < span.least:
             return False
         state = self._states.popleft()
-        if not (self._links[0].begins and span.may_end(self._decided)):
+        if not (self._links[0].begins and span.may_end(self.decided)):
             return False
         span.cut, span.linker = True, replace(state, previous=None)
         self._undecided.clear()

@@ -99,8 +99,9 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     default=_DEFAULTS.device,
     show_default=True,
     metavar="auto|cpu|cuda[:N]|mps",
-    help="Where the generator runs.",
+    help="Where the generator runs; several, as cuda:0,cuda:1, have a process each.",
 )
+@option(_MACHINE, "--jobs", type=int, help="Processes that share one film [default: one a device].")
 @option(
     _MACHINE,
     "--precision",

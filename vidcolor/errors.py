@@ -71,6 +71,9 @@ class Interrupted(VidcolorError):
         super().__init__(f"interrupted by signal {signal_number}")
         self.exit_code = 128 + signal_number
 
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[int]]:
+        return type(self), (self.exit_code - 128,)
+
 
 def worst(codes: list[int]) -> int:
     """Return the gravest of several exit codes (0 for none): losses, then refusals, then bugs."""

@@ -211,19 +211,13 @@ class Film:
         return self._reencoder.flush()
 
     def go_on(self, frames: int, last: int | None) -> None:
-        """Make ready for frames from the middle of the film.
-
-        Args:
-            frames: how many came before.
-            last: pts of the last of them, in ticks of the encoder.
-        """
+        """Make ready for what comes after so many frames, the last of them with this pts in ticks."""
         self._written = frames
         self._reencoder.last = last
 
-    @property
-    def ticks(self) -> int:
-        """Pts of the frame encoded last, in ticks of the encoder."""
-        return self._reencoder.last or 0
+    def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
+        """Of a frame, known by its pts in the source, that follows ``last``: its pts in ticks."""
+        return self._reencoder.ticks(pts + self._offset, time_base, last)
 
     @property
     def offset(self) -> Fraction:

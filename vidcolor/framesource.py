@@ -61,7 +61,7 @@ class FrameSource:
         self._cancel = cancel
         self._open_it = open_it
         self._settings = settings
-        self._ahead = ahead
+        self.ahead = ahead
         self._opened = False
         self._base = Fraction(1)
         self._done: int | None = None
@@ -117,7 +117,7 @@ class FrameSource:
             self._count = count + 1
             pictures += frame.fields if count >= frames else 0
             yield frame
-            if pictures >= self._ahead:
+            if pictures >= self.ahead:
                 break
 
     def finish_span(self, number: int, frames: int) -> None:

@@ -74,13 +74,15 @@ def colorize(
             and what was there before still is.
     """
     options = options or Options()
-    if options.match_shots and not os.path.isfile(source):
-        raise UsageError(f"{os.fspath(source)}: --match-shots reads its source twice: it has to be a file")
     name, wanted = os.fspath(source), os.fspath(target)
+    if options.match_shots and not os.path.isfile(name):
+        raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
     done = _already_done(name, wanted, options)
     if done is not None:
         return done
     place = prepare_target(name, wanted, options, output_fd)
+    if len(options.devices) > 1 and not (place.is_film and os.path.isfile(name)):
+        raise UsageError("--jobs and several devices need a file to read and a film to write")
     job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel or threading.Event())
     try:
         return job.run()
@@ -136,7 +138,12 @@ class _Job:
     identity: tuple[int, ...] = ()
 
     def run(self) -> Result:
-        device = resolve_device(self.options.device)
+        devices = [resolve_device(name) for name in self.options.devices]
+        device = devices[0]
+        if len({one.type for one in devices}) > 1:
+            raise UsageError(
+                f"--device {self.options.device}: all have to be of one kind; colours would differ"
+            )
         dtype = resolve_precision(self.options.precision, device)
         generator = load_generator(self.options.weights)
         predictor = Predictor(generator, device, dtype)
@@ -238,6 +245,7 @@ class _Job:
                 segment_frames=0,
             ),
             anchors=lambda: self._anchors(settings, predictor),
+            weights=generator.path,
             meter=meter,
             cancel=self.cancel,
         )

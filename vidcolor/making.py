@@ -65,13 +65,13 @@ class _Discard(io.RawIOBase):
 class _SegmentWriter:
     """The pipeline's writer: encodes a segment and keeps its packets."""
 
-    def __init__(self, film: Film) -> None:
+    def __init__(self, film: Film, before: int | None) -> None:
         self._film = film
         self._packets: list[Packet[Stream]] = []
         self.frames = 0
         self.last: Frame | None = None
         self.lumas: deque[int] = deque(maxlen=WITNESSES)
-        self.ticks = 0
+        self.ticks = before
 
     def begin(self, first: Frame) -> None:
         """The film knows its first frame already."""
@@ -83,7 +83,7 @@ class _SegmentWriter:
         """Colour and encode a frame."""
         self.lumas.append(luma_check(frame))
         self._packets += self._film.encode(frame, pictures, abs_)
-        self.ticks = self._film.ticks
+        self.ticks = self._film.ticks(frame.pts, frame.time_base, self.ticks)
         self.frames += 1
         self.last = frame
 
@@ -112,6 +112,7 @@ class Order:
         settings: which frames of it are wanted.
         wanted: the terms on which the job would begin now; its number of frames a segment is filled in here.
         anchors: makes the table of shots that come back.
+        weights: the generator's file.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Order:
     settings: DecodeSettings
     wanted: Manifest
     anchors: Callable[[], Mapping[Key, Anchor]]
+    weights: Path
     meter: Meter
     cancel: threading.Event
     codec: str = field(default="", init=False)
@@ -150,27 +152,49 @@ class Maker:
     first: Frame
     terms: Manifest
     said: set[str] = field(default_factory=set)
+    found: dict[int, Path] = field(default_factory=dict)
     anchors: Mapping[Key, Anchor] | None = None
+
+    @property
+    def store(self) -> SegmentStore:
+        """Where segments are kept."""
+        return SegmentStore(self.work.folder, self.order.place.name)
+
+    def find(self) -> None:
+        """Look again which segments are finished."""
+        self.found = self.store.find()
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
-        store = SegmentStore(self.work.folder, self.order.place.name)
-        found = store.find()
-        meter = self.order.meter
-        self._say_where(found, meter)
-        paths: list[Path] = []
+        found, paths = self.found, list[Path]()
         place: Place | None = None
         while place is None or place.state is not None:
             number = len(paths)
             if number not in found:
-                meter.before = 0 if place is None else place.frames
-                found[number] = store.write(self.make(number, place))
-            place = store.read(found[number]).after
+                found[number] = self.store.write(self.make(number, place))
+            place = self.store.read(found[number]).after
             paths.append(found[number])
         return paths, place
 
-    def _say_where(self, found: dict[int, Path], meter: Meter) -> None:
-        """Refuse now what the target cannot be; one line for who runs the command again."""
+    def make_shot(self, number: int, place: Place | None) -> None:
+        """Make those missing of the segments from there on, up to the first that ends with a shot."""
+        while True:
+            if number in self.found:
+                segment = self.store.read(self.found[number])
+            else:
+                segment = self.make(number, place)
+                self.found[number] = self.store.write(segment)
+            number, place = number + 1, segment.after
+            if place.state is None or place.independent:
+                return
+
+    def rehearse(self) -> Film:
+        """Refuse now what the target cannot be; one line for who runs the command again.
+
+        Returns:
+            The film as it is going to be, closed; it still knows when frames are shown.
+        """
+        self.find()
         film = self.order.film(self.source.container, io.BytesIO())
         try:
             film.begin(self.first)
@@ -178,14 +202,16 @@ class Maker:
             film.rehearse()
         finally:
             film.abandon()
-        kept = finished_segments(found)
+        kept = finished_segments(self.found)
         if kept:
-            share = share_done(sum(s.frames for s in kept), meter.total())
+            share = share_done(sum(s.frames for s in kept), self.order.meter.total())
             log.info("%s: resuming at %s%s", self.order.place.name, clock(kept[-1].seconds), share)
+        return film
 
     def make(self, number: int, place: Place | None) -> Segment:
         """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""
         predictor = self.order.predictor
+        self.order.meter.before = 0 if place is None else place.frames
         while True:
             predictor.limit = self.terms.batch_limit
             segment = self._try(number, place)
@@ -204,7 +230,7 @@ class Maker:
         film.said = self.said
         if place is not None:
             film.go_on(place.frames, place.ticks)
-        writer = _SegmentWriter(film)
+        writer = _SegmentWriter(film, place.ticks if place else None)
         most = self.terms.segment_frames
         span = Span(frames=most, least=most // 2, start=place.state if place else None)
         try:
@@ -225,7 +251,7 @@ class Maker:
             seconds=float(last.seconds),
             lost=source.lost,
             damaged=source.damaged,
-            ticks=writer.ticks,
+            ticks=writer.ticks or 0,
             state=None if source.ended else span.end,
         )
         return Segment(number=number, frames=writer.frames, delay=coded.delay, coded=coded, after=after)

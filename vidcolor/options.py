@@ -17,7 +17,9 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TEMPORAL = ("flow", "average", "off")
 MAX_RENDER_SIZE = 2048
 _HOW = {"how": True}
-_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_ONE_DEVICE = r"(auto|cpu|mps|cuda(:\d+)?)"
+_DEVICE = re.compile(rf"{_ONE_DEVICE}(,{_ONE_DEVICE})*")
+_MOST_JOBS = 256
 _TEXTS = ("codec", "preset", "pix_fmt", "format", "audio")
 _FILE_WORDS = (
     "file", "stats", "csv", "dump", "recon", "load", "save", "scalinglist", "table", "path", "input",
@@ -35,7 +37,9 @@ class Options:
     """Options of one job; each is the command line's option of the same name.
 
     Attributes:
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several, with commas between them, have a
+            worker process each.
+        jobs: worker processes for one film; None: one for each device.
         precision: arithmetic of the generator; ``auto`` is bf16 where the device has it, else fp32.
         render_size: short side, in pixels, of the upright picture that the generator sees.
         batch_size: pictures a batch; None chooses by memory.
@@ -80,6 +84,7 @@ class Options:
     start: Fraction | None = None
     duration: Fraction | None = None
     framerate: Fraction | None = None
+    jobs: int | None = field(default=None, metadata=_HOW)
     overwrite: bool = field(default=False, metadata=_HOW)
     resume: bool = field(default=True, metadata=_HOW)
     restart: bool = field(default=False, metadata=_HOW)
@@ -90,6 +95,7 @@ class Options:
 
     def __post_init__(self) -> None:
         _require(_DEVICE.fullmatch(self.device), f"device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
+        _require(self.jobs is None or 1 <= self.jobs <= _MOST_JOBS, f"jobs {self.jobs}: 1 to {_MOST_JOBS}")
         _require(self.precision in PRECISIONS, f"precision {self.precision!r}: {', '.join(PRECISIONS)}")
         _require(self.temporal in TEMPORAL, f"temporal {self.temporal!r}: {', '.join(TEMPORAL)}")
         _require(
@@ -111,6 +117,12 @@ class Options:
             _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """One for each worker process."""
+        names = self.device.split(",")
+        return tuple(names[i % len(names)] for i in range(max(self.jobs or 1, len(names))))
 
 
 def _require(condition: object, message: str) -> None:

@@ -98,7 +98,7 @@ class Meter:
 
     def total(self) -> int:
         """Frames in all, as far as is known; else 0."""
-        duration, rate = self._duration(), self.stream.average_rate
+        duration, rate = self.duration(), self.stream.average_rate
         whole = self.options.start is None and self.options.duration is None
         counted = self.stream.frames if whole else 0
         return counted or (round(duration * float(rate)) if duration and rate else 0)
@@ -113,12 +113,24 @@ class Meter:
                 frames=done,
                 total=max(self.total(), done) or None,
                 position=float(last.seconds),
-                duration=self._duration(),
+                duration=self.duration(),
                 fps=count / max(self.spent, 1e-6),
             )
         )
 
-    def _duration(self) -> float | None:
+    def tell_of(self, done: int, total: int, duration: float | None) -> None:
+        """Pass on that ``done`` frames of the film are done, wherever in it; the source is not asked."""
+        if self.callback is None:
+            return
+        total = max(total, done) if total else 0
+        position = (duration or 0.0) * done / total if total else 0.0
+        fps = (done - self.before) / max(self.spent, 1e-6)
+        self.callback(
+            Progress(frames=done, total=total or None, position=position, duration=duration, fps=fps)
+        )
+
+    def duration(self) -> float | None:
+        """Seconds of the source that are wanted, where known."""
         if self.options.duration is not None:
             return float(self.options.duration)
         if self.stream.duration and self.stream.time_base:

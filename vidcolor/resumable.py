@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vidcolor.assembly import assemble, other_packets
+from vidcolor.crew import make_apart
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
@@ -94,6 +95,9 @@ class ResumableJob:
             first=first,
             terms=self._terms(work, first),
         )
+        film = maker.rehearse()
+        if len(self.order.options.devices) > 1:
+            make_apart(maker, film)
         paths, last = maker.make_all()
         source.close()
         self._put_together(work, first, paths, last.frames)

@@ -135,19 +135,17 @@ class Reencoder:
             offset: added to the pts, in the frame's time base.
         """
         video = assemble(frame, cb, cr, self._plan)
-        video.pts, video.time_base = self._ticks(frame, offset), self.tick
+        self.last = self.ticks(frame.pts + offset, frame.time_base, self.last)
+        video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         self._end = max(self._end, video.pts + video.duration)
         return self._noted(list(self._stream.encode(video)))
 
-    def _ticks(self, frame: Frame, offset: int) -> int:
-        """The frame's pts in the encoder's time base, which may be coarser than the frame's."""
-        pts = round((frame.pts + offset) * frame.time_base / self.tick)
-        if self.last is not None and pts <= self.last:
-            pts = self.last + 1
-        self.last = pts
-        return pts
+    def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
+        """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
+        ticks = round(pts * time_base / self.tick)
+        return ticks if last is None else max(ticks, last + 1)
 
     def flush(self, *, durations_in_order: bool = False) -> list[Packet[Stream]]:
         """The packets that the encoder still holds.
