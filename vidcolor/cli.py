@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -271,6 +272,7 @@ def main() -> None:
 def _leave(code: int) -> None:
     """End at once: a reader thread may hang in a read that never returns."""
     logging.shutdown()
+    gc.collect()  # what worker processes shared would be complained of
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
