@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,9 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
-from vidcolor.making import Maker, Order
+from vidcolor.making import Maker, Order, open_as_asked
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.opening import pick_video
 from vidcolor.options import Options
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
@@ -38,8 +39,6 @@ from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
 from vidcolor.workplace import Workplace
-
-log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 
@@ -136,7 +135,7 @@ class _Crew:
         done = meter.before = place.frames if place else 0
         if place is not None and place.state is None:
             return
-        with Worker("vidcolor-plan", lambda: self._plan(number, place)) as planner:
+        with Worker("vidcolor-plan", lambda: self._plan(number, place), abandon=cancel) as planner:
             while planner.running or not all(task.done() for task in self.tasks):
                 if cancel.is_set():
                     shared.stop.value = 1
@@ -217,15 +216,7 @@ def _maker_of(setup: Setup, device: str, cancel: threading.Event, count: _Count)
     generator = load_generator(str(setup.weights))
     predictor = Predictor(generator, resolve_device(device), getattr(torch, setup.precision))
     options = setup.options
-
-    def open_it() -> Any:
-        return open_source(
-            setup.name,
-            allow_references=options.allow_references,
-            allow_network=options.allow_network,
-            framerate=options.framerate,
-        )
-
+    open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, setup.ahead, cancel)
     first = source.first()
     if first is None:

@@ -19,7 +19,7 @@ from vidcolor.errors import InputError, Interrupted, UsageError, VidcolorError
 from vidcolor.film import Film
 from vidcolor.film_limits import LABEL_PLACES
 from vidcolor.framesource import nothing_decodes
-from vidcolor.making import Order
+from vidcolor.making import Order, open_as_asked
 from vidcolor.manifest import (
     Manifest,
     describe_machine,
@@ -181,14 +181,8 @@ class _Job:
         )
 
     def open(self) -> InputContainer:
-        options = self.options
         self._require_the_same_source()
-        return open_source(
-            self.name,
-            allow_references=options.allow_references,
-            allow_network=options.allow_network,
-            framerate=options.framerate,
-        )
+        return open_as_asked(self.name, self.options)
 
     def _require_the_same_source(self) -> None:
         """Picture and sound are read one after the other: they have to be those of one film."""

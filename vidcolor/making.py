@@ -22,7 +22,7 @@ from vidcolor.film import Film
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.framesource import WITNESSES, FrameSource, luma_check
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import pick_video
+from vidcolor.media.opening import open_source, pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
@@ -47,6 +47,16 @@ def hushed() -> Iterator[None]:
     finally:
         for one in loggers:
             one.disabled = False
+
+
+def open_as_asked(name: str, options: Options) -> InputContainer:
+    """Open a source as far as the options trust it."""
+    return open_source(
+        name,
+        allow_references=options.allow_references,
+        allow_network=options.allow_network,
+        framerate=options.framerate,
+    )
 
 
 class _Discard(io.RawIOBase):
