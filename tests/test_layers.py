@@ -18,6 +18,7 @@ LAYERS = [
     ["training", "evaluation"],
     ["job", "status"],
     ["resumable"],
+    ["processes", "cluster"],
     ["crew"],
     ["assembly", "making", "planning"],
     ["film"],

@@ -30,7 +30,7 @@ def test_options_are_frozen_and_keyword_only() -> None:
 def test_each_field_says_whether_it_changes_the_film() -> None:
     how = {f.name for f in dataclasses.fields(Options) if f.metadata.get("how")}
     trust = {"overwrite", "allow_references", "allow_network"}
-    assert how == trust | {"resume", "restart", "accept_drift", "work_dir", "jobs"}
+    assert how == trust | {"resume", "restart", "accept_drift", "work_dir", "jobs", "ray"}
 
 
 @pytest.mark.parametrize(

@@ -239,11 +239,38 @@ def test_other_weights_do_not_fit(stopped: tuple[Path, Path]) -> None:
 
 
 def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> None:
-    other = mock.patch("vidcolor.manifest.torch.get_num_threads", lambda: 77)
-    with other, pytest.raises(ResumeMismatch, match=r"torch threads was \d+, now 77.*--accept-drift"):
+    other = mock.patch("vidcolor.manifest.av.library_versions", {"libavcodec": (1, 2, 3)})
+    with other, pytest.raises(ResumeMismatch, match=r"libavcodec was \S+, now 1\.2\.3.*--accept-drift"):
         run(*stopped)
     with other:
         assert run(*stopped, accept_drift=True).frames == 30
+
+
+def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[Path, Path]) -> None:
+    threads = torch.get_num_threads()
+    seen: list[int] = []
+    forward = Flickering.forward
+
+    def spy(self: Flickering, lightness: torch.Tensor) -> torch.Tensor:
+        seen.append(torch.get_num_threads())
+        return forward(self, lightness)
+
+    torch.set_num_threads(threads + 1)
+    try:
+        with (
+            mock.patch.object(Flickering, "forward", spy),
+            mock.patch("vidcolor.job.choose_batch_size", lambda *_: 77),
+        ):
+            assert run(*stopped).frames == 30
+        assert set(seen) == {threads}
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_another_batch_that_is_asked_for_needs_leave(stopped: tuple[Path, Path]) -> None:
+    with pytest.raises(ResumeMismatch, match="batch size was 4, now 2"):
+        run(*stopped, batch_size=2)
 
 
 def test_another_format_does_not_fit(stopped: tuple[Path, Path]) -> None:

@@ -141,7 +141,7 @@ def die(*_: object) -> None:
 def test_a_worker_that_dies_is_an_error_that_loses_nothing(tmp_path: Path) -> None:
     source, target = cut_film(tmp_path / "in.mp4", (8, 10, 13, 30)), tmp_path / "out.mp4"
     with (
-        mock.patch("vidcolor.crew._make_shot", die),
+        mock.patch("vidcolor.processes._make_shot", die),
         pytest.raises(OutputError, match="worker process has died"),
     ):
         apart(source, target)

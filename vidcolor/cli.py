@@ -103,6 +103,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     help="Where the generator runs; several, as cuda:0,cuda:1, have a process each.",
 )
 @option(_MACHINE, "--jobs", type=int, help="Processes that share one film [default: one a device].")
+@option(_MACHINE, "--ray", metavar="ADDRESS", help="Have a Ray cluster make it: auto, or HOST:PORT.")
 @option(
     _MACHINE,
     "--precision",

@@ -1,24 +1,20 @@
-"""Several worker processes that make the segments of one film, each those of other shots.
+"""Several workers that make the segments of one film, each those of other shots.
 
 This process reads ahead and finds where shots begin; a worker makes the segments from there to the shot's
-end, with the same arithmetic as one process alone: as many threads, the same batches.
+end, with the same arithmetic as one process alone: as many threads, the same batches. Who the workers are,
+processes or machines, is for :mod:`vidcolor.processes` and :mod:`vidcolor.cluster` to say.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import signal
 import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -40,19 +36,20 @@ from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
 from vidcolor.workplace import Workplace
 
+log = logging.getLogger(__name__)
+
 _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a worker process needs to know."""
+    """All that a worker needs to know."""
 
     name: str
     place: Target
     options: Options
     settings: DecodeSettings
     weights: Path
-    precision: str
     terms: Manifest
     work: Workplace
     found: dict[int, Path]
@@ -60,92 +57,151 @@ class Setup:
     ahead: int
 
 
-@dataclass(kw_only=True)
-class _Shared:
-    """What this process and its workers share: devices to take, frames done by each, the word to stop.
+class Hands(ABC):
+    """Workers to whom shots are given."""
 
-    Nothing has a lock: a worker that is killed would keep it.
-    """
+    def __init__(self) -> None:
+        self._heard: set[str] = set()
 
-    devices: Any
-    frames: Any
-    stop: Any
+    @abstractmethod
+    def submit(self, number: int, place: Place | None) -> None:
+        """Have the segments from there on made, to the first that ends with a shot; from any thread."""
+
+    @abstractmethod
+    def check(self, seconds: float) -> bool:
+        """Whether all that was submitted is done, after at most so many seconds.
+
+        Raises:
+            VidcolorError: what a worker has met.
+        """
+
+    @abstractmethod
+    def frames(self) -> int:
+        """How many frames have been made, as far as is known."""
+
+    def hear(self, warnings: list[str]) -> None:
+        """Pass on what a worker warns of, if no other has."""
+        for line in warnings:
+            if line not in self._heard:
+                self._heard.add(line)
+                log.warning("%s", line)
 
 
-def make_apart(maker: Maker, film: Film) -> None:
-    """Make the segments that are missing in worker processes, one for each device.
+class Ear(logging.Handler):
+    """Keeps the warnings of a worker, for the process that shows them."""
 
-    Args:
-        maker: whose segments they are; it finds them when this returns.
-        film: as it is going to be, for the times of frames.
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._lines: list[str] = []
+        logging.getLogger("vidcolor").addHandler(self)
 
-    Raises:
-        VidcolorError: what is finished is kept.
-    """
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(record.getMessage())
+
+    def taken(self) -> list[str]:
+        """Those since it was asked last."""
+        lines, self._lines = self._lines, []
+        return lines
+
+
+def setup_of(maker: Maker) -> Setup:
+    """What the workers of this maker need to know; looks for shots that come back, if that is asked for."""
     order = maker.order
-    context = multiprocessing.get_context("spawn")
-    devices = order.options.devices
-    shared = _Shared(
-        devices=context.Queue(), frames=context.RawArray("q", len(devices)), stop=context.RawValue("b", 0)
-    )
-    for numbered in enumerate(devices):
-        shared.devices.put(numbered)
-    anchors: Mapping[Key, Anchor] = order.anchors()
-    maker.anchors = anchors
-    setup = Setup(
+    if maker.anchors is None:
+        maker.anchors = order.anchors()
+    return Setup(
         name=order.name,
         place=order.place,
         options=order.options,
         settings=order.settings,
         weights=order.weights,
-        precision=str(maker.terms.machine["precision"]),
         terms=maker.terms,
         work=maker.work,
         found=maker.found,
-        anchors=dict(anchors),
+        anchors=dict(maker.anchors),
         ahead=maker.source.ahead,
     )
-    with ProcessPoolExecutor(len(devices), context, _begin, (setup, shared)) as pool:
-        crew = _Crew(maker=maker, pool=pool, film=film)
-        try:
-            crew.work(shared)
-        except BrokenProcessPool as error:
-            raise OutputError(
-                f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
-                "run the same command again, with fewer --jobs"
-            ) from error
-        finally:
-            shared.stop.value = 1
-            pool.shutdown(wait=True, cancel_futures=True)
-    maker.find()
+
+
+def maker_of(
+    setup: Setup, device: str, cancel: threading.Event, callback: Callable[[Progress], None] | None
+) -> Maker:
+    """What makes segments in a worker.
+
+    Raises:
+        VidcolorError: source or weights cannot be read there, or there is no such device.
+    """
+    generator = load_generator(str(setup.weights))
+    dtype = getattr(torch, str(setup.terms.machine["precision"]))
+    predictor = Predictor(generator, resolve_device(device), dtype)
+    options = setup.options
+    open_it = partial(open_as_asked, setup.name, options)
+    source = FrameSource(open_it, setup.settings, setup.ahead, cancel)
+    first = source.first()
+    if first is None:
+        raise OutputError(f"{setup.name}: no frame of it decodes any more")
+    order = Order(
+        name=setup.name,
+        place=setup.place,
+        options=options,
+        predictor=predictor,
+        open_it=open_it,
+        settings=setup.settings,
+        wanted=setup.terms,
+        anchors=lambda: setup.anchors,
+        weights=setup.weights,
+        meter=Meter(container=source.container, stream=pick_video(source.container, setup.name),
+                    options=options, callback=callback),
+        cancel=cancel,
+    )  # fmt: skip
+    return Maker(
+        order=order,
+        work=setup.work,
+        source=source,
+        first=first,
+        terms=setup.terms,
+        found=dict(setup.found),
+    )
 
 
 @dataclass(kw_only=True)
-class _Crew:
-    maker: Maker
-    pool: ProcessPoolExecutor
-    film: Film
-    tasks: list[Future[None]] = field(default_factory=list)
+class Crew:
+    """Gives the shots of a film to workers.
 
-    def work(self, shared: _Shared) -> None:
-        """Hand out the shots as they are found, and wait for the last of them."""
+    Attributes:
+        maker: whose segments they are.
+        hands: the workers.
+        film: as it is going to be, for the times of frames.
+    """
+
+    maker: Maker
+    hands: Hands
+    film: Film
+
+    def work(self) -> None:
+        """Hand out the shots as they are found, and wait for the last of them.
+
+        Raises:
+            VidcolorError: what is finished is kept.
+        """
         meter, cancel = self.maker.order.meter, self.maker.order.cancel
         total, duration = meter.total(), meter.duration()  # the planner will open the source anew
         number, place = self._finished()
-        done = meter.before = place.frames if place else 0
+        told = meter.before = place.frames if place else 0
         if place is not None and place.state is None:
             return
         with Worker("vidcolor-plan", lambda: self._plan(number, place), abandon=cancel) as planner:
-            while planner.running or not all(task.done() for task in self.tasks):
+            while True:
+                planning = planner.running  # before the check: what it submits last is waited for
+                if self.hands.check(_POLL_SECONDS) and not planning:
+                    break
                 if cancel.is_set():
-                    shared.stop.value = 1
                     raise Interrupted(signal.SIGINT)
-                planner.join(_POLL_SECONDS) if planner.running else wait(self.tasks, _POLL_SECONDS)
-                for task in self.tasks:
-                    if task.done():
-                        task.result()
-                if sum(shared.frames) + meter.before != done:
-                    done = sum(shared.frames) + meter.before
+                if planning:
+                    planner.join(_POLL_SECONDS)
+                done = self.hands.frames() + meter.before
+                if done != told:
+                    told = done
                     meter.tell_of(done, total, duration)
             planner.check()
 
@@ -168,85 +224,6 @@ class _Crew:
             ticks=self.film.ticks,
             cancel=maker.order.cancel,
         )
-        self.tasks.append(self.pool.submit(_make_shot, number, place))
+        self.hands.submit(number, place)
         for beginning in planner.beginnings(number, place):
-            self.tasks.append(self.pool.submit(_make_shot, *beginning))
-
-
-class _Count:
-    """Counts the frames of this process, in its place in an array."""
-
-    def __init__(self, counts: Any, place: int) -> None:
-        self._counts, self._place = counts, place
-        self.last = 0
-
-    def __call__(self, now: Progress) -> None:
-        more, self.last = max(now.frames - self.last, 0), now.frames
-        self._counts[self._place] += more
-
-
-_maker: Maker | None = None
-_count: _Count | None = None
-
-
-def _begin(setup: Setup, shared: _Shared) -> None:
-    """Make a worker process ready: it ends with its parent, and leaves signals to that."""
-    global _maker, _count
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    logging.getLogger("vidcolor").addHandler(logging.NullHandler())
-    cancel = threading.Event()
-    threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
-    torch.set_num_threads(int(setup.terms.machine["torch threads"]))
-    place, device = shared.devices.get()
-    _count = _Count(shared.frames, place)
-    _maker = _maker_of(setup, device, cancel, _count)
-
-
-def _watch(stop: Any, cancel: threading.Event) -> None:
-    parent = multiprocessing.parent_process()
-    while not stop.value:
-        if parent is not None and wait_for([parent.sentinel], _POLL_SECONDS):
-            os._exit(1)
-    cancel.set()
-
-
-def _maker_of(setup: Setup, device: str, cancel: threading.Event, count: _Count) -> Maker:
-    generator = load_generator(str(setup.weights))
-    predictor = Predictor(generator, resolve_device(device), getattr(torch, setup.precision))
-    options = setup.options
-    open_it = partial(open_as_asked, setup.name, options)
-    source = FrameSource(open_it, setup.settings, setup.ahead, cancel)
-    first = source.first()
-    if first is None:
-        raise OutputError(f"{setup.name}: no frame of it decodes any more")
-    order = Order(
-        name=setup.name,
-        place=setup.place,
-        options=options,
-        predictor=predictor,
-        open_it=open_it,
-        settings=setup.settings,
-        wanted=setup.terms,
-        anchors=lambda: setup.anchors,
-        weights=setup.weights,
-        meter=Meter(container=source.container, stream=pick_video(source.container, setup.name),
-                    options=options, callback=count),
-        cancel=cancel,
-    )  # fmt: skip
-    return Maker(
-        order=order,
-        work=setup.work,
-        source=source,
-        first=first,
-        terms=setup.terms,
-        found=dict(setup.found),
-    )
-
-
-def _make_shot(number: int, place: Place | None) -> None:
-    """Task of a worker process."""
-    assert _maker is not None and _count is not None
-    _count.last = place.frames if place else 0
-    _maker.make_shot(number, place)
+            self.hands.submit(*beginning)

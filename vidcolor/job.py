@@ -81,8 +81,9 @@ def colorize(
     if done is not None:
         return done
     place = prepare_target(name, wanted, options, output_fd)
-    if len(options.devices) > 1 and not (place.is_film and os.path.isfile(name)):
-        raise UsageError("--jobs and several devices need a file to read and a film to write")
+    apart = len(options.devices) > 1 or options.ray is not None
+    if apart and not (place.is_film and os.path.isfile(name)):
+        raise UsageError("--jobs, --ray and several devices need a file to read and a film to write")
     job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel or threading.Event())
     try:
         return job.run()

@@ -102,23 +102,26 @@ class Manifest:
         Raises:
             ResumeMismatch: it does not; the message says what differs.
         """
-        found = _differences(self.source, wanted.source, "the input has changed")
-        found += _differences(self.options, wanted.options, "{0} was {1}, now {2}")
-        found += ["the weights are others"] if self.weights != wanted.weights else []
+        found = self.differences(wanted, drift=True)
         if found:
             raise ResumeMismatch(
                 f"{name}: an unfinished job does not fit: {'; '.join(found)}. Run it as before, or begin "
                 "anew with --restart"
             )
-        drifted = _differences(self.machine, wanted.machine, "{0} was {1}, now {2}")
-        if not drifted:
-            return self
-        if not drift:
+        drifted = self.differences(wanted, drift=drift)
+        if drifted:
             raise ResumeMismatch(
                 f"{name}: the rest would not be worked out as the beginning was: {'; '.join(drifted)}. "
                 "Begin anew with --restart, or go on with --accept-drift"
             )
         return replace(self, machine=wanted.machine)
+
+    def differences(self, wanted: Manifest, *, drift: bool) -> list[str]:
+        """What of ``wanted`` gives another film, a phrase each; with ``drift`` the machine does not count."""
+        found = _differences(self.source, wanted.source, "the input has changed")
+        found += _differences(self.options, wanted.options, "{0} was {1}, now {2}")
+        found += ["the weights are others"] if self.weights != wanted.weights else []
+        return found + ([] if drift else _differences(self.machine, wanted.machine, "{0} was {1}, now {2}"))
 
 
 def _copy_of(path: Path) -> Path:

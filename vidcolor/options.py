@@ -39,7 +39,10 @@ class Options:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several, with commas between them, have a
             worker process each.
-        jobs: worker processes for one film; None: one for each device.
+        jobs: worker processes for one film; None: one for each device. On a Ray cluster: shots at once; None:
+            as many as it has room for.
+        ray: address of a Ray cluster (``auto``, ``host:port``) whose machines make the film, over storage
+            that they share.
         precision: arithmetic of the generator; ``auto`` is bf16 where the device has it, else fp32.
         render_size: short side, in pixels, of the upright picture that the generator sees.
         batch_size: pictures a batch; None chooses by memory.
@@ -85,6 +88,7 @@ class Options:
     duration: Fraction | None = None
     framerate: Fraction | None = None
     jobs: int | None = field(default=None, metadata=_HOW)
+    ray: str | None = field(default=None, metadata=_HOW)
     overwrite: bool = field(default=False, metadata=_HOW)
     resume: bool = field(default=True, metadata=_HOW)
     restart: bool = field(default=False, metadata=_HOW)
@@ -113,7 +117,11 @@ class Options:
         _require(self.start is None or self.start >= 0, "start: not before 0")
         _require(self.duration is None or self.duration > 0, "duration: more than 0")
         _require(self.framerate is None or 0 < self.framerate <= 1000, "frame rate: above 0, at most 1000")
-        for name in _TEXTS:
+        _require(
+            self.ray is None or len(self.device.split(",")) == 1,
+            f"device {self.device!r}: the cluster of --ray gives out devices itself; name a kind",
+        )
+        for name in (*_TEXTS, "ray"):
             _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)

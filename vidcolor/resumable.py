@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from vidcolor.assembly import assemble, other_packets
-from vidcolor.crew import make_apart
+from vidcolor.cluster import make_on_cluster
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
 from vidcolor.making import Maker, Order, hushed
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
+from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
 from vidcolor.segments import Coded, SegmentStore, finished_segments
 from vidcolor.stages.propagate import LOOKAHEAD
@@ -95,10 +99,13 @@ class ResumableJob:
             first=first,
             terms=self._terms(work, first),
         )
-        film = maker.rehearse()
-        if len(self.order.options.devices) > 1:
-            make_apart(maker, film)
-        paths, last = maker.make_all()
+        with _threads(int(maker.terms.machine["torch threads"])):
+            film = maker.rehearse()
+            if self.order.options.ray is not None:
+                make_on_cluster(maker, film)
+            elif len(self.order.options.devices) > 1:
+                make_in_processes(maker, film)
+            paths, last = maker.make_all()
         source.close()
         self._put_together(work, first, paths, last.frames)
         return last.frames, last.lost, last.damaged
@@ -128,7 +135,10 @@ class ResumableJob:
             work.clear()
             terms = wanted
         else:
-            terms = found.accept(wanted, self.order.place.name, drift=self.order.options.accept_drift)
+            options = self.order.options
+            settled = ("torch threads", *(() if options.batch_size else ("batch size",)))
+            wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
+            terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)
         if terms != found:
             terms.write(work.manifest)
         return terms
@@ -159,6 +169,17 @@ class ResumableJob:
         if self.order.cancel.is_set():
             raise Interrupted(signal.SIGINT)
         return SegmentStore.read(path).coded
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Have torch use as many threads as the job was begun with: sums depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def label_of(fingerprint: str, frames: int) -> str:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,10 @@ class SegmentStore:
                 path.unlink()
         return found
 
+    def listed(self) -> list[Path]:
+        """Files of segments by their names alone, whether whole or not."""
+        return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+
     def write(self, segment: Segment) -> Path:
         """Add a segment; it is on disk when this returns.
 
@@ -146,7 +151,7 @@ class SegmentStore:
         """
         content = _pack(segment)
         path = self._folder / f"{segment.number:06d}-{_digest(content)}{SUFFIX}"
-        part = path.with_suffix(".part")
+        part = path.with_suffix(f".{secrets.token_hex(4)}.part")  # a worker thought dead may still be writing
         try:
             with open(part, "wb") as file:
                 file.write(content)

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -36,8 +37,18 @@ class Workplace:
         else:  # films of the same name may come from several folders
             place = hashlib.sha256(os.fsencode(os.path.abspath(final))).hexdigest()[:8]
             self.folder = parent / hidden_name(final, f"-{place}.vidcolor")
-        self.manifest = self.folder / _MANIFEST
         self._name = str(final)
+
+    def absolute(self) -> Workplace:
+        """The same, for a process with another current folder."""
+        place = copy(self)
+        place.folder = self.folder.absolute()
+        return place
+
+    @property
+    def manifest(self) -> Path:
+        """File of the terms of the job."""
+        return self.folder / _MANIFEST
 
     @contextmanager
     def held(self) -> Iterator[None]:

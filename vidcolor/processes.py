@@ -1,0 +1,136 @@
+"""Worker processes on this machine, one for each device."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+from typing import Any
+
+import torch
+
+from vidcolor.crew import Crew, Ear, Hands, Setup, maker_of, setup_of
+from vidcolor.errors import OutputError
+from vidcolor.film import Film
+from vidcolor.making import Maker
+from vidcolor.result import Progress
+from vidcolor.segments import Place
+
+_POLL_SECONDS = 0.2
+
+
+@dataclass(kw_only=True)
+class _Shared:
+    """What this process and its workers share: devices to take, frames done by each, the word to stop.
+
+    Nothing has a lock: a worker that is killed would keep it.
+    """
+
+    devices: Any
+    frames: Any
+    stop: Any
+
+
+class _Processes(Hands):
+    def __init__(self, pool: ProcessPoolExecutor, shared: _Shared) -> None:
+        super().__init__()
+        self._pool, self._shared = pool, shared
+        self._tasks: set[Future[list[str]]] = set()
+
+    def submit(self, number: int, place: Place | None) -> None:
+        self._tasks.add(self._pool.submit(_make_shot, number, place))
+
+    def check(self, seconds: float) -> bool:
+        done, missing = wait(set(self._tasks), seconds)
+        for task in done:
+            self.hear(task.result())
+            self._tasks.discard(task)
+        return not missing
+
+    def frames(self) -> int:
+        return sum(self._shared.frames)
+
+
+def make_in_processes(maker: Maker, film: Film) -> None:
+    """Make the segments that are missing in worker processes, one for each device.
+
+    Args:
+        maker: whose segments they are; it finds them when this returns.
+        film: as it is going to be, for the times of frames.
+
+    Raises:
+        VidcolorError: what is finished is kept.
+    """
+    order = maker.order
+    context = multiprocessing.get_context("spawn")
+    devices = order.options.devices
+    shared = _Shared(
+        devices=context.Queue(), frames=context.RawArray("q", len(devices)), stop=context.RawValue("b", 0)
+    )
+    for numbered in enumerate(devices):
+        shared.devices.put(numbered)
+    with ProcessPoolExecutor(len(devices), context, _begin, (setup_of(maker), shared)) as pool:
+        try:
+            Crew(maker=maker, hands=_Processes(pool, shared), film=film).work()
+        except BrokenProcessPool as error:
+            raise OutputError(
+                f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
+                "run the same command again, with fewer --jobs"
+            ) from error
+        finally:
+            shared.stop.value = 1
+            pool.shutdown(wait=True, cancel_futures=True)
+    maker.find()
+
+
+class _Count:
+    """Counts the frames of this process, in its place in an array."""
+
+    def __init__(self, counts: Any, place: int) -> None:
+        self._counts, self._place = counts, place
+        self.last = 0
+
+    def __call__(self, now: Progress) -> None:
+        more, self.last = max(now.frames - self.last, 0), now.frames
+        self._counts[self._place] += more
+
+
+_maker: Maker | None = None
+_count: _Count | None = None
+_ear: Ear | None = None
+
+
+def _begin(setup: Setup, shared: _Shared) -> None:
+    """Make a worker process ready: it ends with its parent, and leaves signals to that."""
+    global _maker, _count, _ear
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    _ear = Ear()
+    cancel = threading.Event()
+    threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
+    torch.set_num_threads(int(setup.terms.machine["torch threads"]))
+    place, device = shared.devices.get()
+    _count = _Count(shared.frames, place)
+    _maker = maker_of(setup, device, cancel, _count)
+
+
+def _watch(stop: Any, cancel: threading.Event) -> None:
+    parent = multiprocessing.parent_process()
+    while not stop.value:
+        if parent is not None and wait_for([parent.sentinel], _POLL_SECONDS):
+            os._exit(1)
+    cancel.set()
+
+
+def _make_shot(number: int, place: Place | None) -> list[str]:
+    """Task of a worker process: what it warns of."""
+    assert _maker is not None and _count is not None and _ear is not None
+    _count.last = place.frames if place else 0
+    _maker.make_shot(number, place)
+    return _ear.taken()
