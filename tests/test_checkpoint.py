@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import pickle
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,18 @@ def test_every_architecture_comes_back_from_its_file(name: str, tmp_path: Path) 
     luminance = torch.rand(1, 1, 64, 64) * 100
     with torch.no_grad():
         assert torch.allclose(generator.network(luminance), network(luminance), atol=1.0)
+
+
+def test_to_load_a_generator_torchs_compiler_is_not_imported(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.safetensors" for name in GENERATORS]
+    for path in paths:
+        save_weights(path, lively(path.stem), recipe="r")
+    code = (
+        "import sys; from vidcolor.checkpoint import load_generator\n"
+        f"for name in {[str(path) for path in paths]}: load_generator(name)\n"
+        "assert 'torch.nn' in sys.modules and 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_missing_weights_name_every_place() -> None:

@@ -12,7 +12,7 @@ from skimage import data
 from vidcolor.colorspace import BT709, ab_from_rgb, ycbcr_from_rgb
 from vidcolor.frames import Frame, Orientation, Picture, Signal
 from vidcolor.stages.luminance import luminance
-from vidcolor.stages.recolor import Recolorer, chroma_site_luma, guided_upsample
+from vidcolor.stages.recolor import GuidedUpsampling, Recolorer, chroma_site_luma
 
 
 def photograph(name: str = "astronaut", depth: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -79,7 +79,7 @@ def test_colour_edges_move_onto_luma_edges() -> None:
     guide = cv2.resize(y, (128, 64), interpolation=cv2.INTER_AREA)
     truth = np.stack([np.where(y < 0.5, 40.0, -40.0)] * 2, -1).astype(np.float32)
     small = cv2.resize(truth, (128, 64), interpolation=cv2.INTER_AREA)
-    guided = guided_upsample(small, guide, y)
+    guided = np.stack(GuidedUpsampling(small, guide, y.shape)(slice(None), y), -1)
     plain = cv2.resize(small, (512, 256), interpolation=cv2.INTER_LINEAR)
     assert np.abs(guided - truth).mean() < 0.5 * np.abs(plain - truth).mean()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from vidcolor.errors import WeightsError
 from vidcolor.networks.base import ColourNetwork
@@ -91,6 +93,18 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     )
 
 
+class _WithoutInitialisation(TorchFunctionMode):
+    """Leaves new tensors as they are: values drawn for ``meta`` tensors are none, and to draw them torch
+    imports its compiler, which takes seconds and 190 MB."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return (kwargs or {}).get("tensor", args[0] if args else None)
+        return func(*args, **(kwargs or {}))
+
+
 def _outline(path: Path, metadata: dict[str, str]) -> ColourNetwork:
     """The network that a file claims to hold, without memory for its tensors: the claim may be absurd."""
     architecture = metadata.get("architecture", "")
@@ -100,7 +114,7 @@ def _outline(path: Path, metadata: dict[str, str]) -> ColourNetwork:
             f"{path}: not weights of a vidcolor generator ({known}), or made by a newer version"
         )
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutInitialisation():
             return _ARCHITECTURES[architecture](**json.loads(metadata["config"]))
     except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise WeightsError(f"{path}: its configuration is damaged ({error!r})") from error

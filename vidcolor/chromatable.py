@@ -16,6 +16,8 @@ _WIDE_AB_LIMIT = 192.0
 _AB_POINTS = 65
 _LUMA_STEPS = 64
 _TILES = 8
+_TILE_LEFT = np.array([i % _TILES * _AB_POINTS for i in range(256)], np.float32)
+_TILE_TOP = np.array([i // _TILES * _AB_POINTS for i in range(256)], np.float32)
 
 
 class ChromaTable:
@@ -40,35 +42,62 @@ class ChromaTable:
         self._atlas = np.ascontiguousarray(
             tiled.reshape(_TILES * _AB_POINTS, _TILES * _AB_POINTS, 4).numpy(), dtype=np.float32
         )
+        self._pairs = np.empty((0, 0, 4), np.float32)  # kept from call to call: fresh memory costs as much
+        self._parts = [np.empty((0, 0), np.float32)] * 4  # again as what is done in it
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:
-        """CbCr ``(h, w, 2)`` within ±0.5.
+        """CbCr ``(h, w, 2)`` within ±0.5; arguments as of :meth:`planes`, but ab ``(h, w, 2)``."""
+        return np.asarray(cv2.merge(self.planes(y, *cv2.split(ab))), np.float32).reshape(ab.shape)
+
+    def planes(self, y: Floats, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+        """Cb and Cr ``(h, w)`` within ±0.5; good until the next call, and for one thread at a time.
 
         Args:
             y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma is zero.
-            ab: CIELAB ab ``(h, w, 2)``; values beyond ±112 (±192 for BT.2020) are clipped.
+            a, b: of CIELAB, ``(h, w)``; values beyond ±112 (±192 for BT.2020) are clipped.
         """
-        level = np.clip(y, 0.0, 1.0) * np.float32(_LUMA_STEPS)
-        index = np.minimum(level.astype(np.int32), _LUMA_STEPS - 1)
-        fraction = level - index.astype(np.float32)
-        per_unit = (_AB_POINTS - 1) / (2.0 * self._limit)
-        columns = (np.clip(ab[..., 0], -self._limit, self._limit) + self._limit) * per_unit
-        rows = (np.clip(ab[..., 1], -self._limit, self._limit) + self._limit) * per_unit
-        columns += (index % _TILES) * _AB_POINTS
-        rows += (index // _TILES) * _AB_POINTS
-        pairs = cv2.remap(self._atlas, columns.astype(np.float32), rows.astype(np.float32), cv2.INTER_LINEAR)
-        cb, cr, next_cb, next_cr = cv2.split(pairs)
-        cb += fraction * (next_cb - cb)
-        cr += fraction * (next_cr - cr)
-        return self._fit_gamut(y, cb, cr)
+        level = np.clip(y, 0.0, 1.0)
+        level *= np.float32(_LUMA_STEPS)
+        index = level.astype(np.uint8)
+        np.minimum(index, np.uint8(_LUMA_STEPS - 1), out=index)
+        fraction = np.subtract(level, index, out=level, dtype=np.float32)
+        columns, rows = self._places(a), self._places(b)
+        columns += cv2.LUT(index, _TILE_LEFT)
+        rows += cv2.LUT(index, _TILE_TOP)
+        if self._parts[0].shape != y.shape:
+            self._pairs = np.empty((*y.shape, 4), np.float32)
+            self._parts = [np.empty(y.shape, np.float32) for _ in range(4)]
+        cv2.remap(self._atlas, columns, rows, cv2.INTER_LINEAR, dst=self._pairs)
+        cb, cr, next_cb, next_cr = cv2.split(self._pairs, self._parts)
+        for plane, upper in ((cb, next_cb), (cr, next_cr)):
+            upper -= plane
+            upper *= fraction
+            plane += upper
+        self._fit_gamut(y, cb, cr)
+        return cb, cr
 
-    def _fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> Floats:
-        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``; CbCr ``(h, w, 2)``."""
+    def _places(self, values: Floats) -> Floats:
+        """Where a or b lies in a slice of the table."""
+        places = np.clip(values, -self._limit, self._limit)
+        places += np.float32(self._limit)
+        places *= np.float32((_AB_POINTS - 1) / (2.0 * self._limit))
+        return np.asarray(places, np.float32)
+
+    def _fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
+        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place."""
         m = self._matrix
         red = cr * np.float32(2.0 * (1.0 - m.kr))
         blue = cb * np.float32(2.0 * (1.0 - m.kb))
-        green = red * np.float32(-m.kr / m.kg) + blue * np.float32(-m.kb / m.kg)
-        up = np.maximum(np.maximum(red, blue), np.maximum(green, np.float32(1e-9)))
-        down = -np.minimum(np.minimum(red, blue), np.minimum(green, np.float32(-1e-9)))
-        scale = np.clip(np.minimum((1.0 - y) / up, y / down), 0.0, 1.0)
-        return np.asarray(cv2.merge([cb * scale, cr * scale]), np.float32)
+        green = red * np.float32(-m.kr / m.kg)
+        green += blue * np.float32(-m.kb / m.kg)
+        up, down = np.maximum(red, blue), np.minimum(red, blue)
+        np.maximum(up, green, out=up)
+        np.minimum(down, green, out=down)
+        np.maximum(up, np.float32(1e-9), out=up)
+        np.minimum(down, np.float32(-1e-9), out=down)
+        np.divide(np.float32(1.0) - y, up, out=up)
+        np.divide(-y, down, out=down)
+        np.minimum(up, down, out=up)
+        np.clip(up, 0.0, 1.0, out=up)
+        cb *= up
+        cr *= up

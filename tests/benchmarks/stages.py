@@ -1,0 +1,206 @@
+"""Where the time of a film goes: each stage alone on the same frames, the whole, and the floor beneath it.
+
+The floor is the same film transcoded by the same encoder with the same settings, plus the generator's forward
+and the search for motion: what a colorizer cannot do without.
+
+Run by hand: ``python tests/benchmarks/stages.py CLIP [--height N] [--bits 8|10] [--frames N]``
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TypeVar
+
+import av
+import click
+import cv2
+import torch
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.frames import Floats, Frame
+from vidcolor.making import open_as_asked
+from vidcolor.media.opening import pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.motion import Luma, motion_between
+from vidcolor.options import Options
+from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.luminance import luminance, padded
+from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.propagate import Propagator
+from vidcolor.stages.recolor import Recolorer
+from vidcolor.stages.shots import ShotDetector
+
+T = TypeVar("T")
+_BATCH = 4
+
+
+class Clock:
+    """Processor and wall seconds of parts."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, tuple[float, float]] = {}
+
+    def __call__(self, name: str, work: Callable[[], T]) -> T:
+        cpu, wall = time.process_time(), time.perf_counter()
+        result = work()
+        self.parts[name] = time.process_time() - cpu, time.perf_counter() - wall
+        return result
+
+
+def prepare(clip: Path, target: Path, height: int, bits: int, frames: int) -> None:
+    """The clip's first frames in that size and depth."""
+    with av.open(str(clip)) as source, av.open(str(target), "w") as out:
+        stream = source.streams.video[0]
+        made = out.add_stream(
+            "libx264", rate=stream.average_rate or 25, options={"crf": "18", "preset": "fast"}
+        )
+        made.height, made.width = height, round(stream.width * height / stream.height / 2) * 2
+        made.pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
+        for count, frame in enumerate(source.decode(stream)):
+            if count == frames:
+                break
+            out.mux(made.encode(frame.reformat(made.width, made.height, made.pix_fmt)))
+        out.mux(made.encode(None))
+
+
+def read(path: Path) -> list[Frame]:
+    """All frames, through the first stage."""
+    options = Options()
+    container = open_as_asked(str(path), options)
+    stream = pick_video(container, str(path))
+    stream.thread_type = "AUTO"
+    settings = DecodeSettings(start=None, end=None, deinterlace=False, name=str(path), seekable=True)
+    return [
+        item
+        for item in decode(container, stream, settings, DecodeReport(video_index=stream.index))
+        if isinstance(item, Frame)
+    ]
+
+
+def transcode(path: Path, target: Path, bits: int) -> None:
+    """In one process, without colouring, as vidcolor's encoder is set."""
+    with av.open(str(path)) as source, av.open(str(target), "w") as out:
+        stream = source.streams.video[0]
+        stream.thread_type = "AUTO"
+        name = "libx264"
+        made = out.add_stream(name, rate=stream.average_rate or 25, options={"crf": "18"})
+        made.width, made.height = stream.width, stream.height
+        made.pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
+        made.codec_context.thread_type = "FRAME"
+        made.time_base = Fraction(1, 1000)
+        for frame in source.decode(stream):
+            out.mux(made.encode(frame))
+        out.mux(made.encode(None))
+
+
+def children(command: list[str]) -> tuple[float, float, float]:
+    """Processor seconds, wall seconds and peak MB of a command."""
+    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, time.perf_counter() - wall, after.ru_maxrss / 1024
+
+
+@click.command()
+@click.argument("clip", type=click.Path(exists=True, path_type=Path))
+@click.option("--height", default=1080, show_default=True)
+@click.option("--bits", default=8, show_default=True, type=click.Choice([8, 10]))
+@click.option("--frames", default=120, show_default=True)
+@click.option("--render-size", default=256, show_default=True)
+@click.option("--stages-only", is_flag=True, help="Leave out the whole and the transcode.")
+def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stages_only: bool) -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        film = Path(folder) / "film.mkv"
+        prepare(clip, film, height, bits, frames)
+        clock = Clock()
+        device = resolve_device("cpu")
+        predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device))
+        whole = None if stages_only else children(_command(film, Path(folder) / "whole.mkv", render_size))
+        short = (
+            None if stages_only else children(_command(film, Path(folder) / "short.mkv", render_size, 0.04))
+        )
+        if not stages_only:
+            clock("transcode", lambda: transcode(film, Path(folder) / "floor.mkv", bits))
+        seen = stages(film, predictor, render_size, clock)
+    count = len(seen)
+    size = f"{seen[0].luma.shape[1]}x{seen[0].luma.shape[0]}"
+    click.echo(f"{clip.name}: {count} frames of {size}, {bits} bits, {torch.get_num_threads()} threads")
+    click.echo(f"{'':12}{'CPU ms':>9}{'wall ms':>9}   a frame")
+    for name, (cpu, wall) in clock.parts.items():
+        click.echo(f"{name:12}{1000 * cpu / count:9.2f}{1000 * wall / count:9.2f}")
+    if whole is not None and short is not None:
+        # what a run of one frame takes is start: it is no part of the price of a frame
+        cpu, wall = whole[0] - short[0], whole[1] - short[1]
+        floor = [sum(clock.parts[n][i] for n in ("transcode", "generator", "motion")) for i in (0, 1)]
+        click.echo(f"{'whole':12}{1000 * cpu / count:9.2f}{1000 * wall / count:9.2f}")
+        click.echo(f"whole / (transcode + generator + motion), CPU seconds: {cpu / floor[0]:.3f}")
+        click.echo(f"CPU seconds a wall second: {cpu / wall:.2f}; peak memory {whole[2]:.0f} MB")
+
+
+def _command(film: Path, target: Path, render_size: int, seconds: float | None = None) -> list[str]:
+    code = "from vidcolor.cli import main; main()"
+    duration = [] if seconds is None else ["--duration", str(seconds)]
+    return [
+        sys.executable,
+        "-c",
+        code,
+        "-q",
+        "--render-size",
+        str(render_size),
+        *duration,
+        str(film),
+        str(target),
+    ]
+
+
+def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> list[Frame]:
+    """Time each stage alone."""
+    seen = clock("decode", lambda: read(film))
+    pictures = clock("luminance", lambda: [luminance(frame, frame.luma, render_size) for frame in seen])
+    planes = [picture.luminance for picture in pictures]
+    shape = (planes[0].shape[0], planes[0].shape[1])
+
+    def predict() -> list[Floats]:
+        parts = [planes[i : i + _BATCH] for i in range(0, len(planes), _BATCH)]
+        return [ab for part in parts for ab in predictor(padded(part, predictor.multiple), shape)]
+
+    predictor(padded(planes[:_BATCH], predictor.multiple), shape)  # the first time is slower
+    abs_ = clock("generator", predict)
+    detector = ShotDetector()
+    clock("shots", lambda: [detector.push(picture.grey) for picture in pictures])
+    lumas = clock("shrinking", lambda: [Luma.of(picture.grey) for picture in pictures])
+    motions: list[Any] = clock("motion", lambda: [None, *(motion_between(a, b) for a, b in pairwise(lumas))])
+    propagator = Propagator("flow", 0.9)
+    smooth = clock(
+        "propagate",
+        lambda: [
+            *(
+                one
+                for ab, m in zip(abs_, motions, strict=True)
+                for one in propagator.push(ab, m, begins=m is None)
+            ),
+            *propagator.finish(),
+        ],
+    )
+    recolor = Recolorer("420")
+    recolor(seen[0], pictures[:1], smooth[:1])  # makes its table
+    clock(
+        "recolor",
+        lambda: [recolor(f, [p], [ab]) for f, p, ab in zip(seen, pictures, smooth, strict=True)] and None,
+    )
+    return seen
+
+
+if __name__ == "__main__":
+    cv2.setNumThreads(1)
+    main()
