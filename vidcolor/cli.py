@@ -17,7 +17,7 @@ import click
 from vidcolor.cli_options import TALK, GroupedCommand, as_fraction, as_pairs, as_time, option, show_version
 from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
-from vidcolor.options import PRECISIONS, TEMPORAL, Options
+from vidcolor.options import COMPARISONS, PRECISIONS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
 
@@ -66,6 +66,12 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     default=_DEFAULTS.render_size,
     show_default=True,
     help="Short side of the picture that the generator sees, in pixels.",
+)
+@option(
+    _LOOK,
+    "--compare",
+    type=click.Choice(COMPARISONS),
+    help="Show before and after in one film: both whole, split, or a moving border.",
 )
 @option(_FILM, "--codec", help="FFmpeg encoder [default: by container and depth].")
 @option(_FILM, "--crf", type=float, help="Constant quality; 0 is lossless [default: 18].")

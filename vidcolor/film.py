@@ -24,6 +24,7 @@ from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
 from vidcolor.media.quality import ONE_RATE, encoder_settings, encoder_time_base
 from vidcolor.options import Options
+from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
@@ -72,6 +73,7 @@ class Film:
         self.muxer, self._seekable = muxer, seekable
         self.codec = ""
         self._output: OutputContainer | None = None
+        self._comparison: Comparison | None = None
         self._offset = 0
         self._sink: Sink | None = None
         self._begun = False
@@ -89,6 +91,7 @@ class Film:
         video = first.video
         self._first, self._rate = first, sane_rate(self._stream)
         self._interlaced = is_interlaced(first, self._field_order())
+        shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         plan = plan_encoder(
             self._output,
             self.muxer,
@@ -97,7 +100,7 @@ class Film:
             pix_fmt=options.pix_fmt,
             depth=depth_of(video.format),
             subsampling=subsampling_of(video.format),
-            size=(video.width, video.height),
+            size=(shown.luma.shape[1], shown.luma.shape[0]),
             interlaced=self._interlaced,
             turned=first.orientation != Orientation(),
         )
@@ -116,6 +119,8 @@ class Film:
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
         self._recolorer = Recolorer(plan.subsampling, options.saturation)
+        if options.compare is not None:
+            self._comparison = Comparison(options.compare, plan.subsampling)
         self.codec = plan.codec
         with mapped_errors(self._target):
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
@@ -150,7 +155,7 @@ class Film:
         rate = sane_rate(self._stream)
         stream = add_video_stream(
             self._output,
-            first,
+            self._comparison.outline(first) if self._comparison else first,
             plan,
             settings,
             rate=rate,
@@ -204,6 +209,8 @@ class Film:
         """Colour and encode one frame; returns the packets that are ready."""
         self._watch(frame)
         cb, cr = self._recolorer(frame, pictures, abs_)
+        if self._comparison is not None:
+            frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)
 
     def flush(self) -> list[Packet[Stream]]:

@@ -15,6 +15,7 @@ from vidcolor.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TEMPORAL = ("flow", "average", "off")
+COMPARISONS = ("side", "split", "wipe")
 MAX_RENDER_SIZE = 2048
 _HOW = {"how": True}
 _ONE_DEVICE = r"(auto|cpu|mps|cuda(:\d+)?)"
@@ -52,6 +53,8 @@ class Options:
         smoothing: 0 (none) to 1 (the longest memory, 60 pictures).
         match_shots: read the source once before, so that shots which come back begin in the colours in which
             they ended; needs ``flow`` and a file.
+        compare: show the film before and after in one: whole and ``side`` by side, ``split`` in the middle,
+            or with a border that moves (``wipe``).
         codec: name of FFmpeg's encoder; None chooses by container and depth.
         crf: constant rate factor of the encoder; 0 is lossless.
         pix_fmt: pixel format of the target; None keeps the source's depth and subsampling.
@@ -77,6 +80,7 @@ class Options:
     smoothing: float = 0.9
     match_shots: bool = False
     deinterlace: bool = False
+    compare: str | None = None
     codec: str | None = None
     crf: float | None = None
     preset: str | None = None
@@ -113,6 +117,7 @@ class Options:
             not self.match_shots or (self.temporal == "flow" and self.smoothing > 0.0),
             "match shots: needs the temporal filter, --temporal flow with a --smoothing above 0",
         )
+        _require(self.compare in (None, *COMPARISONS), f"compare {self.compare!r}: {', '.join(COMPARISONS)}")
         _require(self.crf is None or 0.0 <= self.crf <= 255.0, f"crf {self.crf}: 0 to 255")
         _require(self.start is None or self.start >= 0, "start: not before 0")
         _require(self.duration is None or self.duration > 0, "duration: more than 0")

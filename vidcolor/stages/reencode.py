@@ -185,7 +185,8 @@ def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoF
         planes = [frame.orientation.upright(plane) for plane in planes]
         video = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], plan.native)
     else:
-        video = frame.video.reformat(format=plan.native, src_color_range=same, dst_color_range=same)
+        height, width = luma.shape
+        video = frame.video.reformat(width, height, plan.native, src_color_range=same, dst_color_range=same)
         video.make_writable()
     for index, plane in enumerate(planes):
         target = plane_array(video.planes[index], plan.native, plane.shape[1], plane.shape[0])
