@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from fractions import Fraction
 from typing import Any
 
@@ -14,7 +13,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.film_limits import inexpressible, label_film
+from vidcolor.film_limits import inexpressible, label_film, movie_timescale
 from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.media.encoders import EncoderPlan, plan_encoder
@@ -32,7 +31,6 @@ from vidcolor.target import Sink, is_sequence
 
 log = logging.getLogger(__name__)
 
-_FINEST_TIMESCALE = 10_000_000
 _PROGRESSIVE = 1
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
@@ -133,7 +131,7 @@ class Film:
         options = muxer_options(self.muxer)
         if self.muxer in MOV_FAMILY:
             options["movflags"] = "faststart" if self._seekable else _FRAGMENTS
-            options["movie_timescale"] = str(self._movie_timescale(first))
+            options["movie_timescale"] = str(movie_timescale(first, self._source))
         if not self._seekable:
             options["flush_packets"] = "1"
         if self.muxer == "yuv4mpegpipe":
@@ -141,14 +139,6 @@ class Film:
         if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
             options["update"] = "1"
         return options
-
-    def _movie_timescale(self, first: Frame) -> int:
-        """Ticks a second of edit lists, which place the beginnings of tracks: exact for picture and sound."""
-        scale = first.time_base.denominator
-        for sound in self._source.streams.audio:
-            if sound.codec_context is not None and sound.codec_context.sample_rate:
-                scale = math.lcm(scale, sound.codec_context.sample_rate)
-        return scale if scale <= _FINEST_TIMESCALE else 90_000
 
     def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
         assert self._output is not None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from av.container import OutputContainer
+import math
+
+from av.container import InputContainer, OutputContainer
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import MOV_FAMILY
@@ -12,6 +14,7 @@ _STATE_THEIR_ASPECT = frozenset(
 )
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
+_FINEST_TIMESCALE = 10_000_000
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -41,3 +44,12 @@ def label_film(output: OutputContainer, label: str) -> None:
     key = _LABELS.get(output.format.name, "encoding_tool")
     if key != "comment" or key not in output.metadata:
         output.metadata[key] = label
+
+
+def movie_timescale(first: Frame, source: InputContainer) -> int:
+    """Ticks a second of edit lists, which place the beginnings of tracks: exact for picture and sound."""
+    scale = first.time_base.denominator
+    for sound in source.streams.audio:
+        if sound.codec_context is not None and sound.codec_context.sample_rate:
+            scale = math.lcm(scale, sound.codec_context.sample_rate)
+    return scale if scale <= _FINEST_TIMESCALE else 90_000
