@@ -14,9 +14,10 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # from the top downwards; a module imports what stands below its own line
 LAYERS = [
     ["cli", "training.cli", "evaluation.cli"],
+    ["cli_inspect"],
     ["cli_process", "cli_progress", "cli_options"],
     ["training", "evaluation"],
-    ["job", "status"],
+    ["job", "status", "preview"],
     ["resumable"],
     ["processes", "cluster"],
     ["crew"],
@@ -24,7 +25,7 @@ LAYERS = [
     ["film"],
     ["film_limits"],
     ["target", "manifest", "workplace"],
-    ["framesource"],
+    ["framesource", "contents"],
     ["result"],
     ["pipeline"],
     ["batches", "scan"],

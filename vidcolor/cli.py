@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import gc
-import json
 import logging
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from vidcolor.cli_inspect import looks_of, show_preview, show_status
 from vidcolor.cli_options import TALK, GroupedCommand, as_fraction, as_pairs, as_time, option, show_version
 from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
-from vidcolor.options import COMPARISONS, PRECISIONS, TEMPORAL, Options
+from vidcolor.options import COMPARISONS, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
 
@@ -35,7 +34,8 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
 @option(
     _LOOK,
     "--weights",
-    default=_DEFAULTS.weights,
+    multiple=True,
+    default=[_DEFAULTS.weights],
     show_default=True,
     help="Generator: a file, or a shipped name.",
 )
@@ -43,7 +43,8 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     _LOOK,
     "--saturation",
     type=float,
-    default=_DEFAULTS.saturation,
+    multiple=True,
+    default=[_DEFAULTS.saturation],
     show_default=True,
     help="Factor on colour.",
 )
@@ -63,7 +64,8 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     _LOOK,
     "--render-size",
     type=int,
-    default=_DEFAULTS.render_size,
+    multiple=True,
+    default=[_DEFAULTS.render_size],
     show_default=True,
     help="Short side of the picture that the generator sees, in pixels.",
 )
@@ -72,6 +74,16 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--compare",
     type=click.Choice(COMPARISONS),
     help="Show before and after in one film: both whole, split, or a moving border.",
+)
+@option(
+    _LOOK,
+    "--preview",
+    type=int,
+    is_flag=False,
+    flag_value=PREVIEW_SHOTS,
+    metavar="[N]",
+    help="Only make a sheet OUT (.png) of N shots, a row for each --weights, --saturation, --render-size "
+    f"given [{PREVIEW_SHOTS}].",
 )
 @option(_FILM, "--codec", help="FFmpeg encoder [default: by container and depth].")
 @option(_FILM, "--crf", type=float, help="Constant quality; 0 is lossless [default: 18].")
@@ -162,6 +174,7 @@ def command(
     verbose: bool,
     debug: bool,
     status: bool,
+    preview: int | None,
     **given: Any,
 ) -> int:
     """Colour the black-and-white film IN and write it to OUT.
@@ -172,10 +185,13 @@ def command(
     """
     _set_up_log(quiet, verbose or debug)
     if status:
-        return _show_status((*inputs, out), given["work_dir"], as_json=progress == "json")
+        return show_status((*inputs, out), given["work_dir"], as_json=progress == "json")
     if not inputs:
         raise click.UsageError("IN and OUT are both needed")
-    options = Options(**given)
+    looks = looks_of(given, several=preview is not None)
+    if preview is not None:
+        return show_preview(inputs, out, looks, preview)
+    options = looks[0]
     targets = _targets(inputs, out)
     if quiet and progress == "auto":
         progress = "none"
@@ -228,15 +244,6 @@ def _one(source: str, target: str, options: Options, progress: str, debug: bool,
     spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
     log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
     return result.exit_code
-
-
-def _show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool) -> int:
-    from vidcolor.status import job_status
-
-    for target in targets:
-        found = job_status(target, work_dir)
-        click.echo(json.dumps(asdict(found)) if as_json else str(found))
-    return 0
 
 
 def _complain(message: str, debug: bool) -> None:

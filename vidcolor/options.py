@@ -17,6 +17,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 TEMPORAL = ("flow", "average", "off")
 COMPARISONS = ("side", "split", "wipe")
 MAX_RENDER_SIZE = 2048
+PREVIEW_SHOTS = 8
 _HOW = {"how": True}
 _ONE_DEVICE = r"(auto|cpu|mps|cuda(:\d+)?)"
 _DEVICE = re.compile(rf"{_ONE_DEVICE}(,{_ONE_DEVICE})*")

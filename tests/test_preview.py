@@ -1,0 +1,213 @@
+"""The sheet that shows a film before it is coloured."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import av
+import cv2
+import numpy as np
+import pytest
+from calling import one_line
+from media import fill_plane, make_film
+from quick import Corners
+from test_resume import left_in
+from test_shots_apart import cut_film
+
+from vidcolor.checkpoint import Generator
+from vidcolor.chromatable import ChromaTable
+from vidcolor.cli import main
+from vidcolor.contents import Contents, Moment, choose
+from vidcolor.making import open_as_asked
+from vidcolor.options import Options
+from vidcolor.preview import make_preview
+from vidcolor.stages.decode import DecodeSettings
+
+_table = functools.cache(ChromaTable)
+
+
+@pytest.fixture(autouse=True)
+def quick() -> Iterator[None]:
+    """A generator that takes no time."""
+    made = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
+    with (
+        mock.patch("vidcolor.preview.load_generator", lambda name: made),
+        mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
+    ):
+        yield
+
+
+def times_in(source: Path, count: int, **settings: Any) -> list[float]:
+    contents = Contents(
+        open_it=lambda: open_as_asked(str(source), Options()),
+        settings=DecodeSettings(name=str(source), **settings),
+        cancel=mock.Mock(is_set=lambda: False),
+    )
+    return [float(frame.seconds) for frame in contents.pick(count)]
+
+
+def shot_at(seconds: float, lengths: tuple[int, ...]) -> int:
+    frame, shot = round(seconds * 25), 0
+    while frame >= lengths[shot]:
+        frame, shot = frame - lengths[shot], shot + 1
+    return shot
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 9])
+def test_a_short_film_shows_the_middles_of_its_shots(count: int, tmp_path: Path) -> None:
+    lengths = (20, 60, 15, 40, 25)
+    source = cut_film(tmp_path / "in.mkv", lengths)
+    times = times_in(source, count)
+    assert len(times) == count
+    assert times == sorted(set(times))
+    seen = [shot_at(time, lengths) for time in times]
+    assert len(set(seen)) == min(count, 5)
+    if count == 5:
+        middles = [sum(lengths[:i]) + lengths[i] / 2 for i in range(5)]
+        assert np.allclose([time * 25 for time in times], middles, atol=1)
+
+
+def test_of_a_long_film_key_frames_are_looked_at(tmp_path: Path) -> None:
+    lengths = (48, 96, 24, 72, 48)
+    source = tmp_path / "long.mkv"
+    cut_film(tmp_path / "in.mkv", lengths)
+    with av.open(str(tmp_path / "in.mkv")) as given, av.open(str(source), "w") as out:
+        stream = out.add_stream("libx264", rate=25, options={"g": "12", "qp": "10"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for frame in given.decode(video=0):
+            frame.pict_type = 0
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    not_read_through = mock.patch.object(Contents, "_read_through", side_effect=AssertionError)
+    with mock.patch("vidcolor.contents._READ_WHOLE", 50), not_read_through:
+        times = times_in(source, 5)
+        part = times_in(source, 2, start=Fraction(2), end=Fraction(5))
+    assert {shot_at(time, lengths) for time in times} == set(range(5))
+    assert len(part) == 2
+    assert all(2 <= time < 5 for time in part)
+
+
+def test_a_film_with_fewer_frames_than_asked_for_shows_all(tmp_path: Path) -> None:
+    assert len(times_in(make_film(tmp_path / "in.mp4", frames=3), 8)) == 3
+
+
+def moments(*shots: str) -> list[Moment]:
+    """A letter a picture; a dot is a plain one."""
+    pictures = [(shot, letter) for shot, letters in enumerate(shots) for letter in letters]
+    return [
+        Moment(seconds=Fraction(i), shot=shot, plain=letter == ".")
+        for i, (shot, letter) in enumerate(pictures)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shots", "count", "chosen"),
+    [
+        (("aaaaa",), 1, [2]),
+        (("aaa", "bbb", "ccc"), 3, [1, 4, 7]),
+        (("aaa", "bbb", "ccc", "ddd"), 2, [4, 10]),
+        (("aaa", "bbbbbbbbb"), 4, [1, 4, 7, 10]),
+        (("...", "bbb"), 2, [3, 5]),
+        (("...",), 2, [0, 2]),
+        (("a",), 5, [0]),
+        ((), 5, []),
+    ],
+)
+def test_choice(shots: tuple[str, ...], count: int, chosen: list[int]) -> None:
+    assert [int(moment.seconds) for moment in choose(moments(*shots), count)] == chosen
+
+
+def test_grey_stands_above_colour_and_the_luma_is_the_same(tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mp4", (12, 12))
+    looks = [Options(precision="fp32", saturation=value) for value in (0.5, 1.0)]
+    made = make_preview(source, tmp_path / "sheet.png", looks, 2)
+    assert made.rows == ("grey", "saturation 0.5", "saturation 1")
+    sheet = cv2.cvtColor(cv2.imread(str(tmp_path / "sheet.png")), cv2.COLOR_BGR2RGB).astype(float)
+    height = (sheet.shape[0] - 26) // 3
+    rows = [sheet[26 + i * height : 26 + (i + 1) * height][40:200, 40:300] for i in range(3)]
+    colour = [float((row.max(2) - row.min(2)).mean()) for row in rows]
+    assert colour[0] == 0.0
+    assert 5.0 < colour[1] < colour[2]
+    luma = [row @ [0.299, 0.587, 0.114] for row in rows]
+    assert np.abs(luma[2] - luma[0]).mean() < 1.5
+    assert left_in(tmp_path) == []
+
+
+def test_a_picture_and_a_turned_film_have_previews(tmp_path: Path) -> None:
+    cv2.imwrite(
+        str(tmp_path / "in.png"), np.arange(240 * 320, dtype=np.uint32).reshape(240, 320).astype(np.uint8)
+    )
+    assert make_preview(tmp_path / "in.png", tmp_path / "one.jpg", [Options()]).times == (0.0,)
+    turned = tmp_path / "turned.mp4"
+    with av.open(str(turned), "w") as out:
+        stream = out.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
+        stream.set_display_matrix((0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30))
+        frame = av.VideoFrame(320, 192, "yuv420p")
+        fill_plane(frame.planes[0], np.tile(np.linspace(30, 220, 320), (192, 1)).astype(np.uint8))
+        for plane in frame.planes[1:]:
+            fill_plane(plane, np.full((96, 160), 128, np.uint8))
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    make_preview(turned, tmp_path / "two.png", [Options()])
+    sheet = cv2.imread(str(tmp_path / "two.png"))
+    assert sheet.shape[0] > 2 * 400 > 2 * sheet.shape[1], "two tall pictures above each other"
+
+
+def command(*arguments: str | Path) -> int:
+    codes: list[int] = []
+    with (
+        mock.patch("vidcolor.cli._leave", codes.append),
+        mock.patch("sys.argv", ["vidcolor", *map(str, arguments)]),
+    ):
+        main()
+    return codes[-1]
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = cut_film(tmp_path / "in.mp4", (12, 12))
+    assert (
+        command(source, tmp_path / "sheet.png", "--preview", "--render-size", "64", "--render-size", "96")
+        == 0
+    )
+    assert "8 shots, rows: grey; render-size 64; render-size 96" in capsys.readouterr().err
+    assert command(source, tmp_path / "sheet.png", "--preview") == 5
+    assert "-y overwrites" in one_line(capsys.readouterr().err)
+    assert command(source, tmp_path / "sheet.png", "-y", "--preview", "2") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("in.mp4", "out.mp4", "--preview"), 2, "a preview is a picture"),
+        (("in.mp4", "-", "--preview"), 2, "a preview is a picture"),
+        (("-", "out.png", "--preview"), 2, "has to be a file"),
+        (("in.mp4", "out.png", "--preview", "0"), 2, "1 to 64"),
+        (("in.mp4", "out.png", "--preview", "1000"), 2, "1 to 64"),
+        (("in.mp4", "in.mp4", "out.png", "--preview"), 2, "one film"),
+        (("nothing.mp4", "out.png", "--preview"), 3, "nothing.mp4"),
+        (("noise.mp4", "out.png", "--preview"), 3, "noise.mp4"),
+        (("in.mp4", "no/out.png", "--preview"), 5, "there is no folder"),
+        (("in.mp4", "out.mp4", "--saturation", "1", "--saturation", "2"), 2, "several are for --preview"),
+        (("in.mp4", "out.png", "--preview", "--start", "99"), 3, "no frame of it decodes"),
+    ],
+)
+def test_bad_requests(
+    arguments: tuple[str, ...],
+    code: int,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_film(tmp_path / "in.mp4", frames=4)
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 40)
+    assert command(*arguments) == code
+    assert says in one_line(capsys.readouterr().err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "noise.mp4"]

@@ -1,0 +1,178 @@
+"""A few pictures that stand for a film: one of each of some of its shots, found without reading it all."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from vidcolor.errors import InputError
+from vidcolor.frames import Floats, Frame
+from vidcolor.media.opening import pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.luminance import rendered
+from vidcolor.stages.shots import ShotDetector
+from vidcolor.thumbnails import View, active_area, apart, thumbnail_of
+
+log = logging.getLogger(__name__)
+
+_READ_WHOLE = 500
+"""Frames up to which a film is read through, and its shots are found exactly."""
+_SAMPLES_A_PICTURE, _MOST_SAMPLES = 6, 96
+_SMALL = 72
+_OTHER_SHOT = 0.5
+"""Difference from which two key frames, seconds apart, count as pictures of different shots."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """A picture of the film.
+
+    Attributes:
+        seconds: when it is shown, on the source's clock.
+        shot: number of the shot that it belongs to, as far as is known.
+        plain: whether it is black, white or otherwise without structure.
+    """
+
+    seconds: Fraction
+    shot: int
+    plain: bool
+
+
+@dataclass(kw_only=True)
+class Contents:
+    """Finds pictures of a film, and reads them.
+
+    Args:
+        open_it: opens the source anew.
+        settings: which frames of it are wanted.
+        cancel: set it, and no more is read.
+    """
+
+    open_it: Callable[[], InputContainer]
+    settings: DecodeSettings
+    cancel: threading.Event
+
+    def pick(self, count: int) -> list[Frame]:
+        """So many frames, or as many as there are, in the order of time: from as many shots as possible.
+
+        A film of up to 500 frames is read through. Of longer ones, key frames all over the film are looked
+        at, and those that follow each other without a likeness are taken for different shots.
+
+        Raises:
+            InputError: no frame decodes.
+        """
+        with self.open_it() as container:
+            stream = pick_video(container, self.settings.name)
+            stream.thread_type = "AUTO"
+            begin, length, frames = self._extent(container, stream)
+            # without an end known there is no telling where to look
+            whole = not self.settings.seekable or length is None or frames <= _READ_WHOLE
+            moments = self._read_through(container, stream) if whole else []
+        if not whole and length is not None:
+            moments = self._sample(begin, length, min(_MOST_SAMPLES, _SAMPLES_A_PICTURE * count))
+        frames_of = (self._frame_at(moment.seconds) for moment in choose(moments, count))
+        found = [frame for frame in frames_of if frame is not None]
+        if not found:
+            raise InputError(f"{self.settings.name}: no frame of it decodes")
+        return found
+
+    def _extent(
+        self, container: InputContainer, stream: VideoStream
+    ) -> tuple[Fraction, Fraction | None, int]:
+        """Where what is wanted begins, how long it is, in seconds, and about how many frames it has."""
+        begin = Fraction(max(container.start_time or 0, 0), 1_000_000)
+        length = None
+        if stream.duration and stream.time_base:
+            length = stream.duration * stream.time_base
+        elif container.duration:
+            length = Fraction(container.duration, 1_000_000)
+        start, end = self.settings.start, self.settings.end
+        if length is not None and (start is not None or end is not None):
+            stop = begin + length if end is None else min(end, begin + length)
+            begin = begin if start is None else max(begin, start)
+            length = max(Fraction(0), stop - begin)
+        rate = stream.average_rate or Fraction(25)
+        return begin, length, round((length or 0) * rate)
+
+    def _frames(
+        self, container: InputContainer, stream: VideoStream, settings: DecodeSettings
+    ) -> Iterator[Frame]:
+        report = DecodeReport(video_index=stream.index)
+        for item in decode(container, stream, settings, report):
+            if self.cancel.is_set():
+                return
+            if isinstance(item, Frame):
+                yield item
+
+    def _read_through(self, container: InputContainer, stream: VideoStream) -> list[Moment]:
+        detector, greys, decisions = ShotDetector(), list[tuple[Fraction, bool]](), list[str | None]()
+        for frame in self._frames(container, stream, self.settings):
+            grey = rendered(frame, frame.luma, _SMALL)
+            greys.append((frame.seconds, _view(grey).flat))
+            decisions += detector.push(grey)
+            if len(greys) >= 2 * _READ_WHOLE:  # of a length that was not known, or was wrong
+                break
+        decisions += detector.finish()
+        moments, shot = list[Moment](), 0
+        for (seconds, plain), decision in zip(greys, decisions, strict=True):
+            shot += decision is not None
+            moments.append(Moment(seconds=seconds, shot=shot, plain=plain))
+        return moments
+
+    def _sample(self, begin: Fraction, length: Fraction, count: int) -> list[Moment]:
+        moments, last, shot = list[Moment](), None, 0
+        with self.open_it() as container:
+            stream = pick_video(container, self.settings.name)
+            stream.codec_context.skip_frame = "NONKEY"
+            for index in range(count):
+                place = begin + length * (2 * index + 1) / (2 * count)
+                settings = replace(self.settings, start=None, end=None, seek=place, deinterlace=False)
+                frame = next(self._frames(container, stream, settings), None)
+                if frame is None or (moments and frame.seconds <= moments[-1].seconds):
+                    continue  # the same key frame again
+                if not self.settings.spans(frame.seconds):
+                    continue
+                view = _view(rendered(frame, frame.luma, _SMALL))
+                shot += last is not None and apart(last, view) > _OTHER_SHOT
+                moments.append(Moment(seconds=frame.seconds, shot=shot, plain=view.flat))
+                last = view
+        return moments
+
+    def _frame_at(self, seconds: Fraction) -> Frame | None:
+        with self.open_it() as container:
+            stream = pick_video(container, self.settings.name)
+            settings = replace(self.settings, start=seconds)
+            return next(self._frames(container, stream, settings), None)
+
+
+def _view(grey: Floats) -> View:
+    thumbnail = thumbnail_of(grey)
+    return View.of(thumbnail, active_area(thumbnail.astype("float32")))
+
+
+def choose(moments: list[Moment], count: int) -> list[Moment]:
+    """So many of the moments: from the middles of shots, evenly among those; more of long ones if need be."""
+    lively = [moment for moment in moments if not moment.plain] or moments
+    shots: dict[int, list[Moment]] = {}
+    for moment in lively:
+        shots.setdefault(moment.shot, []).append(moment)
+    parts = list(shots.values())
+    if len(parts) >= count:
+        chosen = [parts[(2 * i + 1) * len(parts) // (2 * count)] for i in range(count)]
+        return [part[len(part) // 2] for part in chosen]
+    shares = [1] * len(parts)
+    while sum(shares) < min(count, len(lively)):
+        longest = max(range(len(parts)), key=lambda i: len(parts[i]) / (shares[i] + 1))
+        shares[longest] += 1
+    return [
+        part[(2 * i + 1) * len(part) // (2 * share)]
+        for part, share in zip(parts, shares, strict=True)
+        for i in range(share)
+    ]

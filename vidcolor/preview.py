@@ -1,0 +1,194 @@
+"""A sheet of a film's shots, grey above colour, made in seconds: to choose settings by looking."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.colorspace import rgb_from_ycbcr
+from vidcolor.contents import Contents
+from vidcolor.errors import Interrupted, OutputError, UsageError
+from vidcolor.frames import Frame
+from vidcolor.making import open_as_asked
+from vidcolor.media.opening import STDIN
+from vidcolor.options import Options
+from vidcolor.result import clock
+from vidcolor.stages.decode import DecodeSettings
+from vidcolor.stages.luminance import luminance, padded, render_shape
+from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.recolor import Recolorer
+from vidcolor.target import prepare_target
+from vidcolor.writing import write_whole
+
+Rgb = NDArray[np.uint8]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+MOST_SHOTS = 64
+_SIDE = 240
+"""Short side of a picture on the sheet, pixels."""
+_GAP, _BAR = 6, 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What is on a sheet.
+
+    Attributes:
+        times: of the pictures, seconds on the source's clock.
+        rows: what the rows show, from above.
+    """
+
+    times: tuple[float, ...]
+    rows: tuple[str, ...]
+
+
+def make_preview(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    looks: list[Options],
+    shots: int = 8,
+    *,
+    cancel: threading.Event | None = None,
+) -> Preview:
+    """Write a sheet of ``shots`` pictures of a film, a row of them in grey and one for each of the looks.
+
+    The pictures are coloured each for itself, without the smoothing over time.
+
+    Args:
+        source: a film or a picture; no pipe, since it is looked at more than once.
+        target: the picture to write; its suffix names the format.
+        looks: options to colour by; what weights, saturation and render size say shows in a row of its own.
+        shots: pictures on the sheet, at most.
+        cancel: set it to end early.
+
+    Raises:
+        VidcolorError: nothing is then written.
+    """
+    name, wanted = os.fspath(source), os.fspath(target)
+    first = looks[0]
+    cancel = cancel or threading.Event()
+    if not 1 <= shots <= MOST_SHOTS:
+        raise UsageError(f"--preview {shots}: 1 to {MOST_SHOTS}")
+    if Path(wanted).suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{wanted}: a preview is a picture, {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    if name == STDIN or Path(name).is_fifo():
+        raise UsageError(f"{name}: a preview looks here and there in its source: it has to be a file")
+    prepare_target(name, wanted, first, 1)
+    device = resolve_device(first.devices[0])
+    start, duration = first.start, first.duration
+    contents = Contents(
+        open_it=partial(open_as_asked, name, first),
+        settings=DecodeSettings(
+            start=start,
+            end=None if duration is None else (start or Fraction(0)) + duration,
+            deinterlace=first.deinterlace,
+            name=name,
+        ),
+        cancel=cancel,
+    )
+    frames = contents.pick(shots)
+    rows = [("grey", [_grey(frame) for frame in frames])]
+    for look in looks:
+        predictor = Predictor(load_generator(look.weights), device, resolve_precision(look.precision, device))
+        pictures = list[Rgb]()
+        for frame in frames:
+            if cancel.is_set():
+                raise Interrupted(signal.SIGINT)
+            pictures.append(_coloured(frame, predictor, look))
+        rows.append((_described(look, looks), pictures))
+    _write(Path(wanted), _sheet(rows, [float(frame.seconds) for frame in frames]))
+    return Preview(
+        times=tuple(float(frame.seconds) for frame in frames), rows=tuple(title for title, _ in rows)
+    )
+
+
+def _small(frame: Frame) -> Frame:
+    """The frame in the size that it has on the sheet, of square pixels."""
+    height, width = render_shape(frame, _SIDE)
+    shrinks = height * width < frame.luma.size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    luma = cv2.resize(frame.luma, (width, height), interpolation=method)
+    return Frame(
+        video=frame.video,
+        luma=np.asarray(luma),
+        signal=frame.signal,
+        pts=frame.pts,
+        duration=frame.duration,
+        time_base=frame.time_base,
+        orientation=frame.orientation,
+    )
+
+
+def _grey(frame: Frame) -> Rgb:
+    small = _small(frame)
+    y = np.clip(small.signal.expand(small.luma), 0.0, 1.0)
+    grey = np.rint(frame.orientation.upright(y) * 255.0).astype(np.uint8)
+    return np.ascontiguousarray(np.repeat(grey[..., None], 3, 2))
+
+
+def _coloured(frame: Frame, predictor: Predictor, look: Options) -> Rgb:
+    picture = luminance(frame, frame.luma, look.render_size)
+    shape = (picture.grey.shape[0], picture.grey.shape[1])
+    (ab,) = predictor(padded([picture.luminance], predictor.multiple), shape)
+    small = _small(frame)
+    codes = np.stack(Recolorer("444", look.saturation)(small, [picture], [ab])).astype(np.float32)
+    signal = frame.signal
+    span = (255 if signal.full_range else 224) * (1 << (signal.depth - 8))
+    cbcr = torch.from_numpy((codes - np.float32(1 << (signal.depth - 1))) / np.float32(span))[None]
+    y = torch.from_numpy(np.clip(signal.expand(small.luma), 0.0, 1.0))[None, None]
+    rgb = rgb_from_ycbcr(y, cbcr, signal.matrix)[0].permute(1, 2, 0).numpy()
+    upright = frame.orientation.upright(np.clip(rgb, 0.0, 1.0))
+    return np.ascontiguousarray(np.rint(upright * 255.0).astype(np.uint8))
+
+
+def _described(look: Options, looks: list[Options]) -> str:
+    """What sets a look apart from the others; of a single one, its weights."""
+    parts = []
+    for name in ("weights", "saturation", "render_size"):
+        if len({getattr(one, name) for one in looks}) > 1:
+            value = getattr(look, name)
+            shown = Path(value).stem if name == "weights" else f"{value:g}"
+            parts.append(f"{name.replace('_', '-')} {shown}")
+    return ", ".join(parts) or Path(look.weights).stem
+
+
+def _sheet(rows: list[tuple[str, list[Rgb]]], times: list[float]) -> Rgb:
+    """Rows of pictures under their titles, and the times above all."""
+    widths = [picture.shape[1] for picture in rows[0][1]]
+    total = sum(widths) + _GAP * (len(widths) + 1)
+    heads = [_bar(clock(seconds), width + _GAP, 210) for seconds, width in zip(times, widths, strict=True)]
+    parts = [np.pad(np.concatenate(heads, 1), ((0, 0), (0, _GAP), (0, 0)), constant_values=24)]
+    for title, pictures in rows:
+        tall = max(picture.shape[0] for picture in pictures)
+        cells = [
+            np.pad(p, ((0, tall - p.shape[0] + _GAP), (_GAP, 0), (0, 0)), constant_values=24)
+            for p in pictures
+        ]
+        row = np.concatenate(cells, 1)
+        parts += [_bar(title, total, 150), np.pad(row, ((0, 0), (0, _GAP), (0, 0)), constant_values=24)]
+    return np.concatenate(parts)
+
+
+def _bar(text: str, width: int, brightness: int) -> Rgb:
+    bar = np.full((_BAR, width, 3), 24, np.uint8)
+    plain = text.encode("ascii", "replace").decode()  # the font has no other letters
+    cv2.putText(bar, plain, (_GAP, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (brightness,) * 3, 1, cv2.LINE_AA)
+    return bar
+
+
+def _write(target: Path, sheet: Rgb) -> None:
+    done, content = cv2.imencode(target.suffix, cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise OutputError(f"{target}: a picture of {sheet.shape[1]}x{sheet.shape[0]} cannot be written so")
+    write_whole(target, lambda file: file.write(content.tobytes()))
