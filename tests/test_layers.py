@@ -23,7 +23,7 @@ LAYERS = [
     ["crew"],
     ["assembly", "making", "planning"],
     ["film"],
-    ["film_limits"],
+    ["film_limits", "watching"],
     ["target", "manifest", "workplace"],
     ["framesource", "contents"],
     ["result"],

@@ -21,13 +21,14 @@ from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
-from vidcolor.media.quality import ONE_RATE, encoder_settings, encoder_time_base
+from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
 from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
 from vidcolor.target import Sink, is_sequence
+from vidcolor.watching import Watch
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Film:
         label: goes into the metadata as the program's name.
 
     Attributes:
-        said: what has been said of frames that the target cannot express.
+        said: what has been said of its frames.
     """
 
     def __init__(
@@ -75,7 +76,6 @@ class Film:
         self._offset = 0
         self._sink: Sink | None = None
         self._begun = False
-        self._written = 0
         self.said: set[str] = set()
 
     def begin(self, first: Frame) -> None:
@@ -88,7 +88,8 @@ class Film:
             self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
         video = first.video
         self._first, self._rate = first, sane_rate(self._stream)
-        self._interlaced = is_interlaced(first, self._field_order())
+        interlaced = is_interlaced(first, self._field_order())
+        self._watch = Watch(first, self.muxer, self._rate, interlaced=interlaced)
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         plan = plan_encoder(
             self._output,
@@ -99,7 +100,7 @@ class Film:
             depth=depth_of(video.format),
             subsampling=subsampling_of(video.format),
             size=(shown.luma.shape[1], shown.luma.shape[0]),
-            interlaced=self._interlaced,
+            interlaced=interlaced,
             turned=first.orientation != Orientation(),
         )
         for note in (*plan.notes, *inexpressible(first, self.muxer, plan.codec)):
@@ -197,7 +198,7 @@ class Film:
 
     def encode(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> list[Packet[Stream]]:
         """Colour and encode one frame; returns the packets that are ready."""
-        self._watch(frame)
+        self._watch(frame, self.said)
         cb, cr = self._recolorer(frame, pictures, abs_)
         if self._comparison is not None:
             frame, cb, cr = self._comparison(frame, cb, cr)
@@ -209,7 +210,7 @@ class Film:
 
     def go_on(self, frames: int, last: int | None) -> None:
         """Make ready for what comes after so many frames, the last of them with this pts in ticks."""
-        self._written = frames
+        self._watch.written = frames
         self._reencoder.last = last
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
@@ -242,17 +243,6 @@ class Film:
         with mapped_errors(self._target):
             self._remuxer.finish()
             self.close()
-
-    def _watch(self, frame: Frame) -> None:
-        """Say once what a later frame has that the target, opened for the first, cannot express."""
-        late = frame.seconds - self._first.seconds - self._written / self._rate
-        self._written += 1
-        if self.muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and not self.said & {"rate"}:
-            self.said.add("rate")
-            log.warning("%s holds one frame rate: frames of other times are shown too early", self.muxer)
-        if frame.fields > self._first.fields and not self._interlaced and not self.said & {"fields"}:
-            self.said.add("fields")
-            log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:
         if packets and not self._begun:

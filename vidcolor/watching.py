@@ -1,0 +1,100 @@
+"""Looks at the source's frames as they pass, and says once what their owner should know."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from fractions import Fraction
+
+import numpy as np
+
+from vidcolor.frames import Frame
+from vidcolor.media.quality import ONE_RATE
+from vidcolor.result import clock
+
+log = logging.getLogger(__name__)
+
+_SIZE = (64, 48)
+_LOOK_EVERY = 24
+"""Frames between two looks at the source's own chroma."""
+_COLOURED = 3.5
+"""Standard deviation of chroma, in 8-bit codes, beyond what follows from luma: toned film has next to none.
+
+With luma's part still in it, it was 4.0 to 27.8 on 24 clips in colour, and 0.0 on three in black and white.
+"""
+_FLICKER_FRAMES = 48
+_FLICKER = 1.0
+"""Median, over so many frames, of how far a frame's mean luma is from its neighbours' mean, in 8-bit codes.
+
+It was at most 0.83 on 27 clips, that on a scratched newsreel.
+"""
+
+
+class Watch:
+    """Watches one film.
+
+    Args:
+        first: its first frame.
+        muxer: FFmpeg's name of the target's container.
+        rate: frames a second.
+        interlaced: whether fields are marked in the target.
+    """
+
+    def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool) -> None:
+        self._first, self._muxer, self._rate = first, muxer, rate
+        self._interlaced = interlaced
+        self._means: deque[float] = deque(maxlen=3)
+        self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
+        self.written = 0
+
+    def __call__(self, frame: Frame, said: set[str]) -> None:
+        """Look at the next frame; ``said`` holds what has been said, and is added to."""
+        late = frame.seconds - self._first.seconds - self.written / self._rate
+        if self._muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and "rate" not in said:
+            said.add("rate")
+            log.warning("%s holds one frame rate: frames of other times are shown too early", self._muxer)
+        if frame.fields > self._first.fields and not self._interlaced and "fields" not in said:
+            said.add("fields")
+            log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
+        if frame.fields == 2 and "interlaced" not in said:
+            said.add("interlaced")
+            log.warning(
+                "the film is interlaced: each field is coloured for itself and stays a field; --deinterlace "
+                "makes whole frames"
+            )
+        if self.written % _LOOK_EVERY == 0 and "colour" not in said and in_colour(frame):
+            said.add("colour")
+            log.warning(
+                "the film has colours of its own at %s: they are replaced", clock(float(frame.seconds))
+            )
+        if "flicker" not in said and self._flickers(frame):
+            said.add("flicker")
+            log.warning(
+                "the film's brightness flickers at %s: luma is left as it is, and colours may follow it; a "
+                "deflicker filter before vidcolor helps",
+                clock(float(frame.seconds)),
+            )
+        self.written += 1
+
+    def _flickers(self, frame: Frame) -> bool:
+        unit = 1 << (frame.signal.depth - 8)
+        self._means.append(float(frame.luma[::8, ::8].mean()) / unit)
+        if len(self._means) == 3:
+            self._unsteady.append(abs(self._means[1] - (self._means[0] + self._means[2]) / 2.0))
+        full = len(self._unsteady) == _FLICKER_FRAMES
+        return full and float(np.median(self._unsteady)) > _FLICKER
+
+
+def in_colour(frame: Frame) -> bool:
+    """Whether the decoded frame has colours that are more than one tone for all that is as bright."""
+    if len(frame.video.format.components) < 3:
+        return False
+    small = frame.video.reformat(*_SIZE, "yuv444p", interpolation="AREA").to_ndarray().reshape(3, -1)
+    y, *chroma = small.astype(np.float64)
+    y -= y.mean()
+    for plane in chroma:
+        plane -= plane.mean()
+        slope = float(plane @ y) / max(float(y @ y), 1e-9)
+        if float((plane - slope * y).std()) > _COLOURED:
+            return True
+    return False
