@@ -13,10 +13,10 @@ ROOT = Path(__file__).parent.parent / "vidcolor"
 MODULES = sorted(ROOT.rglob("*.py"))
 # from the top downwards; a module imports what stands below its own line
 LAYERS = [
-    ["cli", "training.cli", "evaluation.cli"],
+    ["cli", "training.cli", "evaluation.cli", "report.cli"],
     ["cli_inspect"],
     ["cli_process", "cli_progress", "cli_options"],
-    ["training", "evaluation"],
+    ["training", "evaluation", "report"],
     ["job", "status", "preview"],
     ["resumable"],
     ["processes", "cluster"],

@@ -12,8 +12,17 @@ from typing import Any
 
 import click
 
-from vidcolor.cli_inspect import looks_of, show_preview, show_status
-from vidcolor.cli_options import TALK, GroupedCommand, as_fraction, as_pairs, as_time, option, show_version
+from vidcolor.cli_inspect import Warned, check_reports, looks_of, report_on, show_preview, show_status
+from vidcolor.cli_options import (
+    TALK,
+    GroupedCommand,
+    as_fraction,
+    as_pairs,
+    as_time,
+    option,
+    show_version,
+    targets_of,
+)
 from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.options import COMPARISONS, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
@@ -69,12 +78,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     show_default=True,
     help="Short side of the picture that the generator sees, in pixels.",
 )
-@option(
-    _LOOK,
-    "--compare",
-    type=click.Choice(COMPARISONS),
-    help="Show before and after in one film: both whole, split, or a moving border.",
-)
+@option(_LOOK, "--compare", type=click.Choice(COMPARISONS), help="Show before and after in one film.")
 @option(
     _LOOK,
     "--preview",
@@ -154,6 +158,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     show_default=True,
     help="Progress on standard error.",
 )
+@option(TALK, "--report", type=click.Path(path_type=Path), help="Also make a page about the film: FILE.html.")
 @option(TALK, "-q", "--quiet", is_flag=True, help="Errors only.")
 @option(TALK, "-v", "--verbose", is_flag=True, help="Say more.")
 @option(TALK, "--debug", is_flag=True, help="Show tracebacks.")
@@ -175,6 +180,7 @@ def command(
     debug: bool,
     status: bool,
     preview: int | None,
+    report: Path | None,
     **given: Any,
 ) -> int:
     """Colour the black-and-white film IN and write it to OUT.
@@ -192,13 +198,15 @@ def command(
     if preview is not None:
         return show_preview(inputs, out, looks, preview)
     options = looks[0]
-    targets = _targets(inputs, out)
+    targets = targets_of(inputs, out)
+    if report is not None:
+        check_reports(targets, report, options)
     if quiet and progress == "auto":
         progress = "none"
     with cancelled_by_signals() as caught:
         codes = []
         for source, target in targets:
-            codes.append(_one(source, target, options, progress, debug, caught))
+            codes.append(_one(source, target, options, progress, debug, caught, report))
             if caught.event.is_set() or codes[-1] == ReaderClosed.exit_code:
                 break
     if caught.signal is not None and len(codes) < len(targets):
@@ -206,28 +214,21 @@ def command(
     return worst(codes)
 
 
-def _targets(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
-    folder = out != "-" and os.path.isdir(out)
-    if len(inputs) > 1 and not folder:
-        raise UsageError(f"{out}: several films need an existing folder to go into")
-    if not folder:
-        return [(inputs[0], out)]
-    if "-" in inputs:
-        raise UsageError("standard input has no name to go by in a folder; name the target")
-    names = [Path(source).name for source in inputs]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice:
-        raise UsageError(f"two inputs are called {twice}: one would overwrite the other")
-    return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]
-
-
-def _one(source: str, target: str, options: Options, progress: str, debug: bool, caught: Caught) -> int:
+def _one(
+    source: str,
+    target: str,
+    options: Options,
+    progress: str,
+    debug: bool,
+    caught: Caught,
+    report: Path | None,
+) -> int:
     from vidcolor.cli_progress import Display
     from vidcolor.job import colorize
     from vidcolor.result import clock
 
     try:
-        with Display(progress, source) as display, film_output(target) as fd:
+        with Display(progress, source) as display, film_output(target) as fd, Warned() as warned:
             result = colorize(source, target, options, display.callback, cancel=caught.event, output_fd=fd)
     except VidcolorError as error:
         if caught.signal is not None:
@@ -238,11 +239,13 @@ def _one(source: str, target: str, options: Options, progress: str, debug: bool,
     except Exception as error:
         _complain(f"{source}: a fault of vidcolor itself: {error!r}; --debug shows where", debug)
         return EXIT_BUG
+    spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
     if result.already:
         log.info("%s: already done", target)
-        return 0
-    spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
-    log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
+    else:
+        log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
+    if report is not None:
+        return report_on(result, options, report, warned.lines, caught, debug)
     return result.exit_code
 
 

@@ -1,18 +1,22 @@
-"""``--preview`` and ``--status``: what looks, and makes no film."""
+"""``--preview``, ``--report`` and ``--status``: what looks at films, and makes none."""
 
 from __future__ import annotations
 
 import itertools
 import json
 import logging
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.cli_process import cancelled_by_signals
+from vidcolor.cli_process import Caught, cancelled_by_signals
 from vidcolor.errors import UsageError, VidcolorError
 from vidcolor.options import Options
+
+if TYPE_CHECKING:
+    from vidcolor.result import Result
 
 log = logging.getLogger("vidcolor")
 
@@ -52,3 +56,73 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
         found = job_status(target, work_dir)
         click.echo(json.dumps(asdict(found)) if as_json else str(found))
     return 0
+
+
+class Warned(logging.Handler):
+    """Keeps the warnings of a run."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self.lines.append(record.getMessage())
+
+    def __enter__(self) -> Warned:
+        log.addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
+
+
+def check_reports(targets: list[tuple[str, str]], report: Path, options: Options) -> None:
+    """Refuse a report, before the work, that could not be made after it."""
+    from vidcolor.report.making import check_report
+
+    if len(targets) > 1:
+        raise UsageError("--report is about one film: vidcolor-report makes one of each pair")
+    check_report(*targets[0], report, overwrite=options.overwrite)
+
+
+def report_on(
+    result: Result, options: Options, report: Path, warnings: list[str], caught: Caught, debug: bool
+) -> int:
+    """Make the page about a film that is done; the exit code of both."""
+    from vidcolor.report.making import make_report
+    from vidcolor.result import clock
+
+    defaults = Options()
+    changed = {
+        field.name.replace("_", "-"): str(getattr(options, field.name))
+        for field in fields(options)
+        if getattr(options, field.name) != getattr(defaults, field.name)
+    }
+    facts = {
+        "weights": options.weights,
+        "options": ", ".join(f"{k} {v}" for k, v in changed.items()) or "none",
+    }
+    if not result.already:
+        speed = result.frames / max(result.seconds, 1e-6)
+        facts["time"] = f"{clock(result.seconds)}, {speed:.1f} frames a second"
+        facts["device"] = f"{result.device} ({result.precision})"
+        facts["encoder"] = result.codec
+    try:
+        make_report(
+            result.source,
+            result.target,
+            report,
+            facts=facts,
+            warnings=warnings,
+            start=options.start,
+            overwrite=options.overwrite,
+            cancel=caught.event,
+        )
+    except VidcolorError as error:
+        if caught.signal is not None:
+            return 128 + caught.signal
+        log.error("%s", " ".join(str(error).split()), exc_info=debug)
+        return error.exit_code
+    log.info("%s: a report on %s", report, result.target)
+    return result.exit_code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -70,3 +72,23 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         f"vidcolor {__version__}, torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {ffmpeg}, {device}"
     )
     ctx.exit()
+
+
+def targets_of(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
+    """Pairs of source and target.
+
+    Raises:
+        UsageError: it is not clear what goes where.
+    """
+    folder = out != "-" and os.path.isdir(out)
+    if len(inputs) > 1 and not folder:
+        raise UsageError(f"{out}: several films need an existing folder to go into")
+    if not folder:
+        return [(inputs[0], out)]
+    if "-" in inputs:
+        raise UsageError("standard input has no name to go by in a folder; name the target")
+    names = [Path(source).name for source in inputs]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice:
+        raise UsageError(f"two inputs are called {twice}: one would overwrite the other")
+    return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]

@@ -1,0 +1,250 @@
+"""The page about a film before and after."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import cv2
+import numpy as np
+import pytest
+from calling import call
+from media import make_film
+from test_shots_apart import cut_film
+
+from vidcolor.errors import InputError, OutputError, UsageError
+from vidcolor.report.cli import main
+from vidcolor.report.making import make_report
+from vidcolor.report.measure import measure
+
+LENGTHS = (20, 30, 25)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A film of three shots, and what became of it."""
+    folder = tmp_path_factory.mktemp("pair")
+    source = cut_film(folder / "in.mkv", LENGTHS)
+    assert call(source, folder / "out.mkv", "-q") == 0
+    return str(source), str(folder / "out.mkv")
+
+
+class Page(HTMLParser):
+    """What stands in a page."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.text = path.read_text()
+        self.images: list[dict[str, str | None]] = []
+        self.names: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(self.text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.names.append(tag)
+        self.addresses += [str(given[key]) for key in ("src", "href") if key in given]
+        if tag == "img":
+            self.images.append(given)
+
+
+def picture(image: dict[str, str | None]) -> np.ndarray:
+    content = base64.b64decode(str(image["src"]).split(",", 1)[1])
+    return np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)).astype(int)
+
+
+def test_each_shot_is_shown_before_and_after(pair: tuple[str, str], tmp_path: Path) -> None:
+    found = make_report(*pair, tmp_path / "report.html")
+    assert [shot.frames for shot in found.shots] == list(LENGTHS)
+    page = Page(tmp_path / "report.html")
+    assert len(page.images) == 6
+    for after, before in zip(page.images[::2], page.images[1::2], strict=True):
+        assert "coloured" in str(after["alt"])
+        assert "as it was" in str(before["alt"])
+        coloured, grey = picture(after), picture(before)
+        assert coloured.shape == grey.shape == (int(str(after["height"])), int(str(after["width"])), 3)
+        assert np.ptp(grey, axis=2).mean() < 2 < 8 < np.ptp(coloured, axis=2).mean()
+        weights = [0.114, 0.587, 0.299]
+        assert np.abs(coloured @ weights - grey @ weights).mean() < 6, "the same frame"
+
+
+def test_the_page_needs_nothing_beside_itself(pair: tuple[str, str], tmp_path: Path) -> None:
+    make_report(*pair, tmp_path / "report.html")
+    page = Page(tmp_path / "report.html")
+    assert all(address.startswith("data:image/jpeg;base64,") for address in page.addresses)
+    assert not {"link", "iframe"} & set(page.names)
+    assert not re.search(r"https?:|@import|url\(", re.sub(r"base64,[^']*", "", page.text))
+
+
+def test_colours_over_time_are_measured(pair: tuple[str, str]) -> None:
+    found = measure(*pair)
+    assert len(found.times) == len(found.chroma) == len(found.luma) == len(found.ab) == sum(LENGTHS)
+    assert (found.chroma > 3).all()
+    assert measure(pair[0], pair[0]).chroma.max() < 1
+    told: list[int] = []
+    measure(*pair, progress=told.append)
+    assert told == [50]
+
+
+def test_of_many_shots_some_are_shown_and_all_are_listed(pair: tuple[str, str]) -> None:
+    found = measure(*pair, shown=2)
+    assert [bool(shot.after) for shot in found.shots] == [True, False, True]
+
+
+def test_a_part_of_a_film_is_found_in_its_source(pair: tuple[str, str], tmp_path: Path) -> None:
+    assert call(pair[0], tmp_path / "part.mkv", "-q", "--start", "1", "--report", tmp_path / "a.html") == 0
+    page = Page(tmp_path / "a.html")
+    for after, before in zip(page.images[::2], page.images[1::2], strict=True):
+        weights = [0.114, 0.587, 0.299]
+        assert np.abs(picture(after) @ weights - picture(before) @ weights).mean() < 6
+    wrong = measure(pair[0], str(tmp_path / "part.mkv"), start=Fraction(0))
+    assert (
+        wrong.shots[0].before
+        != measure(pair[0], str(tmp_path / "part.mkv"), start=Fraction(1)).shots[0].before
+    )
+
+
+def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = make_film(tmp_path / "<b>&.mp4", frames=6)
+    page = tmp_path / "page.html"
+    with mock.patch("vidcolor.watching.in_colour", lambda frame: True):
+        assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0
+    text = page.read_text()
+    assert "&lt;b&gt;&amp;.mp4" in text
+    assert "<b>" not in text
+    assert "crf 20.0" in text
+    assert "cpu (float32)" in text
+    assert "they are replaced" in text
+    assert "a report on" in capsys.readouterr().err
+    assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 5, "the page is there"
+    page.unlink()
+    assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0, "already done"
+    assert page.exists()
+
+
+def test_a_film_of_one_grey_frame(tmp_path: Path) -> None:
+    source = str(make_film(tmp_path / "in.mkv", frames=1))
+    assert len(make_report(source, source, tmp_path / "report.html").shots) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "out", "error"),
+    [
+        ("-", "out.mkv", "r.html", UsageError),
+        ("in.mkv", "out.mkv", "out.mkv", UsageError),
+        ("in.mkv", "nothing.mkv", "r.html", InputError),
+        ("nothing.mkv", "out.mkv", "r.html", InputError),
+        ("in.mkv", "out.mkv", "no/r.html", OutputError),
+        ("in.mkv", "out.mkv", "there.html", OutputError),
+    ],
+)
+def test_bad_requests(
+    before: str, after: str, out: str, error: type[Exception], pair: tuple[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "there.html").write_text("mine")
+    for name, path in zip(("in.mkv", "out.mkv"), pair, strict=True):
+        shutil.copy(path, tmp_path / name)
+    names = [name if name == "-" else str(tmp_path / name) for name in (before, after)]
+    with pytest.raises(error):
+        make_report(*names, tmp_path / out)
+    assert (tmp_path / "there.html").read_text() == "mine"
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_reports_of_several_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    films = [make_film(tmp_path / f"{name}.mkv", frames=1) for name in "ab"]
+    (tmp_path / "out").mkdir()
+    assert call(*films, tmp_path / "out", "--report", tmp_path / "r.html") == 2
+    assert "about one film" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_command(pair: tuple[str, str], tmp_path: Path) -> None:
+    def run(*arguments: str) -> int:
+        with (
+            mock.patch.object(sys, "argv", ["vidcolor-report", *arguments]),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        return int(ended.value.code or 0)
+
+    out = str(tmp_path / "report.html")
+    assert run(*pair, "-o", out) == 0
+    assert run(*pair, "-o", out) == 5
+    assert run(*pair, "-o", out, "-y") == 0
+    assert run(*pair) == 2
+    assert run(pair[0], str(tmp_path / "none.mkv"), "-o", out, "-y") == 3
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real one, without a window and without a network."""
+    api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    with api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [((1280, 900), "light"), ((390, 844), "dark")])
+def test_in_a_browser(
+    size: tuple[int, int], scheme: str, browser: Any, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    make_report(*pair, tmp_path / "report.html")
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True
+    )
+    said: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((tmp_path / "report.html").as_uri())
+    assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    slider, shown = page.locator(".slide").first, page.locator(".pair").first
+    place = "one => one.style.getPropertyValue('--at')"
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    assert shown.evaluate(place) == "51%"
+    page.keyboard.press("Home")
+    assert shown.evaluate(place) == "0%"
+    assert slider.get_attribute("aria-valuetext") == "0 % before"
+    shown.scroll_into_view_if_needed()
+    box = shown.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 20)
+    page.mouse.up()
+    assert shown.evaluate(place) == "70%"
+    clip = page.evaluate("getComputedStyle(document.querySelector('.before')).clipPath")
+    assert clip == "inset(0px 30% 0px 0px)"
+    for name in ("--ink", "--soft", "--accent"):
+        assert contrast(page, name) > 4.5
+    assert said == []
+    context.close()
+
+
+def contrast(page: Any, name: str) -> float:
+    """Of a colour of the page and its ground, by WCAG 2."""
+
+    def luminance(variable: str) -> float:
+        code = page.evaluate(
+            f"getComputedStyle(document.documentElement).getPropertyValue('{variable}')"
+        ).strip()
+        channels = [int(code[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    light, dark = sorted((luminance(name), luminance("--paper")), reverse=True)
+    return (light + 0.05) / (dark + 0.05)

@@ -1,0 +1,1 @@
+"""``vidcolor-report``: a page that shows what became of a film."""

@@ -1,0 +1,52 @@
+"""``vidcolor-report``: a page about a film before and after."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from vidcolor.cli_process import cancelled_by_signals
+from vidcolor.errors import VidcolorError
+
+log = logging.getLogger("vidcolor")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("before", type=str)
+@click.argument("after", type=str)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The page, report.html.")
+@click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
+def command(before: str, after: str, out: Path, overwrite: bool) -> int:
+    """Make a page that shows what became of the film BEFORE in AFTER: a slider for each shot, and how
+    colours run over time. It is one file and needs no network.
+    """
+    from vidcolor.report.making import make_report
+
+    with cancelled_by_signals() as caught:
+        try:
+            found = make_report(before, after, out, overwrite=overwrite, cancel=caught.event)
+        except VidcolorError:
+            if caught.signal is not None:
+                return 128 + caught.signal
+            raise
+    log.info("%s: %d frames, %d shots", out, len(found.times), len(found.shots))
+    return 0
+
+
+def main() -> None:
+    """Entry point of ``vidcolor-report``."""
+    logging.basicConfig(format="vidcolor-report: %(message)s", level=logging.INFO, force=True)
+    try:
+        code = command.main(prog_name="vidcolor-report", standalone_mode=False)
+    except click.ClickException as error:
+        log.error("%s", error.format_message())
+        code = 2
+    except click.Abort:
+        code = 130
+    except VidcolorError as error:
+        log.error("%s", " ".join(str(error).split()))
+        code = error.exit_code
+    sys.exit(int(code or 0))

@@ -1,0 +1,69 @@
+"""Measures a pair of films and writes the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+
+from vidcolor.errors import OutputError, UsageError
+from vidcolor.report.measure import Measured, measure
+from vidcolor.report.page import page
+from vidcolor.result import clock
+from vidcolor.writing import check_writable, write_whole
+
+
+def make_report(
+    before: str,
+    after: str,
+    target: Path,
+    *,
+    facts: Mapping[str, str] | None = None,
+    warnings: Iterable[str] = (),
+    start: Fraction | None = None,
+    overwrite: bool = False,
+    cancel: threading.Event | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Measured:
+    """Write ``target``, a page about what became of ``before``.
+
+    Args:
+        before, after: names of the source and of the coloured film; files.
+        facts: what is known of the run, shown above all.
+        warnings: what the run has said.
+        start: seconds of the source at which ``after`` begins, if that is not its beginning.
+        overwrite: whether ``target`` may be there already.
+        cancel: set it to end early.
+        progress: told the number of frames read, now and then.
+
+    Raises:
+        VidcolorError: nothing is then written.
+    """
+    check_report(before, after, target, overwrite=overwrite)
+    found = measure(before, after, start=start, cancel=cancel, progress=progress)
+    seconds = float(found.times[-1] - found.times[0])
+    known = {
+        "source": Path(before).name,
+        "film": Path(after).name,
+        "frames": f"{len(found.times)}, {clock(seconds)}, {len(found.shots)} shots",
+    }
+    text = page(Path(after).name, known | dict(facts or {}), found, warnings)
+    write_whole(target, lambda file: file.write(text.encode()))
+    return found
+
+
+def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> None:
+    """Refuse early what would fail late.
+
+    Raises:
+        UsageError: pipes, or a page that is one of the films.
+        OutputError: the page cannot be written, or is there already.
+    """
+    if "-" in (before, after):
+        raise UsageError("a report needs files, not pipes")
+    if target.absolute() in (Path(before).absolute(), Path(after).absolute()):
+        raise UsageError(f"{target}: is one of the films; name another file for the report")
+    check_writable(target)
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; -y overwrites it")

@@ -1,0 +1,207 @@
+"""Reads a coloured film through: its shots, colours over time, a picture of each shot before and after."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidcolor.colorspace import ab_from_rgb
+from vidcolor.errors import InputError, Interrupted
+from vidcolor.frames import Frame
+from vidcolor.making import open_as_asked
+from vidcolor.media.opening import pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.options import Options
+from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.luminance import rendered
+from vidcolor.stages.shots import ShotDetector
+
+_SMALL = 72
+_COLOURS_AT = (48, 36)
+_PICTURE_SIDE = 360
+_QUALITY = 82
+_TELL_EVERY = 50
+
+Rgb = NDArray[np.uint8]
+
+
+@dataclass(kw_only=True)
+class Shot:
+    """A shot of the film.
+
+    Attributes:
+        begin, end: seconds, on the coloured film's clock; ``end`` is that of its last frame.
+        frames: how many.
+        middle: seconds of the frame that stands for it.
+        before, after: that frame as JPEG; empty where it is not shown, or not found.
+    """
+
+    begin: float
+    end: float
+    frames: int
+    middle: float
+    before: bytes = b""
+    after: bytes = b""
+    shape: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What was found.
+
+    Attributes:
+        times: of each frame, seconds.
+        ab: mean CIELAB a and b of each frame ``(n, 2)``.
+        chroma: mean over the picture of the length of (a, b), of each frame.
+        luma: mean R'G'B' luma of each frame, 0 to 1.
+        shots: in order.
+    """
+
+    times: NDArray[np.float64]
+    ab: NDArray[np.float64]
+    chroma: NDArray[np.float64]
+    luma: NDArray[np.float64]
+    shots: list[Shot]
+
+
+@dataclass(kw_only=True)
+class _Readings:
+    times: list[Fraction] = field(default_factory=list)
+    ab: list[tuple[float, float]] = field(default_factory=list)
+    chroma: list[float] = field(default_factory=list)
+    luma: list[float] = field(default_factory=list)
+    decisions: list[str | None] = field(default_factory=list)
+
+
+def measure(
+    before: str,
+    after: str,
+    *,
+    start: Fraction | None = None,
+    shown: int = 24,
+    cancel: threading.Event | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Measured:
+    """Read ``after`` through, and pictures of ``before`` at the same times.
+
+    Args:
+        before: the source.
+        after: what was made of it.
+        start: seconds of the source at which ``after`` begins, if that is not its beginning.
+        shown: shots, at most, that get pictures; evenly among all.
+        cancel: set it to end early.
+        progress: told the number of frames read, now and then.
+
+    Raises:
+        InputError: one of them cannot be read.
+        Interrupted: it was cancelled.
+    """
+    cancel = cancel or threading.Event()
+    found = _read(after, cancel, progress)
+    shots = _shots_of(found)
+    lag = _begin_of(before) - found.times[0] if start is None else start
+    some = min(len(shots), shown)
+    for number in ((2 * i + 1) * len(shots) // (2 * some) for i in range(some)):
+        if cancel.is_set():
+            raise Interrupted(signal.SIGINT)
+        shot = shots[number]
+        middle = found.times[sum(s.frames for s in shots[:number]) + shot.frames // 2]
+        step = (found.times[-1] - found.times[0]) / max(1, len(found.times) - 1)
+        one, other = _frame_at(after, middle), _frame_at(before, middle + lag - step / 2)
+        if one is None or other is None:
+            continue
+        picture = _picture(one)
+        shot.shape = picture.shape[0], picture.shape[1]
+        shot.after, shot.before = _jpeg(picture), _jpeg(_picture(other), shot.shape)
+    return Measured(
+        times=np.array([float(t) for t in found.times]),
+        ab=np.array(found.ab, np.float64).reshape(-1, 2),
+        chroma=np.array(found.chroma, np.float64),
+        luma=np.array(found.luma, np.float64),
+        shots=shots,
+    )
+
+
+def _frames(name: str, settings: DecodeSettings, cancel: threading.Event | None = None) -> Iterator[Frame]:
+    with open_as_asked(name, Options()) as container:
+        stream = pick_video(container, name)
+        stream.thread_type = "AUTO"
+        for item in decode(container, stream, settings, DecodeReport(video_index=stream.index)):
+            if cancel is not None and cancel.is_set():
+                raise Interrupted(signal.SIGINT)
+            if isinstance(item, Frame):
+                yield item
+
+
+def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | None) -> _Readings:
+    found, detector = _Readings(), ShotDetector()
+    for frame in _frames(name, DecodeSettings(name=name), cancel):
+        found.times.append(frame.seconds)
+        found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
+        small = frame.video.reformat(*_COLOURS_AT, "rgb24", interpolation="AREA").to_ndarray()
+        rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
+        ab = ab_from_rgb(rgb)[0]
+        found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
+        found.chroma.append(float(ab.norm(dim=0).mean()))
+        found.luma.append(
+            float((rgb[0] * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(0).mean())
+        )
+        if progress is not None and len(found.times) % _TELL_EVERY == 0:
+            progress(len(found.times))
+    found.decisions += detector.finish()
+    if not found.times:
+        raise InputError(f"{name}: no frame of it decodes")
+    return found
+
+
+def _shots_of(found: _Readings) -> list[Shot]:
+    begins = [i for i, decision in enumerate(found.decisions) if i == 0 or decision is not None]
+    shots = []
+    for begin, end in zip(begins, [*begins[1:], len(found.times)], strict=True):
+        shots.append(
+            Shot(
+                begin=float(found.times[begin]),
+                end=float(found.times[end - 1]),
+                frames=end - begin,
+                middle=float(found.times[begin + (end - begin) // 2]),
+            )
+        )
+    return shots
+
+
+def _begin_of(name: str) -> Fraction:
+    first = next(_frames(name, DecodeSettings(name=name)), None)
+    if first is None:
+        raise InputError(f"{name}: no frame of it decodes")
+    return first.seconds
+
+
+def _frame_at(name: str, seconds: Fraction) -> Frame | None:
+    settings = replace(DecodeSettings(name=name), start=max(seconds, Fraction(0)))
+    return next(_frames(name, settings), None)
+
+
+def _picture(frame: Frame) -> Rgb:
+    """R'G'B' of a frame, upright, in square pixels."""
+    height, width = frame.luma.shape
+    wide = max(1, round(width * float(frame.aspect)))
+    scale = min(1.0, _PICTURE_SIDE / min(height, wide))
+    size = max(1, round(wide * scale)), max(1, round(height * scale))
+    rgb = frame.video.reformat(*size, "rgb24", interpolation="AREA").to_ndarray()
+    return np.ascontiguousarray(frame.orientation.upright(rgb))
+
+
+def _jpeg(picture: Rgb, shape: tuple[int, int] | None = None) -> bytes:
+    if shape is not None and picture.shape[:2] != shape:
+        picture = np.asarray(cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return bytes(content.tobytes())
