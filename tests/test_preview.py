@@ -23,6 +23,7 @@ from vidcolor.checkpoint import Generator
 from vidcolor.chromatable import ChromaTable
 from vidcolor.cli import main
 from vidcolor.contents import Contents, Moment, choose
+from vidcolor.errors import UsageError, WeightsError
 from vidcolor.making import open_as_asked
 from vidcolor.options import Options
 from vidcolor.preview import make_preview
@@ -76,13 +77,7 @@ def test_of_a_long_film_key_frames_are_looked_at(tmp_path: Path) -> None:
     lengths = (48, 96, 24, 72, 48)
     source = tmp_path / "long.mkv"
     cut_film(tmp_path / "in.mkv", lengths)
-    with av.open(str(tmp_path / "in.mkv")) as given, av.open(str(source), "w") as out:
-        stream = out.add_stream("libx264", rate=25, options={"g": "12", "qp": "10"})
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for frame in given.decode(video=0):
-            frame.pict_type = 0
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+    encoded(tmp_path / "in.mkv", source, gop=12)
     not_read_through = mock.patch.object(Contents, "_read_through", side_effect=AssertionError)
     with mock.patch("vidcolor.contents._READ_WHOLE", 50), not_read_through:
         times = times_in(source, 5)
@@ -90,6 +85,70 @@ def test_of_a_long_film_key_frames_are_looked_at(tmp_path: Path) -> None:
     assert {shot_at(time, lengths) for time in times} == set(range(5))
     assert len(part) == 2
     assert all(2 <= time < 5 for time in part)
+
+
+def encoded(source: Path, target: Path, gop: int, begin: int = 0, format: str | None = None) -> Path:
+    """The film again, with key frames that far apart, beginning at so many seconds."""
+    with av.open(str(source)) as given, av.open(str(target), "w", format=format) as out:
+        options = {"g": str(gop), "qp": "10", "sc_threshold": "0"}
+        stream = out.add_stream("libx264", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 25)
+        for number, frame in enumerate(given.decode(video=0)):
+            frame.pict_type = 0
+            frame.pts, frame.time_base = number + 25 * begin, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return target
+
+
+def test_key_frames_that_are_rare_do_not_make_a_sheet_poor(tmp_path: Path) -> None:
+    source = encoded(cut_film(tmp_path / "in.mkv", (60, 70, 50)), tmp_path / "rare.mkv", gop=1000)
+    with mock.patch("vidcolor.contents._READ_WHOLE", 50):
+        assert len(times_in(source, 6)) == 6
+        part = times_in(source, 3, start=Fraction(2), end=Fraction(6))
+    assert len(part) == 3
+    assert all(2 <= time < 6 for time in part)
+
+
+def test_sources_without_an_index_are_looked_at_all_over(tmp_path: Path) -> None:
+    lengths = (400, 400, 400)
+    source = encoded(cut_film(tmp_path / "in.mkv", lengths), tmp_path / "in.ts", gop=25, begin=3600)
+    times = [time - 3600 for time in times_in(source, 6)]
+    assert {int(time // 16) for time in times} == {0, 1, 2}
+    assert max(times) > 40
+    assert min(times) < 8
+
+
+def test_start_counts_from_where_the_source_begins_as_for_a_film(tmp_path: Path) -> None:
+    source = encoded(cut_film(tmp_path / "in.mkv", (50, 50)), tmp_path / "in.ts", gop=25, begin=3600)
+    look = Options(start=Fraction(2), duration=Fraction(1))
+    made = make_preview(source, tmp_path / "sheet.png", [look], 3)
+    assert len(made.times) == 3
+    assert all(1.9 <= time < 3.1 for time in made.times)
+
+
+def test_what_is_odd_in_a_source_is_not_said_at_each_look(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = encoded(cut_film(tmp_path / "in.mkv", (30, 30)), tmp_path / "in.h264", gop=25, format="h264")
+    with caplog.at_level("WARNING", logger="vidcolor"):
+        assert len(make_preview(source, tmp_path / "sheet.png", [Options()], 4).times) == 4
+    assert caplog.records == []
+
+
+def test_weights_of_the_same_name_are_told_apart_and_missing_ones_are_missed_at_once(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=3)
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").touch()
+    paths = [str(tmp_path / name / "best.safetensors") for name in "ab"]
+    made = make_preview(source, tmp_path / "s.png", [Options(weights=path) for path in paths], 1)
+    assert made.rows[1:] == tuple(f"weights {path}" for path in paths)
+    looks = [Options(), Options(weights=str(tmp_path / "none.safetensors"))]
+    not_begun = mock.patch("vidcolor.preview._coloured", side_effect=AssertionError)
+    with not_begun, pytest.raises(WeightsError):
+        make_preview(source, tmp_path / "t.png", looks, 1)
 
 
 def test_a_film_with_fewer_frames_than_asked_for_shows_all(tmp_path: Path) -> None:
@@ -138,6 +197,14 @@ def test_grey_stands_above_colour_and_the_luma_is_the_same(tmp_path: Path) -> No
     assert left_in(tmp_path) == []
 
 
+def test_a_sheet_that_is_too_wide_is_refused_before_the_work(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=60, size=(64, 16))
+    not_begun = mock.patch("vidcolor.preview._coloured", side_effect=AssertionError)
+    with not_begun, pytest.raises(UsageError, match=r"choose \.png"):
+        make_preview(source, tmp_path / "wide.webp", [Options()], 40)
+    assert left_in(tmp_path) == []
+
+
 def test_a_picture_and_a_turned_film_have_previews(tmp_path: Path) -> None:
     cv2.imwrite(
         str(tmp_path / "in.png"), np.arange(240 * 320, dtype=np.uint32).reshape(240, 320).astype(np.uint8)
@@ -176,7 +243,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         == 0
     )
     assert "8 shots, rows: grey; render-size 64; render-size 96" in capsys.readouterr().err
-    assert command(source, tmp_path / "sheet.png", "--preview") == 5
+    assert command("--preview", source, tmp_path / "sheet.png") == 5
     assert "-y overwrites" in one_line(capsys.readouterr().err)
     assert command(source, tmp_path / "sheet.png", "-y", "--preview", "2") == 0
 
@@ -194,7 +261,8 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         (("noise.mp4", "out.png", "--preview"), 3, "noise.mp4"),
         (("in.mp4", "no/out.png", "--preview"), 5, "there is no folder"),
         (("in.mp4", "out.mp4", "--saturation", "1", "--saturation", "2"), 2, "several are for --preview"),
-        (("in.mp4", "out.png", "--preview", "--start", "99"), 3, "no frame of it decodes"),
+        (("in.mp4", "out.png", "--preview", "--start", "99"), 3, "between --start and the end"),
+        (("in.mp4", "out_%03d.png", "--preview"), 2, "a preview is one picture"),
     ],
 )
 def test_bad_requests(

@@ -15,6 +15,7 @@ import torch
 from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
+from vidcolor.crew import Hands
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
@@ -131,6 +132,24 @@ def test_what_one_process_began_several_finish_and_the_other_way_round(tmp_path:
         assert not target.exists()
         assert shipped(source, target, jobs=second).frames == 132
         assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def test_what_several_workers_warn_of_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Some(Hands):
+        def submit(self, number: int, place: Any) -> None:
+            pass
+
+        def check(self, seconds: float) -> bool:
+            return True
+
+        def frames(self) -> int:
+            return 0
+
+    hands = Some()
+    with caplog.at_level("WARNING", logger="vidcolor"):
+        for at in ("00:00:00", "00:00:06"):
+            hands.hear([("colours at %s", f"colours at {at}"), ("fields", "fields")])
+    assert [record.getMessage() for record in caplog.records] == ["colours at 00:00:00", "fields"]
 
 
 def die(*_: object) -> None:

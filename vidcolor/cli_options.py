@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,26 @@ TALK = "Messages"
 
 
 class GroupedCommand(click.Command):
-    """A command whose help lists its options under headings."""
+    """A command whose help lists its options under headings.
+
+    Of an option whose value may be left out, a next argument that is no number is not taken for the value.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give such an option its default where it stands before a name."""
+        optional = {
+            name: param.flag_value
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option) and not param.is_flag and param.flag_value is not None
+            for name in param.opts
+        }
+        given = list(args)
+        for index, (name, following) in enumerate(zip(args, [*args[1:], ""], strict=True)):
+            if name == "--":
+                break
+            if isinstance(optional.get(name), int) and not re.fullmatch(r"[+-]?\d+", following):
+                given[index] = f"{name}={optional[name]}"
+        return super().parse_args(ctx, given)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one section a heading, in the order of their first options."""

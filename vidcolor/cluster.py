@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.crew import Crew, Ear, Hands, Setup, maker_of, setup_of
+from vidcolor.crew import Crew, Ear, Hands, Setup, Warned, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch, UsageError, VidcolorError
 from vidcolor.film import Film
 from vidcolor.making import Maker
@@ -51,9 +51,9 @@ def make_on_cluster(maker: Maker, film: Film) -> None:
     address = options.ray
     assert address is not None
     with _connected(address, maker.order.cancel) as ray:
-        needs = _needs(ray, maker.terms, address)
-        hands = _Tasks(ray, maker, needs, most=options.jobs)
+        hands: _Tasks | None = None
         try:
+            hands = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
             Crew(maker=maker, hands=hands, film=film).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
@@ -61,7 +61,8 @@ def make_on_cluster(maker: Maker, film: Film) -> None:
                 "run the same command again"
             ) from error
         finally:
-            hands.cancel()
+            if hands is not None:
+                hands.cancel()
     maker.find()
 
 
@@ -163,25 +164,27 @@ class _Tasks(Hands):
             self._ray.wait(self._running, num_returns=len(self._running), timeout=_GRACE_SECONDS)
 
 
-_worker: tuple[Setup, Maker, Ear] | None = None
+_worker: tuple[Setup, Maker] | None = None
+_ear: Ear | None = None
 
 
-def _make_shot(setup: Setup, number: int, place: Place | None) -> list[str]:
+def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
     """Task of a worker: what it warns of. Its maker serves for all shots of a film."""
-    global _worker
+    global _worker, _ear
     node = os.uname().nodename if hasattr(os, "uname") else "a machine"
     try:
         if _worker is None or _worker[0].terms != setup.terms or _worker[0].work.folder != setup.work.folder:
             torch.set_num_threads(int(setup.terms.machine["torch threads"]))
             _require_the_same(setup)
             device = str(setup.terms.machine["device"])
-            _worker = setup, maker_of(setup, device, threading.Event(), None), Ear()
-        _, maker, ear = _worker
-        maker.found |= maker.store.find(clean=False)  # of a worker that was lost, what it finished
+            _worker = setup, maker_of(setup, device, threading.Event(), None)
+        _ear = _ear or Ear()
+        maker = _worker[1]
+        maker.found = maker.store.find(clean=False, since=number)  # what a lost worker has finished
         maker.make_shot(number, place)
     except VidcolorError as error:
         raise type(error)(f"on {node}: {error}") from None
-    return ear.taken()
+    return _ear.taken()
 
 
 def _require_the_same(setup: Setup) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
 from vidcolor.media.opening import pick_video
 from vidcolor.media.repair import DecodeReport
@@ -19,8 +21,6 @@ from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
 from vidcolor.thumbnails import View, active_area, apart, thumbnail_of
-
-log = logging.getLogger(__name__)
 
 _READ_WHOLE = 500
 """Frames up to which a film is read through, and its shots are found exactly."""
@@ -68,6 +68,10 @@ class Contents:
         Raises:
             InputError: no frame decodes.
         """
+        with _quietly():
+            return self._pick(count)
+
+    def _pick(self, count: int) -> list[Frame]:
         with self.open_it() as container:
             stream = pick_video(container, self.settings.name)
             stream.thread_type = "AUTO"
@@ -77,11 +81,21 @@ class Contents:
             moments = self._read_through(container, stream) if whole else []
         if not whole and length is not None:
             moments = self._sample(begin, length, min(_MOST_SAMPLES, _SAMPLES_A_PICTURE * count))
-        frames_of = (self._frame_at(moment.seconds) for moment in choose(moments, count))
-        found = [frame for frame in frames_of if frame is not None]
+            if len(moments) < count:  # key frames are rare: any frames, then
+                places = (begin + length * (2 * i + 1) / (2 * count) for i in range(count))
+                moments = [Moment(seconds=p, shot=i, plain=False) for i, p in enumerate(places)]
+        found: dict[Fraction, Frame] = {}
+        for moment in choose(moments, count):
+            frame = self._frame_at(moment.seconds)
+            if frame is not None:
+                found[frame.seconds] = frame
+        if self.cancel.is_set():
+            raise Interrupted(signal.SIGINT)
         if not found:
-            raise InputError(f"{self.settings.name}: no frame of it decodes")
-        return found
+            part = self.settings.start is not None or self.settings.end is not None
+            where = "between --start and the end of --duration" if part else "of it"
+            raise InputError(f"{self.settings.name}: no frame {where} decodes")
+        return list(found.values())
 
     def _extent(
         self, container: InputContainer, stream: VideoStream
@@ -127,18 +141,19 @@ class Contents:
         return moments
 
     def _sample(self, begin: Fraction, length: Fraction, count: int) -> list[Moment]:
+        """Key frames near so many places."""
         moments, last, shot = list[Moment](), None, 0
+        apart_by = length / count
         with self.open_it() as container:
             stream = pick_video(container, self.settings.name)
             stream.codec_context.skip_frame = "NONKEY"
             for index in range(count):
-                place = begin + length * (2 * index + 1) / (2 * count)
-                settings = replace(self.settings, start=None, end=None, seek=place, deinterlace=False)
-                frame = next(self._frames(container, stream, settings), None)
+                place = begin + apart_by * (2 * index + 1) / 2
+                # where there is no index, reading begins long before the place
+                wanted = replace(self.settings, start=place - apart_by / 2, seek=place, deinterlace=False)
+                frame = next(self._frames(container, stream, wanted), None)
                 if frame is None or (moments and frame.seconds <= moments[-1].seconds):
-                    continue  # the same key frame again
-                if not self.settings.spans(frame.seconds):
-                    continue
+                    continue  # the same key frame again, or none left
                 view = _view(rendered(frame, frame.luma, _SMALL))
                 shot += last is not None and apart(last, view) > _OTHER_SHOT
                 moments.append(Moment(seconds=frame.seconds, shot=shot, plain=view.flat))
@@ -150,6 +165,20 @@ class Contents:
             stream = pick_video(container, self.settings.name)
             settings = replace(self.settings, start=seconds)
             return next(self._frames(container, stream, settings), None)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """The source is opened many times: what is odd in it would be said as often. A job says it."""
+    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("media", "stages")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
 
 
 def _view(grey: Floats) -> View:

@@ -40,6 +40,9 @@ log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
 
+Warned = tuple[str, str]
+"""A warning: its wording, and the same with what it is about filled in."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
@@ -79,11 +82,11 @@ class Hands(ABC):
     def frames(self) -> int:
         """How many frames have been made, as far as is known."""
 
-    def hear(self, warnings: list[str]) -> None:
-        """Pass on what a worker warns of, if no other has."""
-        for line in warnings:
-            if line not in self._heard:
-                self._heard.add(line)
+    def hear(self, warnings: list[Warned]) -> None:
+        """Pass on what a worker warns of, if none has warned of the like."""
+        for kind, line in warnings:
+            if kind not in self._heard:
+                self._heard.add(kind)
                 log.warning("%s", line)
 
 
@@ -92,13 +95,13 @@ class Ear(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self._lines: list[str] = []
+        self._lines: list[Warned] = []
         logging.getLogger("vidcolor").addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append(record.getMessage())
+        self._lines.append((str(record.msg), record.getMessage()))
 
-    def taken(self) -> list[str]:
+    def taken(self) -> list[Warned]:
         """Those since it was asked last."""
         lines, self._lines = self._lines, []
         return lines

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from vidcolor.errors import InputError, Interrupted, UsageError, VidcolorError
 from vidcolor.film import Film
 from vidcolor.film_limits import LABEL_PLACES
 from vidcolor.framesource import nothing_decodes
-from vidcolor.making import Order, open_as_asked
+from vidcolor.making import Order, on_its_clock, open_as_asked
 from vidcolor.manifest import (
     Manifest,
     describe_machine,
@@ -154,7 +154,7 @@ class _Job:
         meter = Meter(
             container=container,
             stream=pick_video(container, self.name),
-            options=_on_its_clock(self.options, container),
+            options=on_its_clock(self.options, container),
             callback=self.progress,
         )
         precision = str(dtype).removeprefix("torch.")
@@ -283,11 +283,3 @@ class _Job:
             raise nothing_decodes(self.name, options, report)
         place.commit()
         return (frames, report.lost, report.damaged), film.codec
-
-
-def _on_its_clock(options: Options, container: InputContainer) -> Options:
-    """Count --start from where the source begins: broadcasts begin hours after zero."""
-    begin = max(container.start_time or 0, 0)
-    if not begin or (options.start is None and options.duration is None):
-        return options
-    return replace(options, start=(options.start or Fraction(0)) + Fraction(begin, av.time_base))

@@ -10,8 +10,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 
+import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -57,6 +59,14 @@ def open_as_asked(name: str, options: Options) -> InputContainer:
         allow_network=options.allow_network,
         framerate=options.framerate,
     )
+
+
+def on_its_clock(options: Options, container: InputContainer) -> Options:
+    """Count --start from where the source begins: broadcasts begin hours after zero."""
+    begin = max(container.start_time or 0, 0)
+    if not begin or (options.start is None and options.duration is None):
+        return options
+    return replace(options, start=(options.start or Fraction(0)) + Fraction(begin, av.time_base))
 
 
 class _Discard(io.RawIOBase):

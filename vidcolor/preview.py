@@ -10,17 +10,18 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcolor.checkpoint import load_generator
+from vidcolor.checkpoint import find_weights, load_generator
 from vidcolor.colorspace import rgb_from_ycbcr
 from vidcolor.contents import Contents
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
-from vidcolor.making import open_as_asked
+from vidcolor.making import on_its_clock, open_as_asked
 from vidcolor.media.opening import STDIN
 from vidcolor.options import Options
 from vidcolor.result import clock
@@ -28,7 +29,7 @@ from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, padded, render_shape
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
 from vidcolor.stages.recolor import Recolorer
-from vidcolor.target import prepare_target
+from vidcolor.target import is_sequence, prepare_target
 from vidcolor.writing import write_whole
 
 Rgb = NDArray[np.uint8]
@@ -38,6 +39,7 @@ MOST_SHOTS = 64
 _SIDE = 240
 """Short side of a picture on the sheet, pixels."""
 _GAP, _BAR = 6, 26
+_WIDEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class Preview:
     """What is on a sheet.
 
     Attributes:
-        times: of the pictures, seconds on the source's clock.
+        times: of the pictures, seconds since the beginning of the source, as ``--start`` counts.
         rows: what the rows show, from above.
     """
 
@@ -84,8 +86,15 @@ def make_preview(
         raise UsageError(f"{wanted}: a preview is a picture, {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
     if name == STDIN or Path(name).is_fifo():
         raise UsageError(f"{name}: a preview looks here and there in its source: it has to be a file")
+    if is_sequence(wanted, "image2"):
+        raise UsageError(f"{wanted}: a preview is one picture")
     prepare_target(name, wanted, first, 1)
+    for look in looks:
+        find_weights(look.weights)
     device = resolve_device(first.devices[0])
+    with open_as_asked(name, first) as container:
+        begin = max(container.start_time or 0, 0) / av.time_base
+        first = on_its_clock(first, container)
     start, duration = first.start, first.duration
     contents = Contents(
         open_it=partial(open_as_asked, name, first),
@@ -98,7 +107,9 @@ def make_preview(
         cancel=cancel,
     )
     frames = contents.pick(shots)
+    times = [float(frame.seconds) - begin for frame in frames]
     rows = [("grey", [_grey(frame) for frame in frames])]
+    _require_room(Path(wanted), rows[0][1])
     for look in looks:
         predictor = Predictor(load_generator(look.weights), device, resolve_precision(look.precision, device))
         pictures = list[Rgb]()
@@ -107,10 +118,17 @@ def make_preview(
                 raise Interrupted(signal.SIGINT)
             pictures.append(_coloured(frame, predictor, look))
         rows.append((_described(look, looks), pictures))
-    _write(Path(wanted), _sheet(rows, [float(frame.seconds) for frame in frames]))
-    return Preview(
-        times=tuple(float(frame.seconds) for frame in frames), rows=tuple(title for title, _ in rows)
-    )
+    _write(Path(wanted), _sheet(rows, times))
+    return Preview(times=tuple(times), rows=tuple(title for title, _ in rows))
+
+
+def _require_room(target: Path, pictures: list[Rgb]) -> None:
+    width = sum(picture.shape[1] + _GAP for picture in pictures) + _GAP
+    most = _WIDEST.get(target.suffix.lower())
+    if most is not None and width > most:
+        raise UsageError(
+            f"{target}: {width} pixels are too wide for {target.suffix}; choose .png, or fewer shots"
+        )
 
 
 def _small(frame: Frame) -> Frame:
@@ -158,9 +176,15 @@ def _described(look: Options, looks: list[Options]) -> str:
     for name in ("weights", "saturation", "render_size"):
         if len({getattr(one, name) for one in looks}) > 1:
             value = getattr(look, name)
-            shown = Path(value).stem if name == "weights" else f"{value:g}"
+            shown = _named(value, looks) if name == "weights" else f"{value:g}"
             parts.append(f"{name.replace('_', '-')} {shown}")
     return ", ".join(parts) or Path(look.weights).stem
+
+
+def _named(weights: str, looks: list[Options]) -> str:
+    stem = Path(weights).stem
+    others = {look.weights for look in looks if Path(look.weights).stem == stem}
+    return stem if len(others) == 1 else weights
 
 
 def _sheet(rows: list[tuple[str, list[Rgb]]], times: list[float]) -> Rgb:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from vidcolor.crew import Crew, Ear, Hands, Setup, maker_of, setup_of
+from vidcolor.crew import Crew, Ear, Hands, Setup, Warned, maker_of, setup_of
 from vidcolor.errors import OutputError
 from vidcolor.film import Film
 from vidcolor.making import Maker
@@ -40,7 +40,7 @@ class _Processes(Hands):
     def __init__(self, pool: ProcessPoolExecutor, shared: _Shared) -> None:
         super().__init__()
         self._pool, self._shared = pool, shared
-        self._tasks: set[Future[list[str]]] = set()
+        self._tasks: set[Future[list[Warned]]] = set()
 
     def submit(self, number: int, place: Place | None) -> None:
         self._tasks.add(self._pool.submit(_make_shot, number, place))
@@ -80,7 +80,8 @@ def make_in_processes(maker: Maker, film: Film) -> None:
         except BrokenProcessPool as error:
             raise OutputError(
                 f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
-                "run the same command again, with fewer --jobs"
+                "run the same command again, with fewer --jobs. From Python, the script has to say "
+                "if __name__ == '__main__'"
             ) from error
         finally:
             shared.stop.value = 1
@@ -128,7 +129,7 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
     cancel.set()
 
 
-def _make_shot(number: int, place: Place | None) -> list[str]:
+def _make_shot(number: int, place: Place | None) -> list[Warned]:
     """Task of a worker process: what it warns of."""
     assert _maker is not None and _count is not None and _ear is not None
     _count.last = place.frames if place else 0

@@ -128,11 +128,14 @@ class SegmentStore:
         self._folder = folder
         self._name = name
 
-    def find(self, *, clean: bool = True) -> dict[int, Path]:
-        """Files of the segments by number; what is unfinished or damaged is removed, if ``clean``."""
+    def find(self, *, clean: bool = True, since: int = 0) -> dict[int, Path]:
+        """Files of the segments by number, from ``since`` on; what is unfinished or damaged is removed, if
+        ``clean``."""
         found: dict[int, Path] = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name)
+            if match and int(match[1]) < since:
+                continue
             if match and _digest_of(path) == match[2]:
                 found[int(match[1])] = path
             elif clean and (match or path.name.endswith(".part")):
