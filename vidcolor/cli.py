@@ -14,6 +14,7 @@ import click
 
 from vidcolor.cli_inspect import Warned, check_reports, looks_of, report_on, show_preview, show_status
 from vidcolor.cli_options import (
+    CONTEXT,
     TALK,
     GroupedCommand,
     as_fraction,
@@ -35,9 +36,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
 )  # fmt: skip
 
 
-@click.command(
-    cls=GroupedCommand, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.command(cls=GroupedCommand, context_settings=CONTEXT)
 @click.argument("inputs", nargs=-1, metavar="IN...")
 @click.argument("out", metavar="OUT")
 @option(
@@ -274,7 +273,7 @@ def main() -> None:
         _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
         code = UsageError.exit_code
     except click.Abort:
-        code = 128 + signal.SIGINT
+        code = 130
     except VidcolorError as error:
         _set_up_log(False, False)
         _complain(str(error), debug)
@@ -288,6 +287,7 @@ def main() -> None:
 
 def _leave(code: int) -> None:
     """End at once: a reader thread may hang in a read that never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
     logging.shutdown()
     gc.collect()  # what worker processes shared would be complained of
     for stream in (sys.stdout, sys.stderr):

@@ -15,6 +15,7 @@ from vidcolor.errors import UsageError
 from vidcolor.options import parse_seconds
 
 TALK = "Messages"
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 class GroupedCommand(click.Command):
