@@ -114,8 +114,9 @@ class ResumableJob:
         """Say at the start if the disk will hardly hold the segments and the film."""
         options, frames = self.order.options, self.order.meter.total()
         lossless = options.crf == 0 or options.codec in _LOSSLESS
+        shown = 2 if options.compare == "side" else 1
         raw = first.luma.nbytes * 3 // 2 * frames
-        film = raw // 2 if lossless else os.stat(self.order.name).st_size
+        film = shown * (raw // 2 if lossless else os.stat(self.order.name).st_size)
         needed, free = 2 * film, work.free_bytes()
         if free < needed:
             log.warning(
