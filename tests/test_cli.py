@@ -242,6 +242,26 @@ def test_help_is_grouped_and_names_every_option(vidcolor: Run) -> None:
         assert option in text
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_options_and_their_values(shell: str) -> None:
+    def run(**environment: str) -> str:
+        code = "from vidcolor.cli import main; main()"
+        given = os.environ | environment
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=given, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert f"{shell}_complete" in run(_VIDCOLOR_COMPLETE=f"{shell}_source")
+    place = "s" if shell == "fish" else "2"
+    words = "vidcolor --compare s"
+    found = run(_VIDCOLOR_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=place)
+    assert "side" in found
+    assert "split" in found
+    assert "wipe" not in found
+
+
 def test_help_imports_nothing_that_is_slow() -> None:
     code = (
         "import sys, click\n"
