@@ -37,7 +37,7 @@ LAYERS = [
     ["media", "checkpoint", "threads"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing"],
+    ["writing", "hearing", "captions"],
     ["errors", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

@@ -3,6 +3,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -74,3 +75,19 @@ def test_the_table_of_lightness_is_exact_enough_everywhere() -> None:
     assert lightness(y).dtype == np.float32
     assert np.abs(lightness(y) - exact).max() < 0.001
     assert lightness(np.array([0.0, 1.0], np.float32)).tolist() == pytest.approx([0.0, 100.0], abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(512, 640), (515, 641), (1100, 1400)])
+@pytest.mark.parametrize("top", [255, 1023])
+def test_large_frames_that_are_halved_first_come_out_as_if_reduced_at_once(
+    size: tuple[int, int], top: int
+) -> None:
+    random = np.random.default_rng(4)
+    coarse = random.uniform(0, top, (20, 25)).astype(np.float32)
+    picture = np.asarray(cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)).clip(0, top)
+    frame = frame_of(picture.astype(np.uint8 if top == 255 else np.uint16))
+    height, width = render_shape(frame, 64)
+    at_once = cv2.resize(frame.luma.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) / top
+    made = luminance(frame, frame.luma, 64).grey
+    assert np.abs(made - at_once).mean() < 1.0 / 255.0
+    assert np.abs(made - at_once).max() < 4.0 / 255.0

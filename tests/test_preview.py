@@ -187,8 +187,8 @@ def test_grey_stands_above_colour_and_the_luma_is_the_same(tmp_path: Path) -> No
     made = make_preview(source, tmp_path / "sheet.png", looks, 2)
     assert made.rows == ("grey", "saturation 0.5", "saturation 1")
     sheet = cv2.cvtColor(cv2.imread(str(tmp_path / "sheet.png")), cv2.COLOR_BGR2RGB).astype(float)
-    height = (sheet.shape[0] - 26) // 3
-    rows = [sheet[26 + i * height : 26 + (i + 1) * height][40:200, 40:300] for i in range(3)]
+    height = (sheet.shape[0] - 24) // 3
+    rows = [sheet[24 + i * height : 24 + (i + 1) * height][40:200, 40:300] for i in range(3)]
     colour = [float((row.max(2) - row.min(2)).mean()) for row in rows]
     assert colour[0] == 0.0
     assert 5.0 < colour[1] < colour[2]

@@ -123,3 +123,16 @@ def test_saturation_scales_chroma() -> None:
         abs(int(Recolorer("444", factor)(frame, [picture], [ab])[1][5, 5]) - 128) for factor in (0, 0.5, 1)
     ]
     assert strength[0] == 0 and 0 < strength[1] < strength[2]
+
+
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    luma, _, ab = photograph()
+    frame = frame_of(luma)
+    picture = luminance(frame, luma, 64)
+    small = cv2.resize(ab, picture.grey.shape[::-1], interpolation=cv2.INTER_AREA)
+    made = []
+    for pixels in (1, 1000, 1 << 30):
+        monkeypatch.setattr("vidcolor.stages.recolor._STRIP", pixels)
+        made.append(Recolorer("420")(frame, [picture], [small]))
+    for planes in made[1:]:
+        assert all(np.array_equal(one, other) for one, other in zip(made[0], planes, strict=True))

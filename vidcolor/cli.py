@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from vidcolor.cli_inspect import Warned, check_reports, looks_of, report_on, show_preview, show_status
+from vidcolor.cli_inspect import check_reports, looks_of, report_on, show_preview, show_status
 from vidcolor.cli_options import (
     CONTEXT,
     TALK,
@@ -26,6 +26,7 @@ from vidcolor.cli_options import (
 )
 from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
+from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
@@ -227,7 +228,7 @@ def _one(
     from vidcolor.result import clock
 
     try:
-        with Display(progress, source) as display, film_output(target) as fd, Warned() as warned:
+        with Display(progress, source) as display, film_output(target) as fd, Ear() as ear:
             result = colorize(source, target, options, display.callback, cancel=caught.event, output_fd=fd)
     except VidcolorError as error:
         if caught.signal is not None:
@@ -244,7 +245,7 @@ def _one(
     else:
         log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
     if report is not None:
-        return report_on(result, options, report, warned.lines, caught, debug)
+        return report_on(result, options, report, [line for _, line in ear.taken()], caught, debug)
     return result.exit_code
 
 
@@ -264,10 +265,9 @@ def main() -> None:
     """Entry point of ``vidcolor``."""
     os.environ.setdefault("SVT_LOG", "1")  # errors only
     fill_standard_descriptors()
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
+    debug = "--debug" in sys.argv
     try:
-        code = command.main(args=arguments, prog_name="vidcolor", standalone_mode=False)
+        code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         _set_up_log(False, False)
         _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)

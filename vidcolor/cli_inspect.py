@@ -58,25 +58,6 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
     return 0
 
 
-class Warned(logging.Handler):
-    """Keeps the warnings of a run."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
-        self.lines.append(record.getMessage())
-
-    def __enter__(self) -> Warned:
-        log.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        log.removeHandler(self)
-
-
 def check_reports(targets: list[tuple[str, str]], report: Path, options: Options) -> None:
     """Refuse a report, before the work, that could not be made after it."""
     from vidcolor.report.making import check_report

@@ -18,9 +18,17 @@ from typing import Any
 import torch
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.crew import Crew, Ear, Hands, Setup, Warned, maker_of, setup_of
-from vidcolor.errors import Interrupted, OutputError, ResumeMismatch, UsageError, VidcolorError
+from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
+from vidcolor.errors import (
+    Interrupted,
+    OutputError,
+    ResumeMismatch,
+    UsageError,
+    VidcolorError,
+    first_line,
+)
 from vidcolor.film import Film
+from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.manifest import Manifest, describe_machine, digest_weights, identify
 from vidcolor.segments import Place, SegmentStore
@@ -57,8 +65,8 @@ def make_on_cluster(maker: Maker, film: Film) -> None:
             Crew(maker=maker, hands=hands, film=film).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
-                f"{maker.order.place.name}: the cluster gave up ({_line(error)}); what is finished is kept: "
-                "run the same command again"
+                f"{maker.order.place.name}: the cluster gave up ({first_line(error)}); what is finished is "
+                "kept: run the same command again"
             ) from error
         finally:
             if hands is not None:
@@ -82,7 +90,9 @@ def _connected(address: str, cancel: threading.Event) -> Iterator[Any]:
             if unless_cancelled("vidcolor-connect", connect, cancel) is None:
                 raise Interrupted(signal.SIGINT)
         except (ConnectionError, ValueError, RuntimeError, AssertionError) as error:
-            raise UsageError(f"--ray {address}: no Ray cluster answers there ({_line(error)})") from error
+            raise UsageError(
+                f"--ray {address}: no Ray cluster answers there ({first_line(error)})"
+            ) from error
     try:
         yield ray
     finally:
@@ -98,7 +108,7 @@ def _require_an_answer(address: str) -> None:
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        raise UsageError(f"--ray {address}: no Ray cluster answers there ({_line(error)})") from error
+        raise UsageError(f"--ray {address}: no Ray cluster answers there ({first_line(error)})") from error
 
 
 def _needs(ray: Any, terms: Manifest, address: str) -> dict[str, float]:
@@ -178,7 +188,7 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
             _require_the_same(setup)
             device = str(setup.terms.machine["device"])
             _worker = setup, maker_of(setup, device, threading.Event(), None)
-        _ear = _ear or Ear()
+        _ear = _ear or Ear().listen()
         maker = _worker[1]
         maker.found = maker.store.find(clean=False, since=number)  # what a lost worker has finished
         maker.make_shot(number, place)
@@ -209,7 +219,3 @@ def _require_the_same(setup: Setup) -> None:
     if differences:
         advice = "; --accept-drift takes what it makes" if here.machine != terms.machine else ""
         raise ResumeMismatch(f"this machine would make another film: {'; '.join(differences)}{advice}")
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -67,6 +67,7 @@ class Contents:
 
         Raises:
             InputError: no frame decodes.
+            Interrupted: it was cancelled.
         """
         with _quietly():
             return self._pick(count)
@@ -86,7 +87,7 @@ class Contents:
                 moments = [Moment(seconds=p, shot=i, plain=False) for i, p in enumerate(places)]
         found: dict[Fraction, Frame] = {}
         for moment in choose(moments, count):
-            frame = self._frame_at(moment.seconds)
+            frame = frame_at(self.open_it, self.settings, moment.seconds, self.cancel)
             if frame is not None:
                 found[frame.seconds] = frame
         if self.cancel.is_set():
@@ -115,19 +116,9 @@ class Contents:
         rate = stream.average_rate or Fraction(25)
         return begin, length, round((length or 0) * rate)
 
-    def _frames(
-        self, container: InputContainer, stream: VideoStream, settings: DecodeSettings
-    ) -> Iterator[Frame]:
-        report = DecodeReport(video_index=stream.index)
-        for item in decode(container, stream, settings, report):
-            if self.cancel.is_set():
-                return
-            if isinstance(item, Frame):
-                yield item
-
     def _read_through(self, container: InputContainer, stream: VideoStream) -> list[Moment]:
         detector, greys, decisions = ShotDetector(), list[tuple[Fraction, bool]](), list[str | None]()
-        for frame in self._frames(container, stream, self.settings):
+        for frame in frames_in(container, stream, self.settings, self.cancel):
             grey = rendered(frame, frame.luma, _SMALL)
             greys.append((frame.seconds, _view(grey).flat))
             decisions += detector.push(grey)
@@ -151,7 +142,7 @@ class Contents:
                 place = begin + apart_by * (2 * index + 1) / 2
                 # where there is no index, reading begins long before the place
                 wanted = replace(self.settings, start=place - apart_by / 2, seek=place, deinterlace=False)
-                frame = next(self._frames(container, stream, wanted), None)
+                frame = next(frames_in(container, stream, wanted, self.cancel), None)
                 if frame is None or (moments and frame.seconds <= moments[-1].seconds):
                     continue  # the same key frame again, or none left
                 view = _view(rendered(frame, frame.luma, _SMALL))
@@ -160,11 +151,29 @@ class Contents:
                 last = view
         return moments
 
-    def _frame_at(self, seconds: Fraction) -> Frame | None:
-        with self.open_it() as container:
-            stream = pick_video(container, self.settings.name)
-            settings = replace(self.settings, start=seconds)
-            return next(self._frames(container, stream, settings), None)
+
+def frames_in(
+    container: InputContainer, stream: VideoStream, settings: DecodeSettings, cancel: threading.Event
+) -> Iterator[Frame]:
+    """The frames of a stream alone; no more of them once ``cancel`` is set."""
+    for item in decode(container, stream, settings, DecodeReport(video_index=stream.index)):
+        if cancel.is_set():
+            return
+        if isinstance(item, Frame):
+            yield item
+
+
+def frame_at(
+    open_it: Callable[[], InputContainer],
+    settings: DecodeSettings,
+    seconds: Fraction | None,
+    cancel: threading.Event,
+) -> Frame | None:
+    """The first frame from so many seconds on, of a source opened for it; None: the first there is."""
+    with open_it() as container:
+        stream = pick_video(container, settings.name)
+        start = settings.start if seconds is None else seconds
+        return next(frames_in(container, stream, replace(settings, start=start), cancel), None)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
+from vidcolor.hearing import Warned
 from vidcolor.making import Maker, Order, open_as_asked
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
@@ -39,9 +40,6 @@ from vidcolor.workplace import Workplace
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
-
-Warned = tuple[str, str]
-"""A warning: its wording, and the same with what it is about filled in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,23 +86,6 @@ class Hands(ABC):
             if kind not in self._heard:
                 self._heard.add(kind)
                 log.warning("%s", line)
-
-
-class Ear(logging.Handler):
-    """Keeps the warnings of a worker, for the process that shows them."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._lines: list[Warned] = []
-        logging.getLogger("vidcolor").addHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._lines.append((str(record.msg), record.getMessage()))
-
-    def taken(self) -> list[Warned]:
-        """Those since it was asked last."""
-        lines, self._lines = self._lines, []
-        return lines
 
 
 def setup_of(maker: Maker) -> Setup:

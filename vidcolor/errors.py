@@ -79,3 +79,8 @@ def worst(codes: list[int]) -> int:
     """Return the gravest of several exit codes (0 for none): losses, then refusals, then bugs."""
     ranked = sorted(codes, key=lambda c: _SEVERITY.index(c) if c in _SEVERITY else len(_SEVERITY))
     return ranked[-1] if ranked else EXIT_DONE
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of a library says, cut to a readable length; else its kind."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidcolor.captions import GROUND, caption
 from vidcolor.checkpoint import find_weights, load_generator
 from vidcolor.colorspace import rgb_from_ycbcr
 from vidcolor.contents import Contents
@@ -38,7 +39,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_SHOTS = 64
 _SIDE = 240
 """Short side of a picture on the sheet, pixels."""
-_GAP, _BAR = 6, 26
+_GAP = 6
 _WIDEST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 
 
@@ -112,11 +113,12 @@ def make_preview(
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
         predictor = Predictor(load_generator(look.weights), device, resolve_precision(look.precision, device))
+        recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:
             if cancel.is_set():
                 raise Interrupted(signal.SIGINT)
-            pictures.append(_coloured(frame, predictor, look))
+            pictures.append(_coloured(frame, predictor, recolor, look.render_size))
         rows.append((_described(look, looks), pictures))
     _write(Path(wanted), _sheet(rows, times))
     return Preview(times=tuple(times), rows=tuple(title for title, _ in rows))
@@ -155,12 +157,12 @@ def _grey(frame: Frame) -> Rgb:
     return np.ascontiguousarray(np.repeat(grey[..., None], 3, 2))
 
 
-def _coloured(frame: Frame, predictor: Predictor, look: Options) -> Rgb:
-    picture = luminance(frame, frame.luma, look.render_size)
+def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_size: int) -> Rgb:
+    picture = luminance(frame, frame.luma, render_size)
     shape = (picture.grey.shape[0], picture.grey.shape[1])
     (ab,) = predictor(padded([picture.luminance], predictor.multiple), shape)
     small = _small(frame)
-    codes = np.stack(Recolorer("444", look.saturation)(small, [picture], [ab])).astype(np.float32)
+    codes = np.stack(recolor(small, [picture], [ab])).astype(np.float32)
     signal = frame.signal
     span = (255 if signal.full_range else 224) * (1 << (signal.depth - 8))
     cbcr = torch.from_numpy((codes - np.float32(1 << (signal.depth - 1))) / np.float32(span))[None]
@@ -191,24 +193,20 @@ def _sheet(rows: list[tuple[str, list[Rgb]]], times: list[float]) -> Rgb:
     """Rows of pictures under their titles, and the times above all."""
     widths = [picture.shape[1] for picture in rows[0][1]]
     total = sum(widths) + _GAP * (len(widths) + 1)
-    heads = [_bar(clock(seconds), width + _GAP, 210) for seconds, width in zip(times, widths, strict=True)]
-    parts = [np.pad(np.concatenate(heads, 1), ((0, 0), (0, _GAP), (0, 0)), constant_values=24)]
+    heads = [caption(clock(seconds), width + _GAP, 210) for seconds, width in zip(times, widths, strict=True)]
+    parts = [np.pad(np.concatenate(heads, 1), ((0, 0), (0, _GAP), (0, 0)), constant_values=GROUND)]
     for title, pictures in rows:
         tall = max(picture.shape[0] for picture in pictures)
         cells = [
-            np.pad(p, ((0, tall - p.shape[0] + _GAP), (_GAP, 0), (0, 0)), constant_values=24)
+            np.pad(p, ((0, tall - p.shape[0] + _GAP), (_GAP, 0), (0, 0)), constant_values=GROUND)
             for p in pictures
         ]
         row = np.concatenate(cells, 1)
-        parts += [_bar(title, total, 150), np.pad(row, ((0, 0), (0, _GAP), (0, 0)), constant_values=24)]
+        parts += [
+            caption(title, total, 150),
+            np.pad(row, ((0, 0), (0, _GAP), (0, 0)), constant_values=GROUND),
+        ]
     return np.concatenate(parts)
-
-
-def _bar(text: str, width: int, brightness: int) -> Rgb:
-    bar = np.full((_BAR, width, 3), 24, np.uint8)
-    plain = text.encode("ascii", "replace").decode()  # the font has no other letters
-    cv2.putText(bar, plain, (_GAP, 18), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (brightness,) * 3, 1, cv2.LINE_AA)
-    return bar
 
 
 def _write(target: Path, sheet: Rgb) -> None:

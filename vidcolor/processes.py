@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from vidcolor.crew import Crew, Ear, Hands, Setup, Warned, maker_of, setup_of
+from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
 from vidcolor.errors import OutputError
 from vidcolor.film import Film
+from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.result import Progress
 from vidcolor.segments import Place
@@ -112,7 +113,7 @@ def _begin(setup: Setup, shared: _Shared) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _ear = Ear()
+    _ear = Ear().listen()
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
     torch.set_num_threads(int(setup.terms.machine["torch threads"]))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vidcolor.errors import WeightsError
+from vidcolor.errors import WeightsError, first_line
 
 SIDE = 299
 """Both networks see pictures of this height and width."""
@@ -105,7 +105,9 @@ def _inception(folder: Path | None, device: torch.device, say: Say) -> Backbone:
     try:
         shape = run(torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8)).shape
     except _UNREADABLE as error:
-        raise WeightsError(f"{path}: does not take pictures of {SIDE}x{SIDE} ({_line(error)})") from error
+        raise WeightsError(
+            f"{path}: does not take pictures of {SIDE}x{SIDE} ({first_line(error)})"
+        ) from error
     if len(shape) != 2 or shape[0] != 2:
         raise WeightsError(f"{path}: gives {tuple(shape)} for two pictures, not one vector each")
     return Backbone(source=path.name, digest=file_digest(path), run=run)
@@ -117,7 +119,7 @@ def _scripted(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
             warnings.filterwarnings("ignore", r".*torch\.jit\.load.*deprecated")
             network = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
     except _UNREADABLE as error:
-        raise WeightsError(f"{path}: not readable as TorchScript ({_line(error)})") from error
+        raise WeightsError(f"{path}: not readable as TorchScript ({first_line(error)})") from error
 
     def run(rgb: Tensor) -> Tensor:
         # the scale of the TensorFlow graph that FID is defined by: 0..255 to -1..127/128
@@ -142,7 +144,7 @@ def _fidelity(folder: Path | None, device: torch.device, say: Say) -> tuple[Call
         torch.load(path, map_location="cpu", weights_only=True)  # the library itself would unpickle anything
         network = fidelity.FeatureExtractorInceptionV3("inception", ["2048"], str(path)).to(device)
     except _UNREADABLE as error:
-        raise WeightsError(f"{path}: not the state dict of Inception-v3 ({_line(error)})") from error
+        raise WeightsError(f"{path}: not the state dict of Inception-v3 ({first_line(error)})") from error
     return lambda rgb: network(rgb)[0], path
 
 
@@ -180,7 +182,9 @@ def _fill(trunk: nn.Module, path: Path) -> None:
         own = trunk.state_dict()
         trunk.load_state_dict({key: state["features." + key.split(".", 1)[1]] for key in own})
     except _UNREADABLE as error:
-        raise WeightsError(f"{path}: not the state dict of torchvision's AlexNet ({_line(error)})") from error
+        raise WeightsError(
+            f"{path}: not the state dict of torchvision's AlexNet ({first_line(error)})"
+        ) from error
 
 
 def _downloaded(url: str, what: str, say: Say) -> Path:
@@ -195,7 +199,7 @@ def _downloaded(url: str, what: str, say: Say) -> Path:
             torch.hub.download_url_to_file(url, str(path), path.stem.rsplit("-", 1)[1], progress=False)
     except (OSError, RuntimeError, ValueError) as error:
         advice = "name a folder that has it with --metric-weights"
-        raise _UnavailableError(f"{what} cannot be downloaded ({_line(error)}); {advice}") from error
+        raise _UnavailableError(f"{what} cannot be downloaded ({first_line(error)}); {advice}") from error
     return path
 
 
@@ -217,7 +221,3 @@ def file_digest(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

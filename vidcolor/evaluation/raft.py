@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcolor.errors import UsageError, WeightsError
+from vidcolor.errors import UsageError, WeightsError, first_line
 from vidcolor.evaluation.backbones import file_digest
 from vidcolor.frames import Floats
 
@@ -107,8 +107,7 @@ def _fitting(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise WeightsError(f"{path}: not readable as RAFT's weights ({line})") from error
+        raise WeightsError(f"{path}: not readable as RAFT's weights ({first_line(error)})") from error
     if not isinstance(loaded, dict):
         raise WeightsError(f"{path}: not RAFT's weights (no state dict)")
     state = {_renamed(str(key)): value for key, value in loaded.items() if not _TWICE.search(str(key))}

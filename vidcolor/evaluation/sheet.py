@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from vidcolor.captions import caption
 from vidcolor.evaluation.images import Sample
 from vidcolor.evaluation.pictures import Rgb
 
 _HEIGHT = 160
 _WIDEST = 320
 _COLUMNS = 2
-_BAR = 24
 _EXTREMES = 6
 _RANDOM = 12
 
@@ -83,7 +83,7 @@ class ContactSheet:
         parts = []
         for title, strips in sections:
             heading = f"{title} (each: grey, ours, truth)"
-            parts += [_bar(heading, width * _COLUMNS, 200), *_rows(strips, width)]
+            parts += [caption(heading, width * _COLUMNS, 200), *_rows(strips, width)]
         return np.asarray(np.concatenate(parts), np.uint8)
 
 
@@ -100,15 +100,8 @@ def _rows(strips: list[Strip], width: int) -> list[Rgb]:
     cells = []
     for strip in strips:
         wide = np.pad(strip.rgb, ((0, 0), (0, width - strip.rgb.shape[1]), (0, 0)))
-        label = _bar(f"{strip.gain:+.2f} dB  {strip.name}", width, 120)
+        label = caption(f"{strip.gain:+.2f} dB  {strip.name}", width, 120)
         cells.append(np.concatenate((label, wide)))
     while len(cells) % _COLUMNS:
         cells.append(np.zeros_like(cells[0]))
     return [np.asarray(np.concatenate(cells[i : i + _COLUMNS], 1)) for i in range(0, len(cells), _COLUMNS)]
-
-
-def _bar(text: str, width: int, brightness: int) -> Rgb:
-    bar = np.full((_BAR, width, 3), 24, np.uint8)
-    plain = text.encode("ascii", "replace").decode()  # the font has no other letters
-    cv2.putText(bar, plain, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (brightness,) * 3, 1, cv2.LINE_AA)
-    return bar

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from vidcolor.captions import caption
 from vidcolor.errors import OutputError
 from vidcolor.evaluation.video import ClipScores, Rgb
 from vidcolor.writing import write_whole
@@ -63,6 +63,4 @@ def _widened(row: Rgb) -> Rgb:
 
 
 def _label(text: str, frames: int) -> Rgb:
-    bar = np.full((_BAR, max(frames, _NARROWEST), 3), 24, np.uint8)
-    cv2.putText(bar, text, (3, 11), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (220,) * 3, 1, cv2.LINE_AA)
-    return bar
+    return caption(text, max(frames, _NARROWEST), 220, height=_BAR, size=0.36)

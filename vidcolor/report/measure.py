@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import cv2
@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import ab_from_rgb
+from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
 from vidcolor.making import open_as_asked
 from vidcolor.media.opening import pick_video
-from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
 
@@ -107,7 +107,10 @@ def measure(
     cancel = cancel or threading.Event()
     found = _read(after, cancel, progress)
     shots = _shots_of(found)
-    lag = _begin_of(before) - found.times[0] if start is None else start
+    first = _frame_at(before, None, cancel)
+    if first is None:
+        raise InputError(f"{before}: no frame of it decodes")
+    lag = first.seconds - found.times[0] if start is None else start
     some = min(len(shots), shown)
     for number in ((2 * i + 1) * len(shots) // (2 * some) for i in range(some)):
         if cancel.is_set():
@@ -115,7 +118,8 @@ def measure(
         shot = shots[number]
         middle = found.times[sum(s.frames for s in shots[:number]) + shot.frames // 2]
         step = (found.times[-1] - found.times[0]) / max(1, len(found.times) - 1)
-        one, other = _frame_at(after, middle), _frame_at(before, middle + lag - step / 2)
+        one = _frame_at(after, middle, cancel)
+        other = _frame_at(before, max(middle + lag - step / 2, Fraction(0)), cancel)
         if one is None or other is None:
             continue
         picture = _picture(one)
@@ -130,36 +134,32 @@ def measure(
     )
 
 
-def _frames(name: str, settings: DecodeSettings, cancel: threading.Event | None = None) -> Iterator[Frame]:
+def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | None) -> _Readings:
+    found, detector = _Readings(), ShotDetector()
     with open_as_asked(name, Options()) as container:
         stream = pick_video(container, name)
         stream.thread_type = "AUTO"
-        for item in decode(container, stream, settings, DecodeReport(video_index=stream.index)):
-            if cancel is not None and cancel.is_set():
-                raise Interrupted(signal.SIGINT)
-            if isinstance(item, Frame):
-                yield item
-
-
-def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | None) -> _Readings:
-    found, detector = _Readings(), ShotDetector()
-    for frame in _frames(name, DecodeSettings(name=name), cancel):
-        found.times.append(frame.seconds)
-        found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
-        small = frame.video.reformat(*_COLOURS_AT, "rgb24", interpolation="AREA").to_ndarray()
-        rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
-        ab = ab_from_rgb(rgb)[0]
-        found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
-        found.chroma.append(float(ab.norm(dim=0).mean()))
-        found.luma.append(
-            float((rgb[0] * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(0).mean())
-        )
-        if progress is not None and len(found.times) % _TELL_EVERY == 0:
-            progress(len(found.times))
+        for frame in frames_in(container, stream, DecodeSettings(name=name), cancel):
+            _note(frame, found, detector)
+            if progress is not None and len(found.times) % _TELL_EVERY == 0:
+                progress(len(found.times))
+    if cancel.is_set():
+        raise Interrupted(signal.SIGINT)
     found.decisions += detector.finish()
     if not found.times:
         raise InputError(f"{name}: no frame of it decodes")
     return found
+
+
+def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
+    found.times.append(frame.seconds)
+    found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
+    small = frame.video.reformat(*_COLOURS_AT, "rgb24", interpolation="AREA").to_ndarray()
+    rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
+    ab = ab_from_rgb(rgb)[0]
+    found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
+    found.chroma.append(float(ab.norm(dim=0).mean()))
+    found.luma.append(float((rgb[0] * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(0).mean()))
 
 
 def _shots_of(found: _Readings) -> list[Shot]:
@@ -177,16 +177,8 @@ def _shots_of(found: _Readings) -> list[Shot]:
     return shots
 
 
-def _begin_of(name: str) -> Fraction:
-    first = next(_frames(name, DecodeSettings(name=name)), None)
-    if first is None:
-        raise InputError(f"{name}: no frame of it decodes")
-    return first.seconds
-
-
-def _frame_at(name: str, seconds: Fraction) -> Frame | None:
-    settings = replace(DecodeSettings(name=name), start=max(seconds, Fraction(0)))
-    return next(_frames(name, settings), None)
+def _frame_at(name: str, seconds: Fraction | None, cancel: threading.Event) -> Frame | None:
+    return frame_at(lambda: open_as_asked(name, Options()), DecodeSettings(name=name), seconds, cancel)
 
 
 def _picture(frame: Frame) -> Rgb:

@@ -60,8 +60,10 @@ def _table() -> Floats:
 def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
     """Y' ``(h, w)`` at render size, upright, 0 to 1; arguments as of :func:`luminance`."""
     height, width = render_shape(frame, render_size)
-    while min(luma.shape[0] // height, luma.shape[1] // width) >= _HALVED_FIRST:
-        luma = luma[: luma.shape[0] & ~1, : luma.shape[1] & ~1]
+    while min(luma.shape[0] // height, luma.shape[1] // width) >= _HALVED_FIRST and not any(
+        side % 2
+        for side in luma.shape  # half a row too few would move the picture
+    ):
         luma = np.asarray(cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     shrinks = height * width < luma.shape[0] * luma.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vidcolor.errors import WeightsError
+from vidcolor.errors import WeightsError, first_line
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.encoder_unet import IMAGENET_MEAN, IMAGENET_STD
 
@@ -28,11 +28,6 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
         raise WeightsError(f"{path}: not a plain state dict of tensors")
     return dict(state)
-
-
-def first_line(error: BaseException) -> str:
-    """What an exception says, shortened to a line; its name where it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def torchvision_state(name: str) -> dict[str, Tensor]:

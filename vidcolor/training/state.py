@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from vidcolor.errors import OutputError, ResumeMismatch
+from vidcolor.errors import OutputError, ResumeMismatch, first_line
 from vidcolor.networks.base import ColourNetwork
-from vidcolor.training.features import FeatureNetwork, first_line
+from vidcolor.training.features import FeatureNetwork
 from vidcolor.training.objectives import Objective
 from vidcolor.training.options import Files, TrainOptions
 from vidcolor.training.recipes import Stage
