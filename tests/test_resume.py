@@ -603,3 +603,12 @@ def test_what_a_killed_run_left_beside_a_finished_film_is_tidied_up(tmp_path: Pa
 def test_looking_at_what_is_finished_leaves_packets_on_disk(stopped: tuple[Path, Path]) -> None:
     with mock.patch("vidcolor.segments.load", side_effect=AssertionError("only headers are needed")):
         assert job_status(str(stopped[1])).frames == 18
+
+
+def test_what_becomes_of_other_tracks_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=30, audio="pcm_s16le")
+    with caplog.at_level("WARNING", logger="vidcolor"):
+        run(source, tmp_path / "out.mp4")
+    said = [record.getMessage() for record in caplog.records]
+    assert said
+    assert len(said) == len(set(said))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -15,6 +13,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
+from vidcolor.hearing import hushed
 from vidcolor.media.opening import pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.stages.decode import DecodeSettings, decode
@@ -69,7 +68,7 @@ class Contents:
             InputError: no frame decodes.
             Interrupted: it was cancelled.
         """
-        with _quietly():
+        with hushed():
             return self._pick(count)
 
     def _pick(self, count: int) -> list[Frame]:
@@ -174,20 +173,6 @@ def frame_at(
         stream = pick_video(container, settings.name)
         start = settings.start if seconds is None else seconds
         return next(frames_in(container, stream, replace(settings, start=start), cancel), None)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """The source is opened many times: what is odd in it would be said as often. A job says it."""
-    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("media", "stages")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
 
 
 def _view(grey: Floats) -> View:

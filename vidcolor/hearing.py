@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 Warned = tuple[str, str]
 """A warning: its wording, and the same with what it is about filled in."""
@@ -34,3 +36,17 @@ class Ear(logging.Handler):
 
     def __exit__(self, *_: object) -> None:
         logging.getLogger("vidcolor").removeHandler(self)
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Let a source or target be opened again without a word: what is odd in it is said once, elsewhere."""
+    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("film", "media", "stages")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)

@@ -7,8 +7,7 @@ import logging
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +22,7 @@ from vidcolor.errors import InputError, Interrupted
 from vidcolor.film import Film
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.framesource import WITNESSES, FrameSource, luma_check
+from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import open_source, pick_video
 from vidcolor.options import Options
@@ -36,19 +36,6 @@ from vidcolor.temporal import Anchor, Key
 from vidcolor.workplace import Workplace
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """What the target cannot hold has been said when the job began."""
-    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("film", "stages.remux")]
-    for one in loggers:
-        one.disabled = True
-    try:
-        yield
-    finally:
-        for one in loggers:
-            one.disabled = False
 
 
 def open_as_asked(name: str, options: Options) -> InputContainer:

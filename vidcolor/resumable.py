@@ -17,7 +17,8 @@ from vidcolor.cluster import make_on_cluster
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
-from vidcolor.making import Maker, Order, hushed
+from vidcolor.hearing import hushed
+from vidcolor.making import Maker, Order
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
 from vidcolor.processes import make_in_processes
