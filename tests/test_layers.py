@@ -145,3 +145,14 @@ def test_importing_the_package_imports_nothing_slow_and_sets_nothing_up() -> Non
 def test_the_command_line_imports_what_is_slow_late(path: Path) -> None:
     slow = {n.split(".")[0] for n in imports_of(path, at_import=True)} & (SLOW - {"click"})
     assert not slow
+
+
+def test_training_from_pictures_needs_no_decoder_of_video() -> None:
+    code = (
+        "import sys\n"
+        "for name in ('av', 'cv2', 'click', 'tqdm', 'filelock'):\n"
+        "    sys.modules[name] = None\n"
+        "import vidcolor.training.building, vidcolor.training.data, vidcolor.training.run\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
