@@ -8,7 +8,7 @@ import torch
 from generators import GENERATORS, lively
 
 from vidcolor.checkpoint import Generator, load_generator
-from vidcolor.errors import UsageError
+from vidcolor.errors import UsageError, WeightsError
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
@@ -16,6 +16,7 @@ from vidcolor.stages.predict import (
     resolve_device,
     resolve_precision,
 )
+from vidcolor.training.precision import training_precision
 
 CPU = torch.device("cpu")
 
@@ -118,3 +119,30 @@ def test_precision() -> None:
 def test_batch_size_is_as_asked_or_small_on_a_cpu() -> None:
     assert choose_batch_size(7, (256, 256), CPU) == 7
     assert 1 <= choose_batch_size(None, (256, 256), CPU) <= 8
+
+
+def test_inference_on_cuda_is_in_fp16_and_training_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert resolve_precision("auto", cuda) == torch.float16
+    assert training_precision("auto", cuda) == torch.bfloat16
+    assert training_precision("fp32", cuda) == torch.float32
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert training_precision("auto", cuda) == torch.float16
+    assert training_precision("auto", CPU) == resolve_precision("auto", CPU)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "advice"), [(torch.float16, "--precision bf16 or fp32"), (torch.float32, "weights")]
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_colours_that_are_no_numbers_are_an_error(dtype: torch.dtype, advice: str, value: float) -> None:
+    class Overflowing(torch.nn.Module):
+        def forward(self, luminance: torch.Tensor) -> torch.Tensor:
+            ab = luminance.expand(-1, 2, -1, -1).clone()
+            ab[-1, 0, 0, 0] = value
+            return ab
+
+    generator = Generator(network=Overflowing(), multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    with pytest.raises(WeightsError, match=advice):
+        Predictor(generator, CPU, dtype)(torch.zeros(4, 1, 32, 32), (32, 32))

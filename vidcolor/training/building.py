@@ -17,10 +17,10 @@ from vidcolor.networks.discriminators import Projected
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.encoder_unet import ImageNetEncoder
 from vidcolor.networks.pix2pixhd import Pix2PixHD
-from vidcolor.stages.predict import resolve_precision
 from vidcolor.training.features import FeatureNetwork, load_features, read_state, torchvision_state
 from vidcolor.training.objectives import Objective, Paired, Unpaired
 from vidcolor.training.options import TORCHVISION, Files, TrainOptions
+from vidcolor.training.precision import training_precision
 from vidcolor.training.recipes import RECIPES, Recipe
 from vidcolor.training.state import TrainState
 
@@ -48,7 +48,7 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
         network.to(device).to(memory_format=torch.channels_last)
     if options.freeze_norm:
         _freeze_norms(networks.values())
-    scaled = device.type == "cuda" and resolve_precision(options.precision, device) == torch.float16
+    scaled = device.type == "cuda" and training_precision(options.precision, device) == torch.float16
     return TrainState(
         networks=networks,
         average=average,

@@ -164,11 +164,11 @@ def _run(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    from vidcolor.stages.predict import resolve_precision
     from vidcolor.training.building import build_state, missing_networks
     from vidcolor.training.memory import keep_freed_memory
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions
     from vidcolor.training.parallel import joined, wait_for_all
+    from vidcolor.training.precision import training_precision
     from vidcolor.training.run import prepare_folder
     from vidcolor.writing import check_writable
 
@@ -180,7 +180,7 @@ def _run(
     check_writable(out)
     keep_freed_memory()
     with joined(_device(device)) as place:
-        resolve_precision(options.precision, place.device)
+        training_precision(options.precision, place.device)
         state = build_state(options, files, place.device)  # refuses what does not fit before work begins
         if place.leads:
             prepare_folder(work, restart=restart)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vidcolor.errors import WeightsError
-from vidcolor.stages.predict import resolve_precision
 from vidcolor.training.batches import Batch
 from vidcolor.training.objectives import Made, total
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place, average_gradients, mean_of, same_everywhere
+from vidcolor.training.precision import training_precision
 from vidcolor.training.recipes import Stage
 from vidcolor.training.schedule import position, rate_factor
 from vidcolor.training.state import TrainState, begin_stage
@@ -115,7 +116,7 @@ def _prepare(state: TrainState, stage: Stage, options: TrainOptions, within: flo
 
 
 def _autocast(options: TrainOptions, device: torch.device) -> AbstractContextManager[object]:
-    dtype = resolve_precision(options.precision, device)
+    dtype = training_precision(options.precision, device)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
@@ -198,8 +199,9 @@ def _update_average(state: TrainState, options: TrainOptions) -> None:
     step = state.counters.step
     decay = min(options.ema, (1.0 + step) / (10.0 + step))
     own = state.average.state_dict()
-    for name, value in state.networks["generator"].state_dict().items():
-        if value.is_floating_point():
-            own[name].lerp_(value, 1.0 - decay)
-        else:
-            own[name].copy_(value)
+    now = state.networks["generator"].state_dict()
+    real = [name for name, value in now.items() if value.is_floating_point()]
+    multi_average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    multi_average([own[n] for n in real], [now[n] for n in real], None)
+    for name in now.keys() - set(real):
+        own[name].copy_(now[name])
