@@ -38,7 +38,7 @@ LAYERS = [
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["writing", "hearing", "captions"],
-    ["errors", "_version"],
+    ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}
 

@@ -279,3 +279,12 @@ def test_bad_requests(
     assert command(*arguments) == code
     assert says in one_line(capsys.readouterr().err)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "noise.mp4"]
+
+
+def test_options_that_a_sheet_has_no_use_for_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = cut_film(tmp_path / "in.mp4", (4, 4))
+    given = ("--compare", "side", "--crf", "20", "--no-resume", "--render-size", "64", "--device", "cpu")
+    assert command(source, tmp_path / "sheet.png", "--preview", "2", *given) == 0
+    assert "a preview does without --compare, --crf, --no-resume\n" in capsys.readouterr().err

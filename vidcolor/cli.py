@@ -24,7 +24,7 @@ from vidcolor.cli_options import (
     show_version,
     targets_of,
 )
-from vidcolor.cli_process import Caught, cancelled_by_signals, fill_standard_descriptors, film_output
+from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
@@ -263,8 +263,7 @@ def _set_up_log(quiet: bool, verbose: bool) -> None:
 
 def main() -> None:
     """Entry point of ``vidcolor``."""
-    os.environ.setdefault("SVT_LOG", "1")  # errors only
-    fill_standard_descriptors()
+    prepare_process()
     debug = "--debug" in sys.argv
     try:
         code = command.main(prog_name="vidcolor", standalone_mode=False)

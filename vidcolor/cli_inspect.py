@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vidcolor.cli_process import Caught, cancelled_by_signals
 from vidcolor.errors import UsageError, VidcolorError
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from vidcolor.result import Result
 
 log = logging.getLogger("vidcolor")
+
+_OF_A_SHEET = frozenset(
+    {
+        *("preview", "weights", "saturation", "render_size", "deinterlace", "framerate", "start", "duration"),
+        *("device", "precision", "overwrite", "allow_references", "allow_network"),
+        *("progress", "quiet", "verbose", "debug"),
+    }
+)
+"""Parameters that a preview heeds, or that do not matter to it."""
 
 
 def looks_of(given: dict[str, Any], *, several: bool) -> list[Options]:
@@ -37,6 +47,8 @@ def show_preview(inputs: tuple[str, ...], out: str, looks: list[Options], shots:
 
     if len(inputs) > 1:
         raise UsageError("--preview takes one film")
+    if unused := _given_but(_OF_A_SHEET):
+        log.warning("a preview does without %s", ", ".join(unused))
     with cancelled_by_signals() as caught:
         try:
             made = make_preview(inputs[0], out, looks, shots, cancel=caught.event)
@@ -46,6 +58,19 @@ def show_preview(inputs: tuple[str, ...], out: str, looks: list[Options], shots:
             raise
     log.info("%s: %d shots, rows: %s", out, len(made.times), "; ".join(made.rows))
     return 0
+
+
+def _given_but(used: frozenset[str]) -> list[str]:
+    """Options of the running command that the user gave, without those ``used``."""
+    context = click.get_current_context()
+    given = [
+        param
+        for param in context.command.params
+        if isinstance(param, click.Option)
+        and param.name not in used
+        and context.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+    ]
+    return [(param.secondary_opts if param.name == "resume" else param.opts)[-1] for param in given]
 
 
 def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool) -> int:

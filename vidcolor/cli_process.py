@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vidcolor.errors import OutputError, UsageError
+from vidcolor.memory import keep_freed_memory
 
 
 class Caught:
@@ -26,7 +27,14 @@ class Caught:
         self.event.set()
 
 
-def fill_standard_descriptors() -> None:
+def prepare_process() -> None:
+    """What has to be so before anything is opened or made."""
+    os.environ.setdefault("SVT_LOG", "1")  # errors only
+    _fill_standard_descriptors()
+    keep_freed_memory()
+
+
+def _fill_standard_descriptors() -> None:
     """Let nothing that is opened later become standard input, output or error where one is closed."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass

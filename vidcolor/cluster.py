@@ -31,6 +31,7 @@ from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.manifest import Manifest, describe_machine, digest_weights, identify
+from vidcolor.memory import keep_freed_memory
 from vidcolor.segments import Place, SegmentStore
 from vidcolor.threads import unless_cancelled
 
@@ -184,6 +185,7 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
     node = os.uname().nodename if hasattr(os, "uname") else "a machine"
     try:
         if _worker is None or _worker[0].terms != setup.terms or _worker[0].work.folder != setup.work.folder:
+            keep_freed_memory()
             torch.set_num_threads(int(setup.terms.machine["torch threads"]))
             _require_the_same(setup)
             device = str(setup.terms.machine["device"])

@@ -19,6 +19,7 @@ from vidcolor.errors import OutputError
 from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
+from vidcolor.memory import keep_freed_memory
 from vidcolor.result import Progress
 from vidcolor.segments import Place
 
@@ -116,6 +117,7 @@ def _begin(setup: Setup, shared: _Shared) -> None:
     _ear = Ear().listen()
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
+    keep_freed_memory()
     torch.set_num_threads(int(setup.terms.machine["torch threads"]))
     place, device = shared.devices.get()
     _count = _Count(shared.frames, place)

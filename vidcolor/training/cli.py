@@ -164,8 +164,8 @@ def _run(
     quiet: bool,
     **rest: Any,
 ) -> None:
+    from vidcolor.memory import keep_freed_memory
     from vidcolor.training.building import build_state, missing_networks
-    from vidcolor.training.memory import keep_freed_memory
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions
     from vidcolor.training.parallel import joined, wait_for_all
     from vidcolor.training.precision import training_precision

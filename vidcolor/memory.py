@@ -1,4 +1,4 @@
-"""Keeps the memory of freed tensors: on a CPU a training step otherwise maps and clears it anew each time."""
+"""Keeps the memory of freed pictures and tensors: otherwise each is mapped and cleared anew by the system."""
 
 from __future__ import annotations
 
