@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from PIL import Image
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.training import cache as cache_module
 from vidcolor.training.data import PhotoSet, load_photos, open_photos
-from vidcolor.training.sampling import background, sample_batch
+from vidcolor.training.sampling import _windows, background, sample_batch
 from vidcolor.training.screening import ALIKE, GREY, SAME, TONED, Seen, colourless, print_of
 from vidcolor.training.sources import decode_rgb
 from vidcolor.training.videos import film_frames
@@ -434,6 +435,18 @@ def test_scale_bounds_the_window(photos: PhotoSet) -> None:
         batch(photos, 1, scale=(0.5, 1.5))
     with pytest.raises(UsageError, match="3 processes"):
         batch(photos, 1, world=3)
+
+
+@pytest.mark.parametrize(("crop", "low", "high"), [(32, 32, 96), (64, 64, 96), (90, 72, 96), (112, 90, 96)])
+def test_windows_vary_in_size_also_where_pictures_are_hardly_larger_than_crops(
+    photos: PhotoSet, crop: int, low: int, high: int
+) -> None:
+    windows = [w for step in range(40) for w in _windows(photos, 8 * step, 0, 8, crop, (1, step), (0.0, 1.0))]
+    sides = [math.sqrt(w.height * w.width) for w in windows]
+    assert low <= min(sides) < low * 1.06 and high / 1.06 < max(sides) <= high * 1.06
+    for w in windows:
+        _, height, width = photos.table[w.index]
+        assert low <= w.height <= height - w.top and low <= w.width <= width - w.left
 
 
 def test_pictures_are_not_enlarged_by_more_than_a_quarter(photos: PhotoSet) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ T = TypeVar("T")
 LARGEST_ENLARGEMENT = 1.25
 _STRETCH = 1.12
 """Largest ratio of a window's sides: lenses and scanners stretch pictures a little."""
+_VARIETY = 1.5
+"""Ratio of largest to smallest window that is sought: with less, colours depend on a picture's scale."""
 _CHUNK = 32
 """Pictures that are gathered at once on a device; bounds the memory that the indices take."""
 
@@ -55,8 +58,9 @@ def sample_batch(
     Args:
         step: number of the batch, from 0.
         size: pictures of the batch over all ranks; a multiple of ``world``.
-        scale: range of the window's size, on a logarithmic scale between ``crop`` pixels (0) and the
-            photograph's short side (1).
+        scale: range of the window's size, on a logarithmic scale between the smallest (0) and the
+            photograph's short side (1). The smallest has ``crop`` pixels, or fewer where the short side
+            is hardly longer, so that sizes vary: down to 1/1.5 of that, enlarged by 1.25 at most.
 
     Raises:
         UsageError: ``size`` does not divide by ``world``, or ``scale`` is no range within 0 to 1.
@@ -96,11 +100,10 @@ def _windows(
             raise InputError(
                 f"{photos.name_of(index)}: {width}x{height} px is too small for crops of {crop} px"
             )
-        base = (
-            crop * (short / crop) ** (scale[0] + (scale[1] - scale[0]) * size_at) if short > crop else short
-        )
+        smallest = max(min(crop, short / _VARIETY), crop / LARGEST_ENLARGEMENT)
+        base = smallest * (short / smallest) ** (scale[0] + (scale[1] - scale[0]) * size_at)
         stretch = _STRETCH ** (stretch_at - 0.5)
-        floor = min(crop, short)
+        floor = math.ceil(smallest)
         tall = min(max(round(base * stretch), floor), height)
         wide = min(max(round(base / stretch), floor), width)
         windows.append(
