@@ -37,7 +37,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
 )  # fmt: skip
 
 
-@click.command(cls=GroupedCommand, context_settings=CONTEXT)
+@click.command(cls=GroupedCommand, context_settings=CONTEXT, short_help="colour black-and-white films")
 @click.argument("inputs", nargs=-1, metavar="IN...")
 @click.argument("out", metavar="OUT")
 @option(

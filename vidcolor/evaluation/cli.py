@@ -9,7 +9,7 @@ from vidcolor.evaluation.cli_stability import stability
 from vidcolor.evaluation.cli_video import video
 
 
-@click.group()
+@click.group(short_help="score generators")
 def main() -> None:
     """Score generators on pictures and films whose colours are known."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="photographs coloured from their luma")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", type=click.IntRange(1), help="Only that many pictures, chosen by --seed.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vidcolor.evaluation.stability import Stability
 
 
-@click.command()
+@click.command(short_help="how far colours move when grey hardly does")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Chosen by --seed.")

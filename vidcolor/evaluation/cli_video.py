@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="how still the colours of films hold")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
 @click.option("--limit", default=150, show_default=True, type=click.IntRange(2), help="Frames of a clip.")

@@ -14,7 +14,9 @@ from vidcolor.errors import VidcolorError
 log = logging.getLogger("vidcolor")
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]}, short_help="make a page about a coloured film"
+)
 @click.argument("before", type=str)
 @click.argument("after", type=str)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The page, report.html.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcolor.cli_options import CONTEXT
 from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError
 
 if TYPE_CHECKING:
@@ -20,11 +21,10 @@ if TYPE_CHECKING:
     from vidcolor.training.state import TrainState
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+_PATH = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _COUNT = click.IntRange(min=1)
 _PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
-_INTERRUPTED = 130
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
@@ -32,9 +32,9 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     return {"type": click.FloatRange(min=0.0, min_open=True), "default": default, "show_default": True}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(context_settings=CONTEXT, short_help="train a generator of colours")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--out", required=True, type=_NEW_FILE, help="The .safetensors to write.")
+@click.option("--out", required=True, type=_PATH, help="The .safetensors to write.")
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
 @click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
 @click.option(
@@ -42,7 +42,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 )
 @click.option(
     "--encoder",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=_PATH,
     help="ImageNet state dict (.pth) for the generator's encoder; 'torchvision' takes or downloads its own.",
 )
 @click.option(
@@ -126,7 +126,7 @@ def main(debug: bool, **arguments: Any) -> None:
             raise
         message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        message, code = "interrupted; the same command goes on from the last checkpoint", _INTERRUPTED
+        message, code = "interrupted; the same command goes on from the last checkpoint", 130
     except Exception as error:
         if debug:
             raise

@@ -1,0 +1,111 @@
+"""Time of the default generator's forward pass beside ONNX Runtime and OpenVINO, on the CPU; run by hand.
+
+Needs `pip install onnx onnxscript onnxruntime openvino`, and leaves out what is not installed. All take
+turns on the same pictures with the same number of threads; the ratios are what counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.memory import keep_freed_memory
+from vidcolor.stages.predict import fuse_batch_norm
+
+Forward = Callable[[], NDArray[Any]]
+
+
+def torch_forward(network: torch.nn.Module, pictures: torch.Tensor) -> Forward:
+    """As vidcolor runs it, in float32."""
+    network = network.to(memory_format=torch.channels_last)
+    moved = pictures.contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def forward() -> NDArray[Any]:
+        result: NDArray[Any] = network(moved).numpy()
+        return result
+
+    return forward
+
+
+def onnxruntime_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
+    """ONNX Runtime's CPU provider with all its graph optimisations, which are its default."""
+    ort = importlib.import_module("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    return lambda: np.asarray(session.run(None, {"luminance": pictures.numpy()})[0])
+
+
+def openvino_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
+    """OpenVINO's CPU plugin, for latency, in float32."""
+    core = importlib.import_module("openvino").Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    request = core.compile_model(core.read_model(str(model)), "CPU", settings).create_infer_request()
+    return lambda: np.array(request.infer({0: pictures.numpy()})[0])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--repeat", type=int, default=10)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--size", type=int, nargs=2, default=(256, 448), help="height and width")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()
+    network = load_generator(given.weights).network
+    fuse_batch_norm(network)
+    pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
+    engines: dict[str, Forward] = {"torch": torch_forward(network, pictures)}
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "generator.onnx"
+        torch.onnx.export(
+            network, (pictures,), str(model), dynamo=True, input_names=["luminance"], verbose=False
+        )
+        for name, make in (("onnxruntime", onnxruntime_forward), ("openvino", openvino_forward)):
+            try:
+                engines[name] = make(model, pictures, given.threads)
+            except ModuleNotFoundError as error:
+                print(f"{name}: left out ({error})")
+        measure(engines, given.repeat, given.batch)
+
+
+def measure(engines: dict[str, Forward], repeat: int, batch: int) -> None:
+    """Let them take turns; print wall clock and CPU time a picture, and how far their colours lie apart."""
+    first = {name: forward() for name, forward in engines.items()}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
+    for _ in range(repeat):
+        for name, forward in engines.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            forward()
+            times[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    medians = {
+        n: [statistics.median(t) * 1e3 / batch for t in zip(*ts, strict=True)] for n, ts in times.items()
+    }
+    best = min(wall for wall, _ in medians.values())
+    print("engine        wall, ms   CPU, ms   of the best   largest difference of ab")
+    for name, (wall, cpu) in medians.items():
+        apart = float(np.abs(first[name] - first["torch"]).max())
+        print(f"{name:12} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
+
+
+if __name__ == "__main__":
+    main()
