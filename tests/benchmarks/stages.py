@@ -29,6 +29,7 @@ from vidcolor.frames import Floats, Frame
 from vidcolor.making import open_as_asked
 from vidcolor.media.opening import pick_video
 from vidcolor.media.repair import DecodeReport
+from vidcolor.memory import keep_freed_memory
 from vidcolor.motion import Luma, motion_between
 from vidcolor.options import Options
 from vidcolor.stages.decode import DecodeSettings, decode
@@ -119,6 +120,7 @@ def children(command: list[str]) -> tuple[float, float, float]:
 @click.option("--stages-only", is_flag=True, help="Leave out the whole and the transcode.")
 def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stages_only: bool) -> None:
     """Print the table."""
+    keep_freed_memory()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.mkv"
         prepare(clip, film, height, bits, frames)
