@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -165,6 +167,26 @@ def test_a_worker_that_dies_is_an_error_that_loses_nothing(tmp_path: Path) -> No
     ):
         apart(source, target)
     assert apart(source, target).frames == 61
+
+
+def die_alone(number: int, _: object) -> None:
+    """In place of a worker's task: the first one's worker dies, others are at long work."""
+    if number:
+        time.sleep(3600.0)
+    time.sleep(1.0)
+    os._exit(9)
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("lengths", [(30,), (8, 10, 13, 30)], ids=["the other idle", "the other busy"])
+def test_a_worker_that_dies_takes_the_others_along(lengths: tuple[int, ...], tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mp4", lengths)
+    with (
+        mock.patch("vidcolor.processes._make_shot", die_alone),
+        pytest.raises(OutputError, match="worker process has died"),
+    ):
+        apart(source, tmp_path / "out.mp4")
+    assert multiprocessing.active_children() == []
 
 
 @pytest.mark.parametrize("device", ["cpu,cuda:77", "cuda:77,cpu"])

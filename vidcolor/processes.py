@@ -24,6 +24,8 @@ from vidcolor.result import Progress
 from vidcolor.segments import Place
 
 _POLL_SECONDS = 0.2
+_STOP, _LEAVE = 1, 2
+"""Words to workers: come to a clean end; leave at once (they ignore the SIGTERM of a broken pool)."""
 
 
 @dataclass(kw_only=True)
@@ -80,15 +82,27 @@ def make_in_processes(maker: Maker, film: Film) -> None:
         try:
             Crew(maker=maker, hands=_Processes(pool, shared), film=film).work()
         except BrokenProcessPool as error:
+            shared.stop.value = _LEAVE
+            _read_no_more(pool)
             raise OutputError(
                 f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
                 "run the same command again, with fewer --jobs. From Python, the script has to say "
                 "if __name__ == '__main__'"
             ) from error
         finally:
-            shared.stop.value = 1
+            shared.stop.value = shared.stop.value or _STOP
             pool.shutdown(wait=True, cancel_futures=True)
     maker.find()
+
+
+def _read_no_more(pool: ProcessPoolExecutor) -> None:
+    """Let go of tasks on their way to workers that are gone.
+
+    CPython before 3.11.7 and 3.12.1 waits for ever for somebody to read them (python/cpython#94777).
+    """
+    reader = getattr(getattr(pool, "_call_queue", None), "_reader", None)
+    if reader is not None:
+        reader.close()
 
 
 class _Count:
@@ -129,6 +143,8 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
     while not stop.value:
         if parent is not None and wait_for([parent.sentinel], _POLL_SECONDS):
             os._exit(1)
+    if stop.value == _LEAVE:
+        os._exit(1)
     cancel.set()
 
 
