@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -22,6 +24,7 @@ from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
+from vidcolor.processes import _read_no_more
 from vidcolor.result import Progress, Result
 from vidcolor.segments import Segment, SegmentStore
 
@@ -187,6 +190,21 @@ def test_a_worker_that_dies_takes_the_others_along(lengths: tuple[int, ...], tmp
     ):
         apart(source, tmp_path / "out.mp4")
     assert multiprocessing.active_children() == []
+
+
+def die_of_it(_: bytes) -> None:
+    os._exit(9)
+
+
+@pytest.mark.timeout(60)
+def test_large_tasks_that_nobody_reads_any_more_keep_nobody_waiting() -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, context) as pool, pytest.raises(BrokenProcessPool):
+        tasks = [pool.submit(die_of_it, bytes(3_000_000)) for _ in range(6)]
+        try:
+            tasks[0].result()
+        finally:
+            _read_no_more(pool)
 
 
 @pytest.mark.parametrize("device", ["cpu,cuda:77", "cuda:77,cpu"])
