@@ -8,8 +8,9 @@ from typing import Any
 import av
 import pytest
 
-from vidcolor.assembly import other_packets, stamped
+from vidcolor.assembly import stamped
 from vidcolor.segments import Coded
+from vidcolor.stages.decode import other_packets
 
 TICK = Fraction(1, 25)
 

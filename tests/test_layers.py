@@ -26,6 +26,7 @@ LAYERS = [
     ["film_limits", "watching"],
     ["target", "manifest", "workplace"],
     ["framesource", "contents"],
+    ["spool"],
     ["result"],
     ["pipeline"],
     ["batches", "scan"],

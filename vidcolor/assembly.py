@@ -6,18 +6,13 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import chain
 
-import av
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from vidcolor.errors import InputError, OutputError
+from vidcolor.errors import OutputError
 from vidcolor.film import Film
 from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.segments import Coded
-
-_LAG = 2
-"""Seconds beyond the wanted end up to which sound may lie behind its picture in the file."""
 
 
 def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Packet[Stream]]) -> None:
@@ -62,27 +57,6 @@ def stamped(parts: Iterable[Coded], delay: int, tick: Fraction) -> Iterator[Pack
             packet.is_keyframe = part.keys[i]
             yield packet
         recent = line[-delay:] if delay else []
-
-
-def other_packets(container: InputContainer, coloured: int, end: Fraction | None) -> Iterator[Packet[Stream]]:
-    """Packets of all streams but the coloured one, up to a little beyond the wanted end in seconds."""
-    streams = [stream for stream in container.streams if stream.index != coloured]
-    if not streams:
-        return
-    left = {stream.index for stream in streams}
-    try:
-        for packet in container.demux(streams):
-            ticks = packet.dts if packet.dts is not None else packet.pts
-            if end is not None and ticks is not None and ticks * packet.time_base >= end + _LAG:
-                left.discard(packet.stream_index)  # another track may lie behind it in the file
-                if not left:
-                    return
-                continue
-            yield packet
-    except av.error.InvalidDataError:
-        return  # decoding has met it, too, and said so
-    except (OSError, av.FFmpegError) as error:
-        raise InputError(f"{container.name}: reading stopped ({error})") from error
 
 
 def _same_header(parts: Iterable[Coded], extradata: bytes) -> Iterator[Coded]:

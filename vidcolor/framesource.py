@@ -10,8 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import TypeVar
 
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, Interrupted, ResumeMismatch
@@ -20,10 +23,13 @@ from vidcolor.media.opening import STDIN, pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.segments import Place
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.spool import Spool
+from vidcolor.stages.decode import DecodeSettings, decode, other_packets
+from vidcolor.threads import unless_cancelled
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 WITNESSES = 8
 """Frames whose luma has to be that of the place which is sought."""
 _GUESSED_TIMES = "avi"
@@ -39,6 +45,7 @@ class FrameSource:
         settings: which frames are wanted.
         ahead: pictures that are looked at after a span.
         cancel: set it, and the search for a place ends.
+        spool: of a source that can be read once only: takes the packets of its other tracks.
 
     Attributes:
         container, stream: as opened last.
@@ -57,8 +64,10 @@ class FrameSource:
         settings: DecodeSettings,
         ahead: int,
         cancel: threading.Event,
+        spool: Spool | None = None,
     ) -> None:
         self._cancel = cancel
+        self.spool = spool
         self._open_it = open_it
         self._settings = settings
         self.ahead = ahead
@@ -84,7 +93,14 @@ class FrameSource:
         return self.report.damaged + (self._before.damaged if self._before else 0)
 
     def first(self) -> Frame | None:
-        """The first wanted frame of the source; None where there is none."""
+        """The first wanted frame of the source; None where there is none.
+
+        Raises:
+            Interrupted: told to stop while it was waited for.
+        """
+        return self._unless_cancelled("vidcolor-first", self._first)
+
+    def _first(self) -> Frame | None:
         self._open(None)
         for frame in self._frames:
             self._carried.append(frame)
@@ -95,12 +111,15 @@ class FrameSource:
     def go_to(self, number: int, before: Place | None) -> None:
         """Make ready to read the span of that number, which begins at the place ``before``.
 
+        A source that can be read once only does not go back.
+
         Raises:
             ResumeMismatch: the frame that it has to follow is not in the source.
+            Interrupted: told to stop meanwhile.
         """
         if self._done == number:
             return
-        self._start(before)
+        self._unless_cancelled("vidcolor-seek", lambda: self._start(before))
         self._done = number
 
     def span(self, frames: int) -> Iterator[Frame]:
@@ -136,6 +155,29 @@ class FrameSource:
             whole = self._settings.start is None and self._settings.end is None and not self.sought
             self.report.close(self.container, self.stream, whole=whole, end=self._settings.end)
 
+    def read_on(self) -> None:
+        """Have the spool take what is left of the other tracks, now that the picture is made.
+
+        Raises:
+            Interrupted: told to stop meanwhile.
+        """
+        if self.spool is not None:
+            self._unless_cancelled("vidcolor-spool", self._spool_rest)
+
+    def _spool_rest(self) -> None:
+        assert self.spool is not None
+        for packet in other_packets(self.container, self.stream.index, self._settings.end):
+            if self._cancel.is_set():
+                return
+            self.spool.keep(packet)
+
+    def _unless_cancelled(self, name: str, work: Callable[[], T]) -> T:
+        """In a thread of its own: a read that hangs must not keep a signal from ending the job."""
+        results = unless_cancelled(name, lambda: [work()], self._cancel)
+        if results is None:
+            raise Interrupted(signal.SIGINT)
+        return results[0]
+
     def close(self) -> None:
         """Close the source."""
         if self._opened:
@@ -150,6 +192,12 @@ class FrameSource:
 
     def _start(self, before: Place | None) -> None:
         self._before = before
+        if self.spool is not None:
+            if before is not None:
+                if not self._skip_to(before, exactly=False):
+                    raise self._gone(before)
+                self._count_from_here()
+            return
         if before is None:
             self._open(None)
             return
@@ -158,11 +206,17 @@ class FrameSource:
         for seek in (None,) if _GUESSED_TIMES in self.container.format.name else (place, None):
             self._open(seek)
             if self._skip_to(before, exactly=seek is not None):
-                self.report.lost = self.report.damaged = 0
-                self.sought = True
+                self._count_from_here()
                 return
             log.debug("%s: the place to go on from is not found by seeking", self._settings.name)
-        raise ResumeMismatch(
+        raise self._gone(before)
+
+    def _count_from_here(self) -> None:
+        self.report.lost = self.report.damaged = 0
+        self.sought = True
+
+    def _gone(self, before: Place) -> ResumeMismatch:
+        return ResumeMismatch(
             f"{self._settings.name}: the frame at {before.seconds:.3f} s, after which the job goes on, is "
             "not there any more; begin anew with --restart"
         )
@@ -179,8 +233,20 @@ class FrameSource:
         self._recent.clear()
         self.sought = self.ended = False
         settings = replace(self._settings, seek=seek)
-        items = decode(self.container, self.stream, settings, self.report)
-        self._frames = (item for item in items if isinstance(item, Frame))
+        self._frames = self._only_frames(decode(self.container, self.stream, settings, self.report))
+
+    def _only_frames(self, items: Iterator[Frame | Packet[Stream]]) -> Iterator[Frame]:
+        for item in items:
+            if isinstance(item, Frame):
+                yield item
+            elif self.spool is not None:
+                self.spool.keep(item)
+
+    def _unread(self) -> Iterator[Frame]:
+        while self._carried:
+            yield self._carried.popleft()
+        for frame in self._frames:  # noqa: UP028  # yield from would close it together with this
+            yield frame
 
     def _skip_to(self, place: Place, *, exactly: bool) -> bool:
         """Read up to the frame before the place; False where it does not come.
@@ -188,7 +254,7 @@ class FrameSource:
         After seeking it is believed only if the frames before it come by as well, and are not all alike.
         """
         seen: deque[int] = deque(maxlen=len(place.lumas))
-        for frame in self._frames:
+        for frame in self._unread():
             if self._cancel.is_set():
                 raise Interrupted(signal.SIGINT)
             seen.append(luma_check(frame))

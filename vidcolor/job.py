@@ -28,7 +28,7 @@ from vidcolor.manifest import (
     fingerprint,
     identify,
 )
-from vidcolor.media.opening import STDIN, open_source, pick_video
+from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
@@ -58,8 +58,9 @@ def colorize(
 ) -> Result:
     """Colour one film.
 
-    From a file to a file, what is finished is kept when the job ends early, and the same call goes on from
-    there; see :class:`~vidcolor.options.Options` for how it is told not to.
+    Of a film that goes to a file, what is finished is kept when the job ends early, and the same call goes on
+    from there, also where the source is a pipe through which the same comes again; see
+    :class:`~vidcolor.options.Options` for how it is told not to.
 
     Args:
         source: a file, ``-`` for standard input, an image, or an image sequence (``scan_%05d.png``).
@@ -97,7 +98,7 @@ def _already_done(name: str, target: str, options: Options) -> Result | None:
     if options.overwrite or options.restart:
         return None
     try:
-        if not (os.path.isfile(target) and os.path.isfile(name)):
+        if not (os.path.isfile(target) and (os.path.isfile(name) or is_image_sequence(name))):
             return None
         with open_source(target) as container:
             labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
@@ -137,6 +138,8 @@ class _Job:
     progress: Callable[[Progress], None] | None
     cancel: threading.Event
     identity: tuple[int, ...] = ()
+    container: InputContainer | None = None
+    """Of a source that can be read once only."""
 
     def run(self) -> Result:
         devices = [resolve_device(name) for name in self.options.devices]
@@ -158,8 +161,11 @@ class _Job:
             callback=self.progress,
         )
         precision = str(dtype).removeprefix("torch.")
-        if self.place.is_film and os.path.isfile(self.name):
-            container.close()
+        if self.place.is_film and self._keeps():
+            if reads_once(self.name):
+                self.container = container
+            else:
+                container.close()
             counts, codec = self._in_segments(generator, predictor, precision, meter)
         else:
             counts, codec = self._in_one_go(container, predictor, meter)
@@ -181,7 +187,13 @@ class _Job:
             codec=codec,
         )
 
+    def _keeps(self) -> bool:
+        """Whether what is finished of this source is kept, for when the job is run again."""
+        return os.path.isfile(self.name) or is_image_sequence(self.name) or reads_once(self.name)
+
     def open(self) -> InputContainer:
+        if self.container is not None:
+            return self.container
         self._require_the_same_source()
         return open_as_asked(self.name, self.options)
 
@@ -202,7 +214,7 @@ class _Job:
             end=None if duration is None else (start or Fraction(0)) + duration,
             deinterlace=options.deinterlace,
             name=self.name,
-            seekable=self.name != STDIN and not Path(self.name).is_fifo(),
+            seekable=not reads_once(self.name),
         )
 
     def _anchors(self, settings: DecodeSettings, predictor: Predictor) -> Mapping[Key, Anchor]:
@@ -249,7 +261,7 @@ class _Job:
     def _in_one_go(
         self, container: InputContainer, predictor: Predictor, meter: Meter
     ) -> tuple[tuple[int, int, int], str]:
-        """From or to a pipe, or to pictures: nothing is kept if it ends early."""
+        """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
         options, place, stream = meter.options, self.place, meter.stream
         stream.thread_type = "AUTO"
         settings = self._settings(options)

@@ -226,6 +226,8 @@ class Maker:
                 return segment
             self.terms = replace(self.terms, batch_limit=predictor.limit)
             self.terms.write(self.work.manifest)
+            if self.source.spool is not None:
+                return segment  # its frames do not come again
 
     def _try(self, number: int, place: Place | None) -> Segment:
         source, order, meter = self.source, self.order, self.order.meter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
@@ -14,9 +15,12 @@ from typing import Any
 import av
 import cv2
 import torch
+from av.container import InputContainer
 
 from vidcolor._version import __version__
 from vidcolor.errors import InputError, ResumeMismatch, WeightsError
+from vidcolor.frames import Frame
+from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
 from vidcolor.options import Options
 from vidcolor.writing import write_whole
 
@@ -139,12 +143,18 @@ def fingerprint(source: Mapping[str, Any], options: Mapping[str, Any], weights: 
 
 
 def identify(source: str) -> dict[str, Any]:
-    """What tells a file from another: its size and its content, or samples of it and its time of change.
+    """What tells a source from another: its size and its content, or samples of it and its time of change.
+
+    Of an image sequence names, sizes and times of change; of a pipe nothing, see :func:`identify_pipe`.
 
     Raises:
         InputError: it cannot be read.
     """
     try:
+        if is_image_sequence(source):
+            return _identify_sequence(source)
+        if reads_once(source):
+            return {}
         with open(source, "rb") as file:
             status = os.fstat(file.fileno())
             digest = hashlib.sha256()
@@ -162,6 +172,27 @@ def identify(source: str) -> dict[str, Any]:
             }
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+
+
+def _identify_sequence(source: str) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    files = sequence_files(source)
+    for path in files.values():
+        status = path.stat()
+        digest.update(
+            f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
+    return {"pictures": len(files), "listing sha256": digest.hexdigest()}
+
+
+def identify_pipe(container: InputContainer, first: Frame) -> dict[str, Any]:
+    """What is known of a pipe when it begins: its format, its tracks, its first frame."""
+    return {
+        "pipe": container.format.name,
+        "tracks": [f"{stream.type} {stream.name}" for stream in container.streams],
+        "size": [first.video.width, first.video.height],
+        "first luma": zlib.crc32(first.luma.tobytes()),
+    }
 
 
 def digest_weights(path: Path) -> str:

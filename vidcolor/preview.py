@@ -23,7 +23,7 @@ from vidcolor.contents import Contents
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock, open_as_asked
-from vidcolor.media.opening import STDIN
+from vidcolor.media.opening import reads_once
 from vidcolor.options import Options
 from vidcolor.result import clock
 from vidcolor.stages.decode import DecodeSettings
@@ -85,7 +85,7 @@ def make_preview(
         raise UsageError(f"--preview {shots}: 1 to {MOST_SHOTS}")
     if Path(wanted).suffix.lower() not in SUFFIXES:
         raise UsageError(f"{wanted}: a preview is a picture, {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
-    if name == STDIN or Path(name).is_fifo():
+    if reads_once(name):
         raise UsageError(f"{name}: a preview looks here and there in its source: it has to be a file")
     if is_sequence(wanted, "image2"):
         raise UsageError(f"{wanted}: a preview is one picture")

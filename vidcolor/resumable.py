@@ -11,19 +11,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
-from vidcolor.assembly import assemble, other_packets
+from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
 from vidcolor.hearing import hushed
 from vidcolor.making import Maker, Order
-from vidcolor.manifest import Manifest
-from vidcolor.media.opening import pick_video
+from vidcolor.manifest import Manifest, identify_pipe
+from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
 from vidcolor.segments import Coded, SegmentStore, finished_segments
+from vidcolor.spool import Spool
+from vidcolor.stages.decode import other_packets
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.workplace import Workplace, hidden_name
@@ -84,14 +89,21 @@ class ResumableJob:
         log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 
     def _make(self, work: Workplace) -> tuple[int, int, int]:
-        source = FrameSource(
-            self.order.open_it, self.order.settings, LOOKAHEAD + SHOT_LOOKAHEAD, self.order.cancel
-        )
+        with ExitStack() as kept:
+            spool = kept.enter_context(Spool(work.folder)) if reads_once(self.order.name) else None
+            ahead = LOOKAHEAD + SHOT_LOOKAHEAD
+            source = FrameSource(self.order.open_it, self.order.settings, ahead, self.order.cancel, spool)
+            return self._make_of(source, work)
+
+    def _make_of(self, source: FrameSource, work: Workplace) -> tuple[int, int, int]:
         first = source.first()
         if first is None:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
             raise nothing_decodes(self.order.name, self.order.options, source.report)
         self.order.meter.container, self.order.meter.stream = source.container, source.stream
+        if source.spool is not None:
+            known = identify_pipe(source.container, first)
+            self.order.wanted = replace(self.order.wanted, source=known)
         self._warn_of_room(work, first)
         maker = Maker(
             order=self.order,
@@ -107,13 +119,17 @@ class ResumableJob:
             elif len(self.order.options.devices) > 1:
                 make_in_processes(maker, film)
             paths, last = maker.make_all()
-        source.close()
-        self._put_together(work, first, paths, last.frames)
+            if source.spool is not None:
+                source.go_to(len(paths), last)  # where all segments were there: is it the same film?
+                source.read_on()
+        self._put_together(source, first, paths, last.frames)
         return last.frames, last.lost, last.damaged
 
     def _warn_of_room(self, work: Workplace, first: Frame) -> None:
         """Say at the start if the disk will hardly hold the segments and the film."""
         options, frames = self.order.options, self.order.meter.total()
+        if not os.path.isfile(self.order.name):
+            return  # how large the film will be is anybody's guess
         lossless = options.crf == 0 or options.codec in _LOSSLESS
         shown = 2 if options.compare == "side" else 1
         raw = first.luma.nbytes * 3 // 2 * frames
@@ -145,13 +161,12 @@ class ResumableJob:
             terms.write(work.manifest)
         return terms
 
-    def _put_together(self, work: Workplace, first: Frame, paths: list[Path], frames: int) -> None:
+    def _put_together(self, source: FrameSource, first: Frame, paths: list[Path], frames: int) -> None:
         final = self.order.place.final
         assert final is not None
         self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
-        with self.order.open_it() as container, self.order.open_it() as beside:
+        with self._beside(source) as (container, others):
             film = self.order.film(container, label=label_of(self.order.wanted.fingerprint, frames))
-            others = other_packets(beside, pick_video(beside, self.order.name).index, self.order.settings.end)
             delay = max(SegmentStore.describe(path).delay for path in paths)
             try:
                 with hushed():
@@ -160,12 +175,24 @@ class ResumableJob:
             except OutputError as error:
                 film.abandon()
                 raise OutputError(
-                    f"{error}; all frames are kept in {work.folder}: run the same command again"
+                    f"{error}; all frames are kept in {paths[0].parent}: run the same command again"
                 ) from error
             except BaseException:
                 film.abandon()
                 raise
         self.order.place.commit()
+
+    @contextmanager
+    def _beside(self, source: FrameSource) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:
+        """What the film takes over from its source: the source itself, and packets of its other tracks."""
+        if source.spool is not None:
+            yield source.container, source.spool.packets(source.container)
+            source.close()
+            return
+        source.close()
+        with self.order.open_it() as container, self.order.open_it() as again:
+            coloured = pick_video(again, self.order.name).index
+            yield container, other_packets(again, coloured, self.order.settings.end)
 
     def _part(self, path: Path) -> Coded:
         if self.order.cancel.is_set():

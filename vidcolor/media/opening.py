@@ -95,7 +95,7 @@ def open_source(
     url, demuxer = _address(name, allow_network)
     if demuxer:
         options["framerate"] = str(framerate or 25)
-        options["start_number"] = str(_first_number(name))
+        options["start_number"] = str(min(sequence_files(name)))
     else:
         if framerate is not None:
             raise UsageError(f"{name}: --framerate is for image sequences (scan_%05d.png)")
@@ -113,7 +113,7 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     if allow_network and _URL.match(name):
         return name, None
     path = Path(name)
-    if _PATTERN.search(path.name) and not path.exists():
+    if is_image_sequence(name):
         return f"file:{_sequence(path)}", "image2"
     try:
         if path.is_dir():
@@ -128,8 +128,22 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     return f"file:{name}", None
 
 
-def _first_number(name: str) -> int:
-    """The lowest number of an image sequence that has no gap: at one, FFmpeg would stop without a word."""
+def reads_once(name: str) -> bool:
+    """Whether a source is a pipe: what has been read of it does not come again."""
+    return name == STDIN or Path(name).is_fifo()
+
+
+def is_image_sequence(name: str) -> bool:
+    """Whether a source is a numbered picture for each frame (``scan_%05d.png``)."""
+    return name != STDIN and _PATTERN.search(Path(name).name) is not None and not Path(name).exists()
+
+
+def sequence_files(name: str) -> dict[int, Path]:
+    """Pictures of an image sequence by number, without a gap: at one, FFmpeg would stop without a word.
+
+    Raises:
+        InputError: there is a gap, or no picture.
+    """
     path = Path(name)
     before, pattern, after = _split(path.name)
     width = int(pattern[1:-1] or 0)
@@ -150,7 +164,7 @@ def _first_number(name: str) -> int:
     for last, following in pairwise(numbers):
         if following != last + 1:
             raise InputError(f"{nth(last + 1)} is missing between {nth(last)} and {nth(following)} ({name})")
-    return numbers[0]
+    return {number: path.parent / nth(number) for number in numbers}
 
 
 def _split(name: str) -> tuple[str, str, str]:

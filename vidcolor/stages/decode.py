@@ -80,6 +80,27 @@ def decode(
             yield _describe(video, stream, pts, clock)
 
 
+def other_packets(container: InputContainer, coloured: int, end: Fraction | None) -> Iterator[Packet[Stream]]:
+    """Packets of all streams but the coloured one, up to a little beyond the wanted end in seconds."""
+    streams = [stream for stream in container.streams if stream.index != coloured]
+    if not streams:
+        return
+    left = {stream.index for stream in streams}
+    try:
+        for packet in container.demux(streams):
+            ticks = packet.dts if packet.dts is not None else packet.pts
+            if end is not None and ticks is not None and ticks * packet.time_base >= end + _SOUND_LAG:
+                left.discard(packet.stream_index)  # another track may lie behind it in the file
+                if not left:
+                    return
+                continue
+            yield packet
+    except av.error.InvalidDataError:
+        return  # decoding has met it, too, and said so
+    except (OSError, av.FFmpegError) as error:
+        raise InputError(f"{container.name}: reading stopped ({error})") from error
+
+
 def _raw(
     container: InputContainer, stream: VideoStream, settings: DecodeSettings, report: DecodeReport
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
