@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,7 +27,7 @@ from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
-from vidcolor.processes import _read_no_more
+from vidcolor.processes import _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
 from vidcolor.segments import Segment, SegmentStore
 
@@ -190,6 +193,37 @@ def test_a_worker_that_dies_takes_the_others_along(lengths: tuple[int, ...], tmp
     ):
         apart(source, tmp_path / "out.mp4")
     assert multiprocessing.active_children() == []
+
+
+def die_and_wait(number: int, _: object) -> None:
+    """In place of a worker's task: the first one's worker dies, the others' are idle when that is seen."""
+    if not number:
+        os._exit(9)
+
+
+@pytest.mark.timeout(100)
+def test_a_worker_that_dies_while_the_job_is_stopped_keeps_nobody_waiting(tmp_path: Path) -> None:
+    def stop(*_: object) -> bool:
+        time.sleep(6.0)
+        raise Stop
+
+    source = cut_film(tmp_path / "in.mp4", (8, 10, 13, 30))
+    with (
+        mock.patch("vidcolor.processes._make_shot", die_and_wait),
+        mock.patch("vidcolor.processes._Processes.check", stop),
+        pytest.raises(Stop),
+    ):
+        apart(source, tmp_path / "out.mp4")
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
+def test_workers_are_deaf_to_ctrl_c_from_their_first_moment_on() -> None:
+    with _signals_held():
+        asked = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        said = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def die_of_it(_: bytes) -> None:

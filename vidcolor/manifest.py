@@ -70,7 +70,7 @@ class Manifest:
         terms = json.dumps(asdict(self), sort_keys=True)
         text = json.dumps({"sha256": _digest(terms), "terms": terms}, indent=1) + "\n"
         for one in (path, _copy_of(path)):
-            write_whole(one, lambda file: file.write(text.encode()))
+            write_whole(one, lambda file: file.write(text.encode()), alone=False)  # workers write it, too
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:

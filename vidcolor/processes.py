@@ -6,8 +6,11 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
@@ -24,6 +27,7 @@ from vidcolor.result import Progress
 from vidcolor.segments import Place
 
 _POLL_SECONDS = 0.2
+_GRACE_SECONDS = 5.0
 _STOP, _LEAVE = 1, 2
 """Words to workers: come to a clean end; leave at once (they ignore the SIGTERM of a broken pool)."""
 
@@ -47,7 +51,8 @@ class _Processes(Hands):
         self._tasks: set[Future[list[Warned]]] = set()
 
     def submit(self, number: int, place: Place | None) -> None:
-        self._tasks.add(self._pool.submit(_make_shot, number, place))
+        with _signals_held():
+            self._tasks.add(self._pool.submit(_make_shot, number, place))
 
     def check(self, seconds: float) -> bool:
         done, missing = wait(set(self._tasks), seconds)
@@ -81,9 +86,12 @@ def make_in_processes(maker: Maker, film: Film) -> None:
     with ProcessPoolExecutor(len(devices), context, _begin, (setup_of(maker), shared)) as pool:
         try:
             Crew(maker=maker, hands=_Processes(pool, shared), film=film).work()
-        except BrokenProcessPool as error:
-            shared.stop.value = _LEAVE
+        except BaseException as error:
+            broken = isinstance(error, BrokenProcessPool)
+            shared.stop.value = _LEAVE if broken else _STOP
             _read_no_more(pool)
+            if not broken:
+                raise
             raise OutputError(
                 f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
                 "run the same command again, with fewer --jobs. From Python, the script has to say "
@@ -93,6 +101,19 @@ def make_in_processes(maker: Maker, film: Film) -> None:
             shared.stop.value = shared.stop.value or _STOP
             pool.shutdown(wait=True, cancel_futures=True)
     maker.find()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Processes that are started in here have Ctrl-C and the like blocked from their first moment on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _read_no_more(pool: ProcessPoolExecutor) -> None:
@@ -120,6 +141,7 @@ class _Count:
 _maker: Maker | None = None
 _count: _Count | None = None
 _ear: Ear | None = None
+_at_work = False
 
 
 def _begin(setup: Setup, shared: _Shared) -> None:
@@ -146,11 +168,20 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
     if stop.value == _LEAVE:
         os._exit(1)
     cancel.set()
+    while _at_work:
+        time.sleep(_POLL_SECONDS)
+    time.sleep(_GRACE_SECONDS)
+    os._exit(1)  # nobody has told this process to end: its pool has lost another worker meanwhile
 
 
 def _make_shot(number: int, place: Place | None) -> list[Warned]:
     """Task of a worker process: what it warns of."""
+    global _at_work
     assert _maker is not None and _count is not None and _ear is not None
-    _count.last = place.frames if place else 0
-    _maker.make_shot(number, place)
-    return _ear.taken()
+    _at_work = True
+    try:
+        _count.last = place.frames if place else 0
+        _maker.make_shot(number, place)
+        return _ear.taken()
+    finally:
+        _at_work = False

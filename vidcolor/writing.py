@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -25,13 +26,16 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written, {folder} is not writable")
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = True) -> None:
     """Have ``write`` fill a file beside ``path``, then move it there; a device or pipe is written itself.
+
+    Args:
+        alone: whether nobody else writes the same at the same time.
 
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
+    part = path.with_name(path.name + ("" if alone else f".{secrets.token_hex(4)}") + ".part")
     special = path.exists() and not path.is_file()
     try:
         with open(path if special else part, "wb") as file:
