@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -27,7 +26,6 @@ from vidcolor.result import Progress
 from vidcolor.segments import Place
 
 _POLL_SECONDS = 0.2
-_GRACE_SECONDS = 5.0
 _STOP, _LEAVE = 1, 2
 """Words to workers: come to a clean end; leave at once (they ignore the SIGTERM of a broken pool)."""
 
@@ -141,7 +139,6 @@ class _Count:
 _maker: Maker | None = None
 _count: _Count | None = None
 _ear: Ear | None = None
-_at_work = False
 
 
 def _begin(setup: Setup, shared: _Shared) -> None:
@@ -168,20 +165,11 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
     if stop.value == _LEAVE:
         os._exit(1)
     cancel.set()
-    while _at_work:
-        time.sleep(_POLL_SECONDS)
-    time.sleep(_GRACE_SECONDS)
-    os._exit(1)  # nobody has told this process to end: its pool has lost another worker meanwhile
 
 
 def _make_shot(number: int, place: Place | None) -> list[Warned]:
     """Task of a worker process: what it warns of."""
-    global _at_work
     assert _maker is not None and _count is not None and _ear is not None
-    _at_work = True
-    try:
-        _count.last = place.frames if place else 0
-        _maker.make_shot(number, place)
-        return _ear.taken()
-    finally:
-        _at_work = False
+    _count.last = place.frames if place else 0
+    _maker.make_shot(number, place)
+    return _ear.taken()
