@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -117,8 +118,11 @@ def _signals_held() -> Iterator[None]:
 def _read_no_more(pool: ProcessPoolExecutor) -> None:
     """Let go of tasks on their way to workers that are gone.
 
-    CPython before 3.11.7 and 3.12.1 waits for ever for somebody to read them (python/cpython#94777).
+    CPython before 3.11.7 and 3.12.1 waits for ever for somebody to read them (python/cpython#94777); later
+    ones do this themselves, in a thread of their own, and would stumble over a second time.
     """
+    if sys.version_info >= (3, 12, 1) or (3, 11, 7) <= sys.version_info < (3, 12):
+        return
     reader = getattr(getattr(pool, "_call_queue", None), "_reader", None)
     if reader is not None:
         reader.close()
