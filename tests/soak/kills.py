@@ -1,6 +1,6 @@
 """Kills jobs at random moments and runs them again: the finished films must be those of runs without a break.
 
-Run by hand: ``python tests/soak/kills.py CLIP... [--kills N] [--seed N] [-- OPTIONS OF VIDCOLOR]``
+Run by hand: ``python tests/soak/kills.py CLIP... [--kills N] [--seed N] [--stdin] [-- OPTIONS OF VIDCOLOR]``
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def main() -> None:
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--stdin", action="store_true", help="clips come through standard input")
     parser.add_argument("--longest", type=float, default=20.0, help="seconds before a kill, at most")
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     given, extra = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
@@ -57,7 +58,11 @@ def main() -> None:
                 whole[clip] = digest(target)
             target, here = folder / f"out-{films}{clip.suffix}", 0
             while not target.exists():
-                with subprocess.Popen([*COMMAND, "-q", *extra, str(clip), str(target)]) as process:
+                source = "-" if given.stdin else str(clip)
+                with (
+                    open(clip, "rb") as film,
+                    subprocess.Popen([*COMMAND, "-q", *extra, source, str(target)], stdin=film) as process,
+                ):
                     try:
                         process.wait(rng.uniform(0.0, given.longest))
                     except subprocess.TimeoutExpired:
