@@ -37,5 +37,5 @@ def test_it_is_for_training_in_bf16_alone() -> None:
         assert not wants_quick_gradient(x.detach(), depthwise)
         with torch.no_grad():
             assert not wants_quick_gradient(x, depthwise)
-    y = DepthwiseConv.apply(x, depthwise, torch.zeros(4), 1, 1)
+    y = DepthwiseConv.apply(x, depthwise, torch.zeros(4), 1, [1, 1])
     assert y.shape == x.shape

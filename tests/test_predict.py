@@ -9,10 +9,10 @@ from generators import GENERATORS, lively
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import UsageError, WeightsError
+from vidcolor.networks.fusing import FusedConv2d, fuse_activations, fuse_batch_norm
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
-    fuse_batch_norm,
     resolve_device,
     resolve_precision,
 )
@@ -32,6 +32,40 @@ def test_fused_network_computes_the_same(name: str) -> None:
         assert torch.allclose(network(luminance), before, atol=2e-3)
     if name != "resnet":  # the norms in torchvision's residual blocks stand apart from their convolutions
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 96)])
+@pytest.mark.parametrize("name", GENERATORS)
+@torch.inference_mode()
+def test_fused_activations_compute_the_same(name: str, size: tuple[int, int]) -> None:
+    network = lively(name)
+    luminance = torch.rand(2, 1, *size) * 100
+    fuse_batch_norm(network)
+    before = network(luminance)
+    fuse_activations(network)
+    assert any(isinstance(m, FusedConv2d) for m in network.modules())
+    assert torch.allclose(network(luminance), before, atol=2e-3)
+    assert torch.equal(network(luminance), network(luminance))
+
+
+@torch.inference_mode()
+def test_weights_are_repacked_for_a_few_shapes_only() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU6())
+    holder = torch.nn.Sequential(network)
+    fuse_activations(holder)
+    for height in range(8, 20):
+        x = torch.randn(1, 1, height, 8) * 9
+        assert torch.allclose(holder(x), network(x), atol=1e-4)
+    fused = next(m for m in holder.modules() if isinstance(m, FusedConv2d))
+    assert len(fused._packed) <= 4
+    assert holder(x).max() <= 6.0
+
+
+def test_without_fused_operations_the_network_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidcolor.networks.fusing._operations", lambda: object())
+    network = lively(next(iter(GENERATORS)))
+    fuse_activations(network)
+    assert not any(isinstance(m, FusedConv2d) for m in network.modules())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

@@ -8,27 +8,58 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from vidcolor.checkpoint import load_generator
 from vidcolor.memory import keep_freed_memory
-from vidcolor.stages.predict import fuse_batch_norm
+from vidcolor.networks.efficientnet import SameConv2d
+from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 
 Forward = Callable[[], NDArray[Any]]
 
 
+class Padded(torch.nn.Module):
+    """A convolution of the encoder as ONNX has it, with more padding below and right than above and left."""
+
+    def __init__(self, own: SameConv2d) -> None:
+        super().__init__()
+        self.own = own
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As the convolution itself."""
+        own = self.own
+        k, s = own.kernel_size[0], own.stride[0]
+        below, right = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:])
+        x = F.pad(x, (right // 2, right - right // 2, below // 2, below - below // 2))
+        return F.conv2d(x, own.weight, own.bias, s, 0, 1, own.groups)
+
+
+def as_onnx_has_it(network: torch.nn.Module) -> torch.nn.Module:
+    """A copy whose strided convolutions other engines take as they are."""
+    network = deepcopy(network)
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, SameConv2d) and child.stride[0] > 1:
+                setattr(module, name, Padded(child))
+    return network
+
+
 def torch_forward(network: torch.nn.Module, pictures: torch.Tensor) -> Forward:
     """As vidcolor runs it, in float32."""
-    network = network.to(memory_format=torch.channels_last)
+    network = deepcopy(network).to(memory_format=torch.channels_last)
+    fuse_activations(network)
     moved = pictures.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
@@ -78,7 +109,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "generator.onnx"
         torch.onnx.export(
-            network, (pictures,), str(model), dynamo=True, input_names=["luminance"], verbose=False
+            as_onnx_has_it(network),
+            (pictures,),
+            str(model),
+            dynamo=True,
+            input_names=["luminance"],
+            verbose=False,
         )
         for name, make in (("onnxruntime", onnxruntime_forward), ("openvino", openvino_forward)):
             try:

@@ -12,7 +12,8 @@ import time
 import torch
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.stages.predict import fuse_batch_norm, resolve_precision
+from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
+from vidcolor.stages.predict import resolve_precision
 
 
 def main() -> None:
@@ -28,6 +29,7 @@ def main() -> None:
     fuse_batch_norm(network)
     dtype = resolve_precision("auto", torch.device("cpu"))
     network = network.to(dtype).to(memory_format=torch.channels_last)
+    fuse_activations(network)
     frame = (torch.rand(4, 1, *given.size) * 100).contiguous(memory_format=torch.channels_last)
     times: dict[str, list[float]] = {"encoder": [], "generator": []}
     with torch.inference_mode():

@@ -29,7 +29,7 @@ class DepthwiseConv(torch.autograd.Function):
     """``conv2d`` with as many groups as channels; arguments x, weight, bias, stride, padding."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, stride: int, padding: list[int]) -> Tensor:
         """Convolve ``(N, C, h, w)`` in bfloat16."""
         x, low = x.to(torch.bfloat16), weight.to(torch.bfloat16)
         ctx.save_for_backward(x, weight)
@@ -42,7 +42,7 @@ class DepthwiseConv(torch.autograd.Function):
         """Gradients of x, weight and bias; each in the precision in which it is quick."""
         x, weight = ctx.saved_tensors
         stride, padding = ctx.geometry
-        fixed = ([stride] * 2, [padding] * 2, [1, 1], False, [0, 0], x.shape[1])
+        fixed = ([stride] * 2, padding, [1, 1], False, [0, 0], x.shape[1])
         back = torch.ops.aten.convolution_backward
         grad = grad.contiguous(memory_format=torch.channels_last)
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad[:3]

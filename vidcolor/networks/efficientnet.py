@@ -42,16 +42,23 @@ class SameConv2d(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As :meth:`forward`, with another weight and bias of the same shapes."""
-        k, s = self.kernel_size[0], self.stride[0]
-        padding = k // 2
-        if s > 1:
-            pads = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
-            x = F.pad(x, (pads[1] // 2, pads[1] - pads[1] // 2, pads[0] // 2, pads[0] - pads[0] // 2))
-            padding = 0
+        padding, skip = self.frame(x)
         if bias is not None and wants_quick_gradient(x, weight):
-            y: Tensor = DepthwiseConv.apply(x, weight, bias, s, padding)
-            return y
-        return F.conv2d(x, weight, bias, s, padding, 1, self.groups)
+            y: Tensor = DepthwiseConv.apply(x, weight, bias, self.stride[0], padding)
+        else:
+            y = F.conv2d(x, weight, bias, self.stride[0], padding, 1, self.groups)
+        return y[..., skip[0] :, skip[1] :] if any(skip) else y
+
+    def frame(self, x: Tensor) -> tuple[list[int], tuple[int, int]]:
+        """Padding above and left of ``x`` that is the same below and right, and results to leave out there.
+
+        Where more is wanted below and right, a stride is added on all sides and the first row or column of
+        results left out: that is quicker than to copy ``x`` into a larger map.
+        """
+        k, s = self.kernel_size[0], self.stride[0]
+        wanted = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]
+        odd = (wanted[0] % 2, wanted[1] % 2)
+        return [w // 2 + s * o for w, o in zip(wanted, odd, strict=True)], odd
 
 
 class ConvBN(nn.Sequential):
