@@ -27,3 +27,32 @@ def test_freed_memory_is_used_again_without_new_pages() -> None:
         command = [sys.executable, "-c", COUNT_FAULTS, way]
         faults[way] = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert faults["as the command does"] < 0.2 * faults["as it is"]
+
+
+SHARE = """
+import sys, threading
+from pathlib import Path
+from vidcolor.cli_process import prepare_process
+if sys.argv[1] == "as the command does":
+    prepare_process()
+import numpy as np
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+before = peak()
+def work():
+    for _ in range(3):
+        blocks = [np.ones(400_000) for _ in range(12)]  # 38 MB, which fit into a thread's own heap
+for _ in range(8):
+    waiting = threading.Barrier(2)
+    thread = threading.Thread(target=lambda: (work(), waiting.wait(), waiting.wait()), daemon=True)
+    thread.start()
+    waiting.wait()
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_what_one_thread_has_freed_serves_the_others() -> None:
+    command = [sys.executable, "-c", SHARE, "as the command does"]
+    grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert grown < 120_000, "kilobytes for eight threads, one after the other, that use 38 MB each"
