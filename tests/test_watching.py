@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 from calling import call
-from media import fill_plane, grey_frame, make_film
+from media import fill_plane, grey_frame, make_film, planes_of, read_film
 from test_decode import interlaced
 from test_recolor import frame_of
 
@@ -110,3 +110,58 @@ def test_of_a_plain_film_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureF
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert "60 frames" in lines[0]
+
+
+def barred(index: int, *, rows: int = 0, columns: int = 0, pix_fmt: str = "yuv420p") -> av.VideoFrame:
+    """A lively grey frame with black bars of so many rows and columns on both sides."""
+    frame = toned("grey", pix_fmt)
+    unit = 1 << (frame.format.components[0].bits - 8)
+    luma = np.roll(planes_of(frame)[0], index, axis=1).copy()
+    for bar in (luma[:rows], luma[96 - rows :], luma[:, :columns], luma[:, 128 - columns :]):
+        bar[...] = (16 + index % 2) * unit  # with a little noise
+    fill_plane(frame.planes[0], luma)
+    return frame
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize(
+    ("bars", "said"),
+    [
+        ({"rows": 12}, "12 pixels at the top, 12 pixels at the bottom"),
+        ({"columns": 8}, "8 pixels on the left, 8 pixels on the right"),
+        ({}, None),
+    ],
+)
+def test_black_bars_are_said_once_and_stay_black(
+    bars: dict[str, int], said: str | None, pix_fmt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = film_of(tmp_path / "in.mkv", [barred(i, pix_fmt=pix_fmt, **bars) for i in range(100)])
+    assert call(source, tmp_path / "out.mkv", "--codec", "ffv1") == 0
+    assert capsys.readouterr().err.count(f"black bars ({said}): they stay black") == (said is not None)
+    if bars:
+        chroma = planes_of(read_film(tmp_path / "out.mkv")[50])[1]
+        unit = 1 if pix_fmt == "yuv420p" else 4
+        corner = chroma[: bars.get("rows", 8) // 2 - 1, : bars.get("columns", 8) // 2 - 1].astype(int)
+        assert np.abs(corner - 128 * unit).max() <= 2 * unit
+
+
+def test_a_dark_beginning_is_no_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = [barred(i, rows=48 if i < 30 else 0) for i in range(110)]
+    assert call(film_of(tmp_path / "in.mkv", frames), tmp_path / "out.mkv", "--codec", "ffv1") == 0
+    assert "bars" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "says"), [((), 1), (("--crf", "12"), 0), (("--codec", "ffv1"), 0)])
+def test_a_master_that_becomes_a_smaller_film_says_so(
+    given: tuple[str, ...], says: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_film(tmp_path / "in.mov", codec="prores_ks", pix_fmt="yuv422p10le")
+    assert call(source, tmp_path / "out.mkv", *given) == 0
+    assert capsys.readouterr().err.count("(prores) is of the kind that archives keep") == says
+
+
+def test_pictures_and_usual_films_are_no_masters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_film(tmp_path / "in.png", frames=1, codec="png", pix_fmt="gray", format="image2")
+    assert call(tmp_path / "in.png", tmp_path / "out.png") == 0
+    assert call(make_film(tmp_path / "in.mp4"), tmp_path / "out.mp4") == 0
+    assert "archives" not in capsys.readouterr().err

@@ -13,10 +13,10 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.film_limits import inexpressible, label_film, movie_timescale
+from vidcolor.film_limits import inexpressible, label_film, loses_detail, movie_timescale
 from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.containers import MOV_FAMILY
-from vidcolor.media.encoders import EncoderPlan, plan_encoder
+from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
@@ -103,7 +103,10 @@ class Film:
             interlaced=interlaced,
             turned=first.orientation != Orientation(),
         )
-        for note in (*plan.notes, *inexpressible(first, self.muxer, plan.codec)):
+        limits = inexpressible(first, self.muxer, plan.codec)
+        if not is_image(self.muxer):
+            limits += loses_detail(self._stream, options, plan.codec)
+        for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(
             plan.codec,

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.media.quality import LOSSLESS
+from vidcolor.options import Options
 
 _STATE_THEIR_ASPECT = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
@@ -34,6 +37,18 @@ def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     return found
+
+
+def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]:
+    """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
+    source = stream.codec_context.codec
+    master = source.intra_only or (source.lossless and not source.lossy)
+    if not master or codec in LOSSLESS or options.crf is not None or options.codec is not None:
+        return []
+    return [
+        f"the source ({stream.codec_context.name}) is of the kind that archives keep: {codec} at its usual "
+        "quality is smaller and holds less detail; --crf 0, or --codec ffv1 in mkv, keeps the luma as it is"
+    ]
 
 
 def label_film(output: OutputContainer, label: str) -> None:

@@ -24,6 +24,7 @@ from vidcolor.hearing import hushed
 from vidcolor.making import Maker, Order
 from vidcolor.manifest import Manifest, identify_pipe
 from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.quality import LOSSLESS
 from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
 from vidcolor.segments import Coded, SegmentStore, finished_segments
@@ -36,7 +37,6 @@ from vidcolor.workplace import Workplace, hidden_name
 log = logging.getLogger(__name__)
 
 _MOST_FRAMES, _FEWEST_FRAMES = 240, 16
-_LOSSLESS = ("ffv1", "rawvideo", "huffyuv", "ffvhuff", "utvideo")
 _SEGMENT_BYTES = 768 << 20
 """Luma and chroma, before compression, that a segment holds at most."""
 
@@ -130,7 +130,7 @@ class ResumableJob:
         options, frames = self.order.options, self.order.meter.total()
         if not os.path.isfile(self.order.name):
             return  # how large the film will be is anybody's guess
-        lossless = options.crf == 0 or options.codec in _LOSSLESS
+        lossless = options.crf == 0 or options.codec in LOSSLESS
         shown = 2 if options.compare == "side" else 1
         raw = first.luma.nbytes * 3 // 2 * frames
         film = shown * (raw // 2 if lossless else os.stat(self.order.name).st_size)

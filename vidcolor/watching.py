@@ -7,6 +7,7 @@ from collections import deque
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.quality import ONE_RATE
@@ -30,6 +31,14 @@ It was at most 0.83 on 27 clips, that on a scratched newsreel.
 """
 
 
+_BARS_EVERY, _BARS_LOOKS = 12, 8
+"""Frames between two looks for black bars, and looks after which they are believed."""
+_BAR_CODES = 3
+"""Mean luma above black, in 8-bit codes, up to which a row or column is black."""
+_BAR_LEAST = 0.01
+"""Part of the picture's height or width that a bar takes at least."""
+
+
 class Watch:
     """Watches one film.
 
@@ -45,6 +54,8 @@ class Watch:
         self._interlaced = interlaced
         self._means: deque[float] = deque(maxlen=3)
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
+        self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
+        self._looks = 0
         self.written = 0
 
     def __call__(self, frame: Frame, said: set[str]) -> None:
@@ -67,6 +78,8 @@ class Watch:
             log.warning(
                 "the film has colours of its own at %s: they are replaced", clock(float(frame.seconds))
             )
+        if "bars" not in said and self.written % _BARS_EVERY == 0:
+            self._look_for_bars(frame, said)
         if "flicker" not in said and self._flickers(frame):
             said.add("flicker")
             log.warning(
@@ -76,6 +89,30 @@ class Watch:
             )
         self.written += 1
 
+    def _look_for_bars(self, frame: Frame, said: set[str]) -> None:
+        """Say so if rows or columns along the edges have been black in all frames looked at."""
+        black = 0 if frame.signal.full_range else 16 << (frame.signal.depth - 8)
+        limit = black + (_BAR_CODES << (frame.signal.depth - 8))
+        lit = (frame.luma[:, ::8].mean(1) > limit, frame.luma[::8].mean(0) > limit)
+        if self._lit is None or [len(a) for a in self._lit] != [len(a) for a in lit]:
+            self._lit, self._looks = lit, 0
+        self._lit = (self._lit[0] | lit[0], self._lit[1] | lit[1])
+        self._looks += 1
+        if self._looks < _BARS_LOOKS or not all(axis.any() for axis in self._lit):
+            return
+        said.add("bars")
+        (top, bottom), (left, right) = (edges_of(axis) for axis in self._lit)
+        height, width = (len(axis) for axis in self._lit)
+        found = (
+            ("at the top", top, height),
+            ("at the bottom", bottom, height),
+            ("on the left", left, width),
+            ("on the right", right, width),
+        )
+        wide = [f"{n} pixels {where}" for where, n, size in found if n >= max(2, _BAR_LEAST * size)]
+        if wide:
+            log.warning("the picture has black bars (%s): they stay black", ", ".join(wide))
+
     def _flickers(self, frame: Frame) -> bool:
         unit = 1 << (frame.signal.depth - 8)
         self._means.append(float(frame.luma[::8, ::8].mean()) / unit)
@@ -83,6 +120,11 @@ class Watch:
             self._unsteady.append(abs(self._means[1] - (self._means[0] + self._means[2]) / 2.0))
         full = len(self._unsteady) == _FLICKER_FRAMES
         return full and float(np.median(self._unsteady)) > _FLICKER
+
+
+def edges_of(lit: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many before the first and after the last that is lit, of which there must be one."""
+    return int(lit.argmax()), int(lit[::-1].argmax())
 
 
 def in_colour(frame: Frame) -> bool:

@@ -14,7 +14,7 @@ _HIGHEST_CRF = {
     "libaom-av1": 63,
 }  # fmt: skip
 _DEFAULT_CRF = 18.0
-_LOSSLESS = frozenset(["ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo", "png", "v210"])
+LOSSLESS = frozenset(["ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo", "png", "v210"])
 # Left alone, these aim at 200 kbit/s whatever the picture; a low constant quantiser stands in for crf 18.
 _QUANTISERS = {
     "mpeg1video": 2, "mpeg2video": 2, "mpeg4": 2, "msmpeg4": 2, "msmpeg4v2": 2, "wmv1": 2, "wmv2": 2,
@@ -39,7 +39,7 @@ def encoder_settings(
         if crf is not None and crf > _HIGHEST_CRF[codec]:
             raise UsageError(f"--crf {crf:g}: {codec} takes 0 to {_HIGHEST_CRF[codec]}")
         settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
-    elif crf is not None and not (crf == 0 and codec in _LOSSLESS):
+    elif crf is not None and not (crf == 0 and codec in LOSSLESS):
         raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
     if codec == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512":
         settings["x264-params"] = "asm=avx2"  # its AVX-512 code reads memory that nobody wrote: runs differ
