@@ -67,6 +67,17 @@ def test_overnight_tries_again_after_a_signal(tmp_path: Path) -> None:
     assert (tmp_path / "runs").read_text() == "run\n" * 3
 
 
+def test_the_picture_of_the_readme_is_what_the_example_makes_with_these_weights(tmp_path: Path) -> None:
+    done = run("landscape.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    made, kept = (cv2.imread(str(f / "before-after.jpg")).astype(int) for f in (tmp_path, EXAMPLES))
+    assert made.shape == kept.shape
+    assert np.abs(made - kept).mean() < 2.0, "make it anew: python examples/landscape.py, and copy it"
+    grey, coloured = np.hsplit(kept, 2)
+    assert np.abs(grey.mean(2) - coloured @ [0.114, 0.587, 0.299]).mean() < 4.0
+    assert "before-after.jpg" in (EXAMPLES.parent / "README.md").read_text()
+
+
 def test_progress(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mkv", frames=9)
     done = run("progress.py", source, tmp_path / "out.mkv")
