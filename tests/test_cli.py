@@ -92,6 +92,16 @@ def test_one_film_goes_into_a_folder_under_its_own_name(film: Path, tmp_path: Pa
     assert len(read_film(folder / film.name)) == 6
 
 
+def test_a_folder_that_is_named_as_one_is_made(film: Path, tmp_path: Path) -> None:
+    assert call(film, f"{tmp_path}/new/deep/") == 0
+    assert [p.name for p in (tmp_path / "new" / "deep").iterdir()] == ["film.mp4"]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(film: Path, tmp_path: Path, capsys: Said) -> None:
+    assert call(film, f"{film}/") == 5
+    assert "cannot be made" in one_line(capsys.readouterr().err)
+
+
 def test_one_bad_film_does_not_stop_the_others_and_the_worst_code_is_given(
     film: Path, tmp_path: Path, capsys: Said
 ) -> None:
@@ -120,7 +130,7 @@ def test_inputs_that_have_no_name_of_their_own_in_the_folder_are_refused(
 
 
 @pytest.mark.parametrize("out", ["none", "film.mp4", "-", "new.mkv"])
-def test_several_films_need_an_existing_folder(out: str, film: Path, tmp_path: Path, capsys: Said) -> None:
+def test_several_films_need_a_folder(out: str, film: Path, tmp_path: Path, capsys: Said) -> None:
     before = film.read_bytes()
     assert call(film, film, out if out == "-" else tmp_path / out) == 2
     assert "folder" in one_line(capsys.readouterr().err)

@@ -186,7 +186,7 @@ def command(
     """Colour the black-and-white film IN and write it to OUT.
 
     Luma, timing, sound and everything else in the file stay as they are; only chroma is new. IN and OUT
-    may be - for standard input and output. Several films go into an existing folder. A job that was
+    may be - for standard input and output. Several films go into a folder (OUT/). A job that was
     interrupted goes on when the same command is run again.
     """
     _set_up_log(quiet, verbose or debug)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from vidcolor._version import __version__
-from vidcolor.errors import UsageError
+from vidcolor.errors import OutputError, UsageError
 from vidcolor.options import parse_seconds
 
 TALK = "Messages"
@@ -96,14 +96,16 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def targets_of(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
-    """Pairs of source and target.
+    """Pairs of source and target; a folder that is named with a slash at its end is made if it is missing.
 
     Raises:
         UsageError: it is not clear what goes where.
+        OutputError: the folder cannot be made.
     """
-    folder = out != "-" and os.path.isdir(out)
+    folder = out != "-" and (os.path.isdir(out) or out.endswith(("/", os.sep)))
     if len(inputs) > 1 and not folder:
-        raise UsageError(f"{out}: several films need an existing folder to go into")
+        hint = "" if out == "-" or os.path.lexists(out) else f"; {out}/ makes one"
+        raise UsageError(f"{out}: several films need a folder to go into{hint}")
     if not folder:
         return [(inputs[0], out)]
     if "-" in inputs:
@@ -112,4 +114,8 @@ def targets_of(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
         raise UsageError(f"two inputs are called {twice}: one would overwrite the other")
+    try:
+        os.makedirs(out, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{out}: cannot be made ({getattr(error, 'strerror', error)})") from error
     return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]

@@ -88,8 +88,8 @@ def muxer_for(target: str, asked: str | None) -> str:
         return "matroska"
     suffix = Path(target).suffix.lower().lstrip(".")
     if suffix not in _MUXERS:
-        shown = f".{suffix}" if suffix else "no suffix"
-        raise UsageError(f"{target}: {shown} names no container; use mp4, mov, mkv, webm… or --format")
+        fault = f".{suffix} names no container" if suffix else "without a suffix it names no container"
+        raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm… or --format")
     return _MUXERS[suffix]
 
 
