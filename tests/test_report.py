@@ -235,6 +235,21 @@ def test_in_a_browser(
     context.close()
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_that_keeps_anybody_out(
+    scheme: str, browser: Any, pair: tuple[str, str], tmp_path: Path
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    make_report(*pair, tmp_path / "report.html")
+    page = browser.new_page(color_scheme=scheme)
+    page.goto((tmp_path / "report.html").as_uri())
+    found = axe.run(page)
+    assert found.violations_count == 0, found.generate_report()
+    page.evaluate("document.images[0].removeAttribute('alt')")
+    assert axe.run(page).violations_count == 1, "it sees what is wrong"
+    page.close()
+
+
 def contrast(page: Any, name: str) -> float:
     """Of a colour of the page and its ground, by WCAG 2."""
 
