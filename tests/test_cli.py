@@ -97,6 +97,21 @@ def test_a_folder_that_is_named_as_one_is_made(film: Path, tmp_path: Path) -> No
     assert [p.name for p in (tmp_path / "new" / "deep").iterdir()] == ["film.mp4"]
 
 
+@pytest.mark.parametrize(("container", "suffix"), [("mkv", ".mkv"), ("matroska", ".mkv"), ("MOV", ".mov")])
+def test_films_in_a_folder_have_the_suffix_of_the_container_that_is_asked_for(
+    container: str, suffix: str, film: Path, tmp_path: Path
+) -> None:
+    assert call("--format", container, film, f"{tmp_path}/out/") == 0
+    assert [p.name for p in (tmp_path / "out").iterdir()] == [f"film{suffix}"]
+
+
+def test_two_films_that_would_have_one_name_are_refused(film: Path, tmp_path: Path, capsys: Said) -> None:
+    other = make_film(tmp_path / "film.mov", frames=2)
+    assert call("--format", "mkv", film, other, f"{tmp_path}/out/") == 2
+    assert "two inputs are called film.mkv" in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_refused(film: Path, tmp_path: Path, capsys: Said) -> None:
     assert call(film, f"{film}/") == 5
     assert "cannot be made" in one_line(capsys.readouterr().err)

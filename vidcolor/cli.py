@@ -198,7 +198,7 @@ def command(
     if preview is not None:
         return show_preview(inputs, out, looks, preview)
     options = looks[0]
-    targets = targets_of(inputs, out)
+    targets = targets_of(inputs, out, options.format)
     if report is not None:
         check_reports(targets, report, options)
     if quiet and progress == "auto":

@@ -95,8 +95,10 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
-def targets_of(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
+def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list[tuple[str, str]]:
     """Pairs of source and target; a folder that is named with a slash at its end is made if it is missing.
+
+    Films in a folder keep their names, with the suffix of the container if that is asked for.
 
     Raises:
         UsageError: it is not clear what goes where.
@@ -110,7 +112,13 @@ def targets_of(inputs: tuple[str, ...], out: str) -> list[tuple[str, str]]:
         return [(inputs[0], out)]
     if "-" in inputs:
         raise UsageError("standard input has no name to go by in a folder; name the target")
-    names = [Path(source).name for source in inputs]
+    suffix = None
+    if container is not None:
+        from vidcolor.media.encoders import suffix_for
+
+        suffix = suffix_for(container)
+    paths = [Path(source) for source in inputs]
+    names = [path.stem + suffix if suffix else path.name for path in paths]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
         raise UsageError(f"two inputs are called {twice}: one would overwrite the other")

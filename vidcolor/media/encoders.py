@@ -93,6 +93,13 @@ def muxer_for(target: str, asked: str | None) -> str:
     return _MUXERS[suffix]
 
 
+def suffix_for(asked: str) -> str | None:
+    """The suffix that goes with a container that was asked for by name; None where none is known."""
+    if asked.lower() in _MUXERS:
+        return f".{asked.lower()}"
+    return next((f".{suffix}" for suffix, muxer in _MUXERS.items() if muxer == asked), None)
+
+
 def is_image(muxer: str) -> bool:
     """Whether the muxer writes pictures rather than films."""
     return muxer in ("image2", "webp")
@@ -213,7 +220,10 @@ def _check_container(output: OutputContainer, muxer: str, name: str, canonical: 
         return
     held = _ALSO_HELD.get(muxer, output.supported_codecs)
     if held and canonical not in held:
-        raise UsageError(f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything")
+        raise UsageError(
+            f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything "
+            "(in a folder of films: --format mkv)"
+        )
 
 
 def _depth_of_name(pix_fmt: str) -> int:
