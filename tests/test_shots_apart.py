@@ -195,28 +195,6 @@ def test_a_worker_that_dies_takes_the_others_along(lengths: tuple[int, ...], tmp
     assert multiprocessing.active_children() == []
 
 
-def die_and_wait(number: int, _: object) -> None:
-    """In place of a worker's task: the first one's worker dies, the others' are idle when that is seen."""
-    if not number:
-        os._exit(9)
-
-
-@pytest.mark.timeout(100)
-def test_a_worker_that_dies_while_the_job_is_stopped_keeps_nobody_waiting(tmp_path: Path) -> None:
-    def stop(*_: object) -> bool:
-        time.sleep(6.0)
-        raise Stop
-
-    source = cut_film(tmp_path / "in.mp4", (8, 10, 13, 30))
-    with (
-        mock.patch("vidcolor.processes._make_shot", die_and_wait),
-        mock.patch("vidcolor.processes._Processes.check", stop),
-        pytest.raises(Stop),
-    ):
-        apart(source, tmp_path / "out.mp4")
-    assert multiprocessing.active_children() == []
-
-
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
 def test_workers_are_deaf_to_ctrl_c_from_their_first_moment_on() -> None:
     with _signals_held():
