@@ -134,6 +134,10 @@ def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.Ca
 def test_a_film_of_one_grey_frame(tmp_path: Path) -> None:
     source = str(make_film(tmp_path / "in.mkv", frames=1))
     assert len(make_report(source, source, tmp_path / "report.html").shots) == 1
+    assert "1, 00:00:00, 1 shot<" in (tmp_path / "report.html").read_text()
+    source = str(make_film(tmp_path / "three.mkv", frames=75))
+    make_report(source, source, tmp_path / "three.html")
+    assert "75, 00:00:03, 1 shot<" in (tmp_path / "three.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,13 @@ def make_report(
     """
     check_report(before, after, target, overwrite=overwrite)
     found = measure(before, after, start=start, cancel=cancel, progress=progress)
-    seconds = float(found.times[-1] - found.times[0])
+    frames, shots = len(found.times), len(found.shots)
+    # the last frame lasts as long as the others do on average
+    seconds = float(found.times[-1] - found.times[0]) * frames / max(1, frames - 1)
     known = {
         "source": Path(before).name,
         "film": Path(after).name,
-        "frames": f"{len(found.times)}, {clock(seconds)}, {len(found.shots)} shots",
+        "frames": f"{frames}, {clock(round(seconds))}, {shots} shot{'s' * (shots != 1)}",
     }
     text = page(Path(after).name, known | dict(facts or {}), found, warnings)
     write_whole(target, lambda file: file.write(text.encode()))
