@@ -22,6 +22,7 @@ def call(*arguments: str | Path) -> int:
     given = ["vidcolor", "--render-size", "32", "--precision", "fp32", *map(str, arguments)]
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),
+        mock.patch("vidcolor.finished.load_generator", lambda name: generator),
         mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
         mock.patch("vidcolor.cli._leave", codes.append),
         mock.patch.object(sys, "argv", given),

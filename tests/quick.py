@@ -45,6 +45,7 @@ def quickly(network: nn.Module | None = None) -> Iterator[None]:
     )
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),
+        mock.patch("vidcolor.finished.load_generator", lambda name: generator),
         mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
     ):
         yield

@@ -112,6 +112,11 @@ def test_two_films_that_would_have_one_name_are_refused(film: Path, tmp_path: Pa
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path: Path, capsys: Said) -> None:
+    assert call(tmp_path / "missing.mp4", f"{tmp_path}/new/") == 3
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made_is_refused(film: Path, tmp_path: Path, capsys: Said) -> None:
     assert call(film, f"{film}/") == 5
     assert "cannot be made" in one_line(capsys.readouterr().err)

@@ -18,6 +18,7 @@ LAYERS = [
     ["cli_process", "cli_progress", "cli_options"],
     ["training", "evaluation", "report"],
     ["job", "status", "preview"],
+    ["finished"],
     ["resumable"],
     ["processes", "cluster"],
     ["crew"],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import threading
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,6 +26,7 @@ from vidcolor.manifest import identify
 from vidcolor.options import Options
 from vidcolor.result import Progress
 from vidcolor.spool import Spool
+from vidcolor.stages.decode import _packets
 from vidcolor.status import job_status
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
@@ -149,6 +152,83 @@ def test_another_film_through_the_pipe_does_not_fit(finished: bool, tmp_path: Pa
     assert run_from_pipe(film, target) == 30
 
 
+def cut_short(film: Path, target: Path, frames: int) -> Path:
+    """The film's first frames, as they are where what feeds the pipe has died."""
+    with av.open(str(film)) as source, av.open(str(target), "w") as out:
+        track = out.add_stream_from_template(source.streams.video[0])
+        for packet in itertools.islice(source.demux(video=0), frames):
+            packet.stream = track
+            out.mux(packet)
+    return target
+
+
+def test_a_pipe_that_ended_early_is_coloured_to_its_end_after_all(tmp_path: Path) -> None:
+    film, target = make_film(tmp_path / "in.mkv", frames=30, options={"bf": "0"}), tmp_path / "out.mkv"
+    run(film, tmp_path / "whole.mkv")
+    with mock.patch("vidcolor.film.Film.end", side_effect=Stop), pytest.raises(Stop):
+        run_from_pipe(cut_short(film, tmp_path / "short.mkv", 15), target)
+    with pytest.raises(ResumeMismatch, match="goes on after 00:00:00, where it ended before; run the same"):
+        run_from_pipe(film, target)
+    assert run_from_pipe(film, target) == 30
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mkv")
+
+
+def test_a_finished_film_whose_job_had_no_time_to_tidy_up_is_done(tmp_path: Path) -> None:
+    film, target = make_film(tmp_path / "in.mkv", frames=12), tmp_path / "out.mkv"
+    with mock.patch("vidcolor.workplace.Workplace.remove"):
+        run_from_pipe(film, target)
+    assert left_in(tmp_path) == [".out.mkv.vidcolor"]
+    with pytest.raises(OutputError, match="exists already"):
+        run_from_pipe(film, target, saturation=0.5)
+    with flowing(film, tmp_path / "pipe") as pipe:
+        assert run(pipe, target).already
+        pipe.open("rb").close()  # nobody has read it
+    assert left_in(tmp_path) == []
+    with pytest.raises(OutputError, match="exists already"):
+        run_from_pipe(film, target)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_without_end_ends_where_the_duration_does(tmp_path: Path) -> None:
+    film, target = make_film(tmp_path / "in.mkv", frames=75, audio="aac"), tmp_path / "out.mkv"
+    with av.open(str(film)) as source, av.open(str(tmp_path / "attached.mkv"), "w") as out:
+        tracks = {s.index: out.add_stream_from_template(s) for s in source.streams}
+        out.add_attachment("note.txt", "text/plain", b"of no length")
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = tracks[packet.stream_index]
+                out.mux(packet)
+    os.mkfifo(tmp_path / "pipe")
+    done = threading.Event()
+
+    def feed() -> None:
+        with contextlib.suppress(BrokenPipeError), open(tmp_path / "pipe", "wb") as end:
+            end.write((tmp_path / "attached.mkv").read_bytes())
+            end.flush()
+            done.wait(50)  # more may come
+
+    threading.Thread(target=feed, daemon=True).start()
+    assert run(tmp_path / "pipe", target, duration=Fraction(1, 2)).frames == 13
+    done.set()
+
+
+def test_a_track_that_begins_in_mid_film_is_left_out(tmp_path: Path) -> None:
+    class Late:
+        """As PyAV is where a packet belongs to a stream that it has not heard of."""
+
+        def __init__(self) -> None:
+            self.parts = [["one"], ["two", "three"]]
+
+        def demux(self) -> Iterator[str]:
+            yield from self.parts.pop(0)
+            if self.parts:
+                raise IndexError("list index out of range")
+
+    report: Any = None
+    late: Any = Late()
+    assert list(_packets(late, "late.ts", report)) == ["one", "two", "three"]
+
+
 def test_memory_that_runs_out_costs_no_frame_of_a_pipe(tmp_path: Path) -> None:
     class Greedy(Flickering):
         def forward(self, lightness: torch.Tensor) -> torch.Tensor:
@@ -169,7 +249,7 @@ def test_no_room_for_the_sound_is_one_clear_error_and_loses_nothing(tmp_path: Pa
         mock.patch("vidcolor.spool.tempfile.TemporaryFile") as made,
         pytest.raises(OutputError, match=r"cannot be kept there.*No space left.*run the same command again"),
     ):
-        made.return_value.write.side_effect = full
+        made.return_value.write.side_effect = made.return_value.close.side_effect = full
         run_from_pipe(film, target)
     assert run_from_pipe(film, target) == 20
     assert packets_of(film, "audio").keys() == packets_of(target, "audio").keys()

@@ -145,13 +145,34 @@ def test_black_bars_are_said_once_and_stay_black(
         assert np.abs(corner - 128 * unit).max() <= 2 * unit
 
 
+def test_a_title_card_is_no_bar_and_bars_are_seen_after_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def card(index: int) -> av.VideoFrame:
+        frame = barred(index)
+        luma = np.full_like(planes_of(frame)[0], 16)
+        luma[38:44, 30:98] = luma[50:56, 40:88] = 200
+        fill_plane(frame.planes[0], luma)
+        return frame
+
+    frames = [*map(card, range(100)), *(barred(i, rows=12) for i in range(200))]
+    source = film_of(tmp_path / "in.mkv", frames[:100])
+    assert call(source, tmp_path / "card.mkv", "--codec", "ffv1") == 0
+    assert "bars" not in capsys.readouterr().err
+    assert call(film_of(tmp_path / "all.mkv", frames), tmp_path / "all-out.mkv", "--codec", "ffv1") == 0
+    assert "12 pixels at the top, 12 pixels at the bottom" in capsys.readouterr().err
+
+
 def test_a_dark_beginning_is_no_bar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = [barred(i, rows=48 if i < 30 else 0) for i in range(110)]
     assert call(film_of(tmp_path / "in.mkv", frames), tmp_path / "out.mkv", "--codec", "ffv1") == 0
     assert "bars" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("given", "says"), [((), 1), (("--crf", "12"), 0), (("--codec", "ffv1"), 0)])
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [((), 1), (("--crf", "12"), 0), (("--encoder-option", "qp=0"), 0), (("--codec", "ffv1"), 0)],
+)
 def test_a_master_that_becomes_a_smaller_film_says_so(
     given: tuple[str, ...], says: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from vidcolor.cli_options import (
     as_fraction,
     as_pairs,
     as_time,
+    folder_of,
     option,
     show_version,
     targets_of,
@@ -203,7 +204,7 @@ def command(
         check_reports(targets, report, options)
     if quiet and progress == "auto":
         progress = "none"
-    with cancelled_by_signals() as caught:
+    with folder_of(out), cancelled_by_signals() as caught:
         codes = []
         for source, target in targets:
             codes.append(_one(source, target, options, progress, debug, caught, report))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,15 +97,14 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list[tuple[str, str]]:
-    """Pairs of source and target; a folder that is named with a slash at its end is made if it is missing.
+    """Pairs of source and target.
 
     Films in a folder keep their names, with the suffix of the container if that is asked for.
 
     Raises:
         UsageError: it is not clear what goes where.
-        OutputError: the folder cannot be made.
     """
-    folder = out != "-" and (os.path.isdir(out) or out.endswith(("/", os.sep)))
+    folder = out != "-" and (os.path.isdir(out) or _named_as_folder(out))
     if len(inputs) > 1 and not folder:
         hint = "" if out == "-" or os.path.lexists(out) else f"; {out}/ makes one"
         raise UsageError(f"{out}: several films need a folder to go into{hint}")
@@ -122,8 +122,29 @@ def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice:
         raise UsageError(f"two inputs are called {twice}: one would overwrite the other")
+    return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]
+
+
+def _named_as_folder(out: str) -> bool:
+    return out.endswith(("/", os.sep))
+
+
+@contextmanager
+def folder_of(out: str) -> Iterator[None]:
+    """Make ``out`` if it is named as a folder, with a slash at its end; take it away if it stays empty.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    if not _named_as_folder(out) or os.path.isdir(out):
+        yield
+        return
     try:
-        os.makedirs(out, exist_ok=True)
+        os.makedirs(out)
     except (OSError, ValueError) as error:
         raise OutputError(f"{out}: cannot be made ({getattr(error, 'strerror', error)})") from error
-    return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.rmdir(out)

@@ -20,6 +20,21 @@ _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": 
 _FINEST_TIMESCALE = 10_000_000
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
+_MASTERS = frozenset(
+    [
+        "prores",
+        "dnxhd",
+        "cfhd",
+        "jpeg2000",
+        "ffv1",
+        "huffyuv",
+        "ffvhuff",
+        "utvideo",
+        "magicyuv",
+        "v210",
+        "v410",
+    ]
+)
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -41,12 +56,12 @@ def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
 
 def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]:
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
-    source = stream.codec_context.codec
-    master = source.intra_only or (source.lossless and not source.lossy)
-    if not master or codec in LOSSLESS or options.crf is not None or options.codec is not None:
+    name = stream.codec_context.name
+    chosen = options.crf is not None or options.codec is not None or options.encoder_options
+    if name not in _MASTERS or codec in LOSSLESS or chosen:
         return []
     return [
-        f"the source ({stream.codec_context.name}) is of the kind that archives keep: {codec} at its usual "
+        f"the source ({name}) is of the kind that archives keep: {codec} at its usual "
         "quality is smaller and holds less detail; --crf 0, or --codec ffv1 in mkv, keeps the luma as it is"
     ]
 

@@ -155,6 +155,17 @@ class FrameSource:
             whole = self._settings.start is None and self._settings.end is None and not self.sought
             self.report.close(self.container, self.stream, whole=whole, end=self._settings.end)
 
+    def goes_on(self) -> bool:
+        """Whether another frame follows.
+
+        Raises:
+            Interrupted: told to stop meanwhile.
+        """
+        if not self._carried:
+            following = self._unless_cancelled("vidcolor-next", lambda: next(self._frames, None))
+            self._carried.extend(frame for frame in [following] if frame is not None)
+        return bool(self._carried)
+
     def read_on(self) -> None:
         """Have the spool take what is left of the other tracks, now that the picture is made.
 
@@ -166,7 +177,10 @@ class FrameSource:
 
     def _spool_rest(self) -> None:
         assert self.spool is not None
-        for packet in other_packets(self.container, self.stream.index, self._settings.end):
+        if self._settings.end is not None:
+            deque(self._frames, maxlen=0)  # which ends a little beyond that, whatever else may still come
+            return
+        for packet in other_packets(self.container, self.stream.index, None):
             if self._cancel.is_set():
                 return
             self.spool.keep(packet)

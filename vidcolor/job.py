@@ -9,15 +9,13 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
-import av
 from av.container import InputContainer
 
 from vidcolor.checkpoint import Generator, load_generator
-from vidcolor.errors import InputError, Interrupted, UsageError, VidcolorError
+from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
-from vidcolor.film_limits import LABEL_PLACES
+from vidcolor.finished import already_done, keeps
 from vidcolor.framesource import nothing_decodes
 from vidcolor.making import Order, on_its_clock, open_as_asked
 from vidcolor.manifest import (
@@ -25,22 +23,20 @@ from vidcolor.manifest import (
     describe_machine,
     describe_options,
     digest_weights,
-    fingerprint,
     identify,
 )
-from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
+from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, Progress, Result
-from vidcolor.resumable import ResumableJob, label_of
+from vidcolor.resumable import ResumableJob
 from vidcolor.scan import scan_source
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
 from vidcolor.target import Target, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
-from vidcolor.workplace import Workplace
 
 __all__ = ["Progress", "Result", "colorize"]
 
@@ -78,7 +74,7 @@ def colorize(
     name, wanted = os.fspath(source), os.fspath(target)
     if options.match_shots and not os.path.isfile(name):
         raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
-    done = _already_done(name, wanted, options)
+    done = already_done(name, wanted, options)
     if done is not None:
         return done
     place = prepare_target(name, wanted, options, output_fd)
@@ -91,43 +87,6 @@ def colorize(
     except BaseException:
         place.discard()
         raise
-
-
-def _already_done(name: str, target: str, options: Options) -> Result | None:
-    """What is known of a finished target that was made from the same source with the same options."""
-    if options.overwrite or options.restart:
-        return None
-    try:
-        if not (os.path.isfile(target) and (os.path.isfile(name) or is_image_sequence(name))):
-            return None
-        with open_source(target) as container:
-            labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
-            stream = pick_video(container, target)
-            codec = stream.codec_context.name
-            if not any(label.startswith("vidcolor ") for label in labels):
-                return None
-            # the whole file is read only where there is reason to: it may have been cut off since
-            frames = sum(packet.size > 0 for packet in container.demux(stream))
-    except (VidcolorError, OSError, ValueError, av.FFmpegError):
-        return None
-    weights = digest_weights(load_generator(options.weights).path)
-    if label_of(fingerprint(identify(name), describe_options(options), weights), frames) not in labels:
-        return None
-    left = Workplace(Path(target), None if options.work_dir is None else Path(options.work_dir))
-    if left.folder.is_dir() and not left.busy():
-        left.remove()  # the job was ended between giving the film its name and tidying up
-    return Result(
-        source=name,
-        target=target,
-        frames=frames,
-        lost=0,
-        damaged=0,
-        seconds=0.0,
-        device="",
-        precision="",
-        codec=codec,
-        already=True,
-    )
 
 
 @dataclass(kw_only=True)
@@ -161,7 +120,7 @@ class _Job:
             callback=self.progress,
         )
         precision = str(dtype).removeprefix("torch.")
-        if self.place.is_film and self._keeps():
+        if self.place.is_film and keeps(self.name):
             if reads_once(self.name):
                 self.container = container
             else:
@@ -186,10 +145,6 @@ class _Job:
             precision=precision,
             codec=codec,
         )
-
-    def _keeps(self) -> bool:
-        """Whether what is finished of this source is kept, for when the job is run again."""
-        return os.path.isfile(self.name) or is_image_sequence(self.name) or reads_once(self.name)
 
     def open(self) -> InputContainer:
         if self.container is not None:

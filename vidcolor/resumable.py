@@ -17,7 +17,7 @@ from av.stream import Stream
 
 from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
-from vidcolor.errors import Interrupted, OutputError
+from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
 from vidcolor.hearing import hushed
@@ -27,7 +27,7 @@ from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
-from vidcolor.segments import Coded, SegmentStore, finished_segments
+from vidcolor.segments import Coded, Place, SegmentStore, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import other_packets
 from vidcolor.stages.propagate import LOOKAHEAD
@@ -120,10 +120,25 @@ class ResumableJob:
                 make_in_processes(maker, film)
             paths, last = maker.make_all()
             if source.spool is not None:
-                source.go_to(len(paths), last)  # where all segments were there: is it the same film?
+                self._require_the_end(source, paths, last)
                 source.read_on()
         self._put_together(source, first, paths, last.frames)
         return last.frames, last.lost, last.damaged
+
+    def _require_the_end(self, source: FrameSource, paths: list[Path], last: Place) -> None:
+        """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
+        source.go_to(len(paths), last)
+        if source.goes_on():
+            beyond = 0  # frames after the segment: with too few, it had less to look at than it has now
+            for path in reversed(paths):
+                if beyond >= source.ahead:
+                    break
+                beyond += SegmentStore.describe(path).frames
+                path.unlink()
+            raise ResumeMismatch(
+                f"{self.order.name}: goes on after {clock(last.seconds)}, where it ended before; run the "
+                "same command again, and it is coloured to its end"
+            )
 
     def _warn_of_room(self, work: Workplace, first: Frame) -> None:
         """Say at the start if the disk will hardly hold the segments and the film."""

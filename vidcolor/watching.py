@@ -35,6 +35,8 @@ _BARS_EVERY, _BARS_LOOKS = 12, 8
 """Frames between two looks for black bars, and looks after which they are believed."""
 _BAR_CODES = 3
 """Mean luma above black, in 8-bit codes, up to which a row or column is black."""
+_BARS_LEAVE = 0.5
+"""Part of the picture that is left between bars, at least."""
 _BAR_LEAST = 0.01
 """Part of the picture's height or width that a bar takes at least."""
 
@@ -98,18 +100,27 @@ class Watch:
             self._lit, self._looks = lit, 0
         self._lit = (self._lit[0] | lit[0], self._lit[1] | lit[1])
         self._looks += 1
-        if self._looks < _BARS_LOOKS or not all(axis.any() for axis in self._lit):
+        if self._looks < _BARS_LOOKS:
             return
+        rows, columns = self._lit
+        self._lit = None
+        if not (rows.any() and columns.any()):
+            return
+        (top, bottom), (left, right) = edges_of(rows), edges_of(columns)
+        inside = rows[top : len(rows) - bottom], columns[left : len(columns) - right]
+        if not all(axis.all() for axis in inside) or inside[0].size * inside[1].size < _BARS_LEAVE * (
+            rows.size * columns.size
+        ):
+            return  # a title or the like; it is looked at again
         said.add("bars")
-        (top, bottom), (left, right) = (edges_of(axis) for axis in self._lit)
-        height, width = (len(axis) for axis in self._lit)
+        height, width = len(rows), len(columns)
         found = (
             ("at the top", top, height),
             ("at the bottom", bottom, height),
             ("on the left", left, width),
             ("on the right", right, width),
         )
-        wide = [f"{n} pixels {where}" for where, n, size in found if n >= max(2, _BAR_LEAST * size)]
+        wide = [f"{n} pixels {where}" for where, n, size in found if n >= max(4, _BAR_LEAST * size)]
         if wide:
             log.warning("the picture has black bars (%s): they stay black", ", ".join(wide))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -130,12 +131,17 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
 
 def reads_once(name: str) -> bool:
     """Whether a source is a pipe: what has been read of it does not come again."""
-    return name == STDIN or Path(name).is_fifo()
+    try:
+        return name == STDIN or stat.S_ISFIFO(os.stat(name).st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def is_image_sequence(name: str) -> bool:
     """Whether a source is a numbered picture for each frame (``scan_%05d.png``)."""
-    return name != STDIN and _PATTERN.search(Path(name).name) is not None and not Path(name).exists()
+    if name == STDIN or _URL.match(name):  # a space in a URL is written %20
+        return False
+    return _PATTERN.search(Path(name).name) is not None and not os.path.exists(name)
 
 
 def sequence_files(name: str) -> dict[int, Path]:
@@ -190,7 +196,10 @@ def _reason(name: str, error: Exception) -> str:
         if head[4:8] == b"ftyp":
             return "an mp4 or mov without its index (moov): the recording was cut off before it was finished"
         if name == STDIN:
-            return "nothing that can be played from a pipe (an mp4 needs its index at the front: +faststart)"
+            return (
+                "nothing came through the pipe, or nothing that can be played from one (an mp4 needs its "
+                "index at the front: +faststart)"
+            )
         return "not a video that FFmpeg's demuxers recognise"
     return str(getattr(error, "strerror", None) or error)
 

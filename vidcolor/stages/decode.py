@@ -10,7 +10,7 @@ from fractions import Fraction
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError
@@ -85,7 +85,10 @@ def other_packets(container: InputContainer, coloured: int, end: Fraction | None
     streams = [stream for stream in container.streams if stream.index != coloured]
     if not streams:
         return
-    left = {stream.index for stream in streams}
+    # attachments and covers have no packet by which their end could be known
+    left = {
+        s.index for s in streams if s.type != "attachment" and not s.disposition & Disposition.attached_pic
+    }
     try:
         for packet in container.demux(streams):
             ticks = packet.dts if packet.dts is not None else packet.pts
@@ -198,7 +201,12 @@ class _Decoder:
 def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iterator[Packet[Stream]]:
     """Demux; where damage stops the demuxer itself, the film ends there and the report says so."""
     try:
-        yield from container.demux()
+        while True:
+            try:
+                yield from container.demux()
+                return
+            except IndexError:  # a packet of a track that was not there yet when the source was opened
+                log.debug("%s: a track begins in mid-film; it is left out", name)
     except av.error.InvalidDataError as error:
         log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True

@@ -1,0 +1,67 @@
+"""Finished films that are asked for again."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.errors import VidcolorError
+from vidcolor.film_limits import LABEL_PLACES
+from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
+from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
+from vidcolor.options import Options
+from vidcolor.result import Result
+from vidcolor.resumable import label_of
+from vidcolor.workplace import Workplace
+
+
+def keeps(name: str) -> bool:
+    """Whether what is finished of this source is kept, for when the job is run again."""
+    return os.path.isfile(name) or is_image_sequence(name) or reads_once(name)
+
+
+def already_done(name: str, target: str, options: Options) -> Result | None:
+    """What is known of a finished target that was made from the same source with the same options.
+
+    What came through a pipe is known only where its job had no time to tidy up.
+    """
+    if options.overwrite or options.restart:
+        return None
+    left = Workplace(Path(target), None if options.work_dir is None else Path(options.work_dir))
+    try:
+        if not (os.path.isfile(target) and keeps(name)):
+            return None
+        terms = Manifest.read(left.manifest) if reads_once(name) else None
+        if reads_once(name) and terms is None:
+            return None
+        with open_source(target) as container:
+            labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
+            stream = pick_video(container, target)
+            codec = stream.codec_context.name
+            if not any(label.startswith("vidcolor ") for label in labels):
+                return None
+            # the whole file is read only where there is reason to: it may have been cut off since
+            frames = sum(packet.size > 0 for packet in container.demux(stream))
+    except (VidcolorError, OSError, ValueError, av.FFmpegError):
+        return None
+    weights = digest_weights(load_generator(options.weights).path)
+    source = terms.source if terms is not None else identify(name)
+    if label_of(fingerprint(source, describe_options(options), weights), frames) not in labels:
+        return None
+    if left.folder.is_dir() and not left.busy():
+        left.remove()  # the job was ended between giving the film its name and tidying up
+    return Result(
+        source=name,
+        target=target,
+        frames=frames,
+        lost=0,
+        damaged=0,
+        seconds=0.0,
+        device="",
+        precision="",
+        codec=codec,
+        already=True,
+    )
