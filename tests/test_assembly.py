@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import pytest
+from av.stream import Disposition
 
 from vidcolor.assembly import stamped
 from vidcolor.segments import Coded
@@ -55,10 +56,12 @@ class Container:
     name = "x"
 
     def __init__(self) -> None:
-        self.streams = [SimpleNamespace(index=i) for i in range(3)]
+        self.streams = [SimpleNamespace(index=i, type="audio", disposition=Disposition(0)) for i in range(3)]
+        self.streams.append(SimpleNamespace(index=3, type="attachment", disposition=Disposition(0)))
+        self.streams.append(SimpleNamespace(index=4, type="video", disposition=Disposition.attached_pic))
 
     def demux(self, streams: list[Any]) -> Iterator[Any]:
-        for stream in streams:
+        for stream in streams[:2]:  # nothing ever comes of the others
             for second in range(10):
                 yield SimpleNamespace(
                     stream_index=stream.index, dts=second, pts=second, time_base=Fraction(1)

@@ -190,7 +190,7 @@ def test_a_finished_film_whose_job_had_no_time_to_tidy_up_is_done(tmp_path: Path
 
 @pytest.mark.timeout(60)
 def test_a_pipe_without_end_ends_where_the_duration_does(tmp_path: Path) -> None:
-    film, target = make_film(tmp_path / "in.mkv", frames=75, audio="aac"), tmp_path / "out.mkv"
+    film, target = make_film(tmp_path / "in.mkv", frames=400, audio="aac"), tmp_path / "out.mkv"
     with av.open(str(film)) as source, av.open(str(tmp_path / "attached.mkv"), "w") as out:
         tracks = {s.index: out.add_stream_from_template(s) for s in source.streams}
         out.add_attachment("note.txt", "text/plain", b"of no length")
