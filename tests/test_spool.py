@@ -23,6 +23,7 @@ from test_resume import Flickering, Stop, fingerprint, left_in, run, short_segme
 from vidcolor.errors import InputError, OutputError, ResumeMismatch
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
+from vidcolor.media.opening import is_image_sequence, reads_once
 from vidcolor.options import Options
 from vidcolor.result import Progress
 from vidcolor.spool import Spool
@@ -309,3 +310,18 @@ def test_a_picture_that_was_changed_does_not_fit(scan: str, tmp_path: Path) -> N
     Path(scan.replace("%03d", "007")).unlink()
     with pytest.raises(InputError, match="is missing between"):
         identify(scan)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("scan_%05d.png", True),
+        ("http://host/my%20dog.mp4", False),
+        ("-", False),
+        ("film.mkv", False),
+        ("a" * 300 + "%05d.png", True),
+    ],
+)
+def test_what_an_image_sequence_is(name: str, expected: bool) -> None:
+    assert is_image_sequence(name) == expected
+    assert reads_once(name) == (name == "-")
