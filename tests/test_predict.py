@@ -34,6 +34,10 @@ def test_fused_network_computes_the_same(name: str) -> None:
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())
 
 
+one_dnn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+@one_dnn
 @pytest.mark.parametrize("size", [(64, 64), (64, 96)])
 @pytest.mark.parametrize("name", GENERATORS)
 @torch.inference_mode()
@@ -48,6 +52,7 @@ def test_fused_activations_compute_the_same(name: str, size: tuple[int, int]) ->
     assert torch.equal(network(luminance), network(luminance))
 
 
+@one_dnn
 @torch.inference_mode()
 def test_weights_are_repacked_for_a_few_shapes_only() -> None:
     network = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3, padding=1), torch.nn.ReLU6())
