@@ -44,6 +44,16 @@ class Flickering(torch.nn.Module):
         return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
 
 
+class Greedy(Flickering):
+    """One for which memory runs out with more than two pictures."""
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """As :class:`Flickering`'s."""
+        if len(lightness) > 2:
+            raise MemoryError
+        return super().forward(lightness)
+
+
 class Stop(Exception):
     """What ends a run in these tests."""
 
@@ -390,12 +400,6 @@ def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCap
 
 
 def test_memory_that_runs_out_makes_the_batch_smaller_for_good(tmp_path: Path) -> None:
-    class Greedy(Flickering):
-        def forward(self, lightness: torch.Tensor) -> torch.Tensor:
-            if len(lightness) > 2:
-                raise MemoryError
-            return super().forward(lightness)
-
     source, target = make_film(tmp_path / "in.mp4", frames=20), tmp_path / "out.mp4"
     options = Options(render_size=32, device="cpu", precision="fp32", batch_size=4)
     with short_segments(), quickly(Greedy()):

@@ -15,10 +15,9 @@ from unittest import mock
 
 import av
 import pytest
-import torch
 from media import grey_frame, make_film, packets_of
 from quick import quickly
-from test_resume import Flickering, Stop, fingerprint, left_in, run, short_segments
+from test_resume import Greedy, Stop, fingerprint, left_in, run, short_segments
 
 from vidcolor.errors import InputError, OutputError, ResumeMismatch
 from vidcolor.job import colorize
@@ -200,25 +199,26 @@ def test_a_pipe_without_end_ends_where_the_duration_does(tmp_path: Path) -> None
                 packet.stream = tracks[packet.stream_index]
                 out.mux(packet)
     os.mkfifo(tmp_path / "pipe")
-    done = threading.Event()
+    done, given_up = threading.Event(), list[bool]()
 
     def feed() -> None:
         with contextlib.suppress(BrokenPipeError), open(tmp_path / "pipe", "wb") as end:
             end.write((tmp_path / "attached.mkv").read_bytes())
             end.flush()
-            done.wait(50)  # more may come
+            given_up.append(not done.wait(30))  # more may come
 
     threading.Thread(target=feed, daemon=True).start()
     assert run(tmp_path / "pipe", target, duration=Fraction(1, 2)).frames == 13
+    assert given_up == [], "it did not wait for the pipe's end"
     done.set()
 
 
-def test_a_track_that_begins_in_mid_film_is_left_out(tmp_path: Path) -> None:
+def test_a_track_that_begins_in_mid_film_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
     class Late:
         """As PyAV is where a packet belongs to a stream that it has not heard of."""
 
         def __init__(self) -> None:
-            self.parts = [["one"], ["two", "three"]]
+            self.parts = [["one"], ["two"], ["three"]]
 
         def demux(self) -> Iterator[str]:
             yield from self.parts.pop(0)
@@ -227,16 +227,12 @@ def test_a_track_that_begins_in_mid_film_is_left_out(tmp_path: Path) -> None:
 
     report: Any = None
     late: Any = Late()
-    assert list(_packets(late, "late.ts", report)) == ["one", "two", "three"]
+    with caplog.at_level("WARNING", logger="vidcolor"):
+        assert list(_packets(late, "late.ts", report)) == ["one", "two", "three"]
+    assert caplog.messages == ["late.ts: a track that begins in mid-film is left out"]
 
 
 def test_memory_that_runs_out_costs_no_frame_of_a_pipe(tmp_path: Path) -> None:
-    class Greedy(Flickering):
-        def forward(self, lightness: torch.Tensor) -> torch.Tensor:
-            if len(lightness) > 2:
-                raise MemoryError
-            return super().forward(lightness)
-
     film, target = make_film(tmp_path / "in.mkv", frames=20), tmp_path / "out.mkv"
     options = Options(render_size=32, device="cpu", precision="fp32", batch_size=4)
     with short_segments(), quickly(Greedy()), flowing(film, tmp_path / "pipe") as pipe:

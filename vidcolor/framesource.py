@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.media.opening import STDIN, pick_video
+from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.segments import Place
@@ -289,5 +289,5 @@ def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputE
     """The error of a source without a frame, which says why if it can."""
     if options.start is not None and report.video_packets:
         return InputError(f"{name}: ends before --start")
-    hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * (name == STDIN)
+    hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * reads_once(name)
     return InputError(f"{name}: no frame of it decodes{hint}")

@@ -190,12 +190,12 @@ def _sequence(path: Path) -> str:
 
 def _reason(name: str, error: Exception) -> str:
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
-        head = b"" if name == STDIN else _head(name)
+        head = b"" if reads_once(name) else _head(name)
         if b"ffconcat" in head or b"#EXTM3U" in head or b"<MPD" in head or head.startswith(b"v=0"):
             return "a playlist that names other files; --allow-references opens it"
         if head[4:8] == b"ftyp":
             return "an mp4 or mov without its index (moov): the recording was cut off before it was finished"
-        if name == STDIN:
+        if reads_once(name):
             return (
                 "nothing came through the pipe, or nothing that can be played from one (an mp4 needs its "
                 "index at the front: +faststart)"

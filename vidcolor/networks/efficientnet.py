@@ -42,14 +42,14 @@ class SameConv2d(nn.Conv2d):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As :meth:`forward`, with another weight and bias of the same shapes."""
-        padding, skip = self.frame(x)
+        padding, skip = self.borders(x)
         if bias is not None and wants_quick_gradient(x, weight):
             y: Tensor = DepthwiseConv.apply(x, weight, bias, self.stride[0], padding)
         else:
             y = F.conv2d(x, weight, bias, self.stride[0], padding, 1, self.groups)
         return y[..., skip[0] :, skip[1] :] if any(skip) else y
 
-    def frame(self, x: Tensor) -> tuple[list[int], tuple[int, int]]:
+    def borders(self, x: Tensor) -> tuple[list[int], tuple[int, int]]:
         """Padding above and left of ``x`` that is the same below and right, and results to leave out there.
 
         Where more is wanted below and right, a stride is added on all sides and the first row or column of

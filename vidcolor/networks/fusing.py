@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import torch
@@ -16,18 +17,26 @@ _MOST_SHAPES = 4
 
 def fuse_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm that follows a convolution into it: the same function, a third fewer passes."""
+
+    def add(layers: list[nn.Module], layer: nn.Module) -> None:
+        before = layers[-1] if layers else None
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(before, (nn.Conv2d, nn.ConvTranspose2d)):
+            layers[-1] = fuse_conv_bn_eval(before, layer, transpose=isinstance(before, nn.ConvTranspose2d))
+        else:
+            layers.append(layer)
+
+    _rebuild(module, add)
+
+
+def _rebuild(module: nn.Module, add: Callable[[list[nn.Module], nn.Module], None]) -> None:
+    """Make every sequence in ``module`` anew; ``add`` joins each layer to those before it."""
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Sequential):
             layers: list[nn.Module] = []
             for layer in child:
-                before = layers[-1] if layers else None
-                if isinstance(layer, nn.BatchNorm2d) and isinstance(before, (nn.Conv2d, nn.ConvTranspose2d)):
-                    transposed = isinstance(before, nn.ConvTranspose2d)
-                    layers[-1] = fuse_conv_bn_eval(before, layer, transpose=transposed)
-                else:
-                    layers.append(layer)
+                add(layers, layer)
             setattr(module, name, nn.Sequential(*layers))
-        fuse_batch_norm(getattr(module, name))
+        _rebuild(getattr(module, name), add)
 
 
 def fuse_activations(module: nn.Module) -> None:
@@ -38,24 +47,18 @@ def fuse_activations(module: nn.Module) -> None:
     """
     dtype = next((p.dtype for p in module.parameters()), torch.float32)
     if _available(dtype):
-        _fuse_activations(module)
+        _rebuild(module, _with_activation)
 
 
-def _fuse_activations(module: nn.Module) -> None:
-    for name, child in list(module.named_children()):
-        if isinstance(child, nn.Sequential):
-            layers: list[nn.Module] = []
-            for layer in child:
-                before = layers[-1] if layers else None
-                activation = _ACTIVATIONS.get(type(layer))
-                if isinstance(before, FusedConv2d) and activation is not None and before.plain:
-                    before.activation = activation
-                elif type(layer) in (nn.Conv2d, SameConv2d):
-                    layers.append(FusedConv2d(layer))
-                else:
-                    layers.append(layer)
-            setattr(module, name, nn.Sequential(*layers))
-        _fuse_activations(getattr(module, name))
+def _with_activation(layers: list[nn.Module], layer: nn.Module) -> None:
+    before = layers[-1] if layers else None
+    activation = _ACTIVATIONS.get(type(layer))
+    if isinstance(before, FusedConv2d) and activation is not None and before.plain:
+        before.activation = activation
+    elif type(layer) in (nn.Conv2d, SameConv2d):
+        layers.append(FusedConv2d(layer))
+    else:
+        layers.append(layer)
 
 
 _Activation: TypeAlias = tuple[str, tuple[float, ...]]
@@ -88,7 +91,7 @@ class FusedConv2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(N, C, h, w)`` to what convolution and activation make of it."""
         own = self.convolution
-        padding, skip = own.frame(x) if isinstance(own, SameConv2d) else (list(own.padding), (0, 0))
+        padding, skip = own.borders(x) if isinstance(own, SameConv2d) else (list(own.padding), (0, 0))
         geometry = (padding, list(own.stride), list(own.dilation), own.groups)
         shape = tuple(x.shape)
         if shape not in self._packed:

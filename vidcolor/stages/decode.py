@@ -200,13 +200,16 @@ class _Decoder:
 
 def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iterator[Packet[Stream]]:
     """Demux; where damage stops the demuxer itself, the film ends there and the report says so."""
+    late = False
     try:
         while True:
             try:
                 yield from container.demux()
                 return
             except IndexError:  # a packet of a track that was not there yet when the source was opened
-                log.debug("%s: a track begins in mid-film; it is left out", name)
+                if not late:
+                    log.warning("%s: a track that begins in mid-film is left out", name)
+                late = True
     except av.error.InvalidDataError as error:
         log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
