@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -155,9 +157,70 @@ def test_precision() -> None:
         resolve_precision("fp16", CPU)
 
 
-def test_batch_size_is_as_asked_or_small_on_a_cpu() -> None:
+@pytest.mark.parametrize(("threads", "batch"), [(1, 4), (2, 4), (3, 6), (4, 4), (6, 6), (16, 16), (64, 16)])
+def test_batch_size_is_as_asked_or_keeps_all_threads_of_a_cpu_busy(
+    threads: int, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert choose_batch_size(7, (256, 256), CPU) == 7
-    assert 1 <= choose_batch_size(None, (256, 256), CPU) <= 8
+    assert choose_batch_size(None, (256, 256), CPU) == batch
+
+
+class Telling(torch.nn.Module):
+    """Notes who calls it, and how many threads torch has there; fails where L* is negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[str, int, int]] = []
+
+    def forward(self, luminance: torch.Tensor) -> torch.Tensor:
+        self.calls.append((threading.current_thread().name, len(luminance), torch.get_num_threads()))
+        if float(luminance.amin()) < 0:
+            raise RuntimeError("a fault")
+        return luminance.expand(-1, 2, -1, -1).clone()
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("pictures", "each"), [(1, 4), (2, 2), (3, 1), (9, 1)])
+def test_a_cpu_s_threads_take_a_picture_each(pictures: int, each: int) -> None:
+    network = Telling()
+    generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    luminance = torch.arange(float(pictures)).reshape(-1, 1, 1, 1).expand(-1, 1, 32, 32)
+    found = Predictor(generator, CPU, torch.float32)(luminance, (32, 32))
+    assert [float(ab.mean()) for ab in found] == list(range(pictures))
+    assert [call[1:] for call in network.calls] == [(1, each)] * pictures
+    assert all(name.startswith("vidcolor-predict") for name, _, _ in network.calls)
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_failure_waits_for_the_other_pictures() -> None:
+    network = Telling()
+    generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    luminance = torch.ones(6, 1, 32, 32)
+    luminance[0] = -1.0
+    with pytest.raises(RuntimeError, match="a fault"):
+        Predictor(generator, CPU, torch.float32)(luminance, (32, 32))
+    assert len(network.calls) == 6
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_ab_does_not_depend_on_the_number_of_threads(weights: str) -> None:
+    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    luminance = torch.rand(5, 1, 64, 96) * 100
+    several = predictor(luminance, (50, 90))
+    torch.set_num_threads(1)
+    one = predictor(luminance, (50, 90))
+    assert all(np.array_equal(a, b) for a, b in zip(several, one, strict=True))
 
 
 def test_inference_on_cuda_is_in_fp16_and_training_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:

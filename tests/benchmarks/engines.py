@@ -13,7 +13,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from vidcolor.checkpoint import load_generator
+from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.memory import keep_freed_memory
 from vidcolor.networks.efficientnet import SameConv2d
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
+from vidcolor.stages.predict import Predictor
 
+CPU = torch.device("cpu")
 Forward = Callable[[], NDArray[Any]]
 
 
@@ -56,18 +60,30 @@ def as_onnx_has_it(network: torch.nn.Module) -> torch.nn.Module:
     return network
 
 
-def torch_forward(network: torch.nn.Module, pictures: torch.Tensor) -> Forward:
-    """As vidcolor runs it, in float32."""
+def torch_forward(generator: Generator, pictures: torch.Tensor) -> Forward:
+    """As vidcolor runs it, in float32: its threads take a picture each."""
+    predictor = Predictor(replace(generator, network=deepcopy(generator.network)), CPU, torch.float32)
+    shape = (pictures.shape[-2], pictures.shape[-1])
+    return lambda: np.stack(predictor(pictures, shape))
+
+
+def layers_forward(network: torch.nn.Module, pictures: torch.Tensor) -> Forward:
+    """torch, too, but the threads share the layers of a whole batch."""
     network = deepcopy(network).to(memory_format=torch.channels_last)
     fuse_activations(network)
     moved = pictures.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def forward() -> NDArray[Any]:
-        result: NDArray[Any] = network(moved).numpy()
-        return result
+        return enlarged(network(moved), moved)
 
     return forward
+
+
+def enlarged(ab: torch.Tensor, pictures: torch.Tensor) -> NDArray[Any]:
+    """ab at the size of the pictures, channels last, as :class:`Predictor` gives it."""
+    ab = F.interpolate(ab, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
+    return np.ascontiguousarray(ab.permute(0, 2, 3, 1).numpy())
 
 
 def onnxruntime_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
@@ -76,7 +92,21 @@ def onnxruntime_forward(model: Path, pictures: torch.Tensor, threads: int) -> Fo
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    return lambda: np.asarray(session.run(None, {"luminance": pictures.numpy()})[0])
+    return lambda: enlarged(torch.from_numpy(session.run(None, {"luminance": pictures.numpy()})[0]), pictures)
+
+
+def each_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
+    """ONNX Runtime with a picture for each thread, as vidcolor has torch do it."""
+    ort = importlib.import_module("onnxruntime")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    pool = ThreadPoolExecutor(threads)
+
+    def one(picture: torch.Tensor) -> NDArray[Any]:
+        return enlarged(torch.from_numpy(session.run(None, {"luminance": picture.numpy()})[0]), picture)
+
+    return lambda: np.concatenate(list(pool.map(one, torch.split(pictures, 1))))
 
 
 def openvino_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
@@ -88,7 +118,7 @@ def openvino_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forwa
         "INFERENCE_PRECISION_HINT": "f32",
     }
     request = core.compile_model(core.read_model(str(model)), "CPU", settings).create_infer_request()
-    return lambda: np.array(request.infer({0: pictures.numpy()})[0])
+    return lambda: enlarged(torch.from_numpy(np.array(request.infer({0: pictures.numpy()})[0])), pictures)
 
 
 def main() -> None:
@@ -102,21 +132,28 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     keep_freed_memory()
-    network = load_generator(given.weights).network
-    fuse_batch_norm(network)
+    generator = load_generator(given.weights)
+    network = generator.network
     pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
-    engines: dict[str, Forward] = {"torch": torch_forward(network, pictures)}
+    engines: dict[str, Forward] = {"torch": torch_forward(generator, pictures)}
+    fuse_batch_norm(network)
+    engines["torch, layers shared"] = layers_forward(network, pictures)
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / "generator.onnx"
-        torch.onnx.export(
-            as_onnx_has_it(network),
-            (pictures,),
-            str(model),
-            dynamo=True,
-            input_names=["luminance"],
-            verbose=False,
-        )
-        for name, make in (("onnxruntime", onnxruntime_forward), ("openvino", openvino_forward)):
+        whole, single = Path(folder) / "batch.onnx", Path(folder) / "single.onnx"
+        for model, shown in ((whole, pictures), (single, pictures[:1])):
+            torch.onnx.export(
+                as_onnx_has_it(network),
+                (shown,),
+                str(model),
+                dynamo=True,
+                input_names=["luminance"],
+                verbose=False,
+            )
+        for name, make, model in (
+            ("onnxruntime", onnxruntime_forward, whole),
+            ("onnxruntime, a picture each", each_forward, single),
+            ("openvino", openvino_forward, whole),
+        ):
             try:
                 engines[name] = make(model, pictures, given.threads)
             except ModuleNotFoundError as error:
@@ -137,10 +174,10 @@ def measure(engines: dict[str, Forward], repeat: int, batch: int) -> None:
         n: [statistics.median(t) * 1e3 / batch for t in zip(*ts, strict=True)] for n, ts in times.items()
     }
     best = min(wall for wall, _ in medians.values())
-    print("engine        wall, ms   CPU, ms   of the best   largest difference of ab")
+    print("engine                        wall, ms   CPU, ms   of the best   largest difference of ab")
     for name, (wall, cpu) in medians.items():
         apart = float(np.abs(first[name] - first["torch"]).max())
-        print(f"{name:12} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
+        print(f"{name:28} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
 
 
 if __name__ == "__main__":
