@@ -36,7 +36,7 @@ LAYERS = [
     ["temporal"],
     ["stages"],
     ["motion", "thumbnails"],
-    ["media", "checkpoint", "threads"],
+    ["media", "checkpoint", "threads", "sharing"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["writing", "hearing", "captions"],

@@ -12,6 +12,7 @@ from generators import GENERATORS, lively
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.networks.fusing import FusedConv2d, fuse_activations, fuse_batch_norm
+from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
@@ -194,10 +195,10 @@ def test_a_cpu_s_threads_take_a_picture_each(pictures: int, each: int) -> None:
     network = Telling()
     generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
     luminance = torch.arange(float(pictures)).reshape(-1, 1, 1, 1).expand(-1, 1, 32, 32)
-    found = Predictor(generator, CPU, torch.float32)(luminance, (32, 32))
+    found = Predictor(generator, CPU, torch.float32, Sharing())(luminance, (32, 32))
     assert [float(ab.mean()) for ab in found] == list(range(pictures))
     assert [call[1:] for call in network.calls] == [(1, each)] * pictures
-    assert all(name.startswith("vidcolor-predict") for name, _, _ in network.calls)
+    assert all(name.startswith("vidcolor-share") for name, _, _ in network.calls)
     assert torch.get_num_threads() == 4
 
 
@@ -208,14 +209,14 @@ def test_a_failure_waits_for_the_other_pictures() -> None:
     luminance = torch.ones(6, 1, 32, 32)
     luminance[0] = -1.0
     with pytest.raises(RuntimeError, match="a fault"):
-        Predictor(generator, CPU, torch.float32)(luminance, (32, 32))
+        Predictor(generator, CPU, torch.float32, Sharing())(luminance, (32, 32))
     assert len(network.calls) == 6
     assert torch.get_num_threads() == 4
 
 
 @pytest.mark.usefixtures("four_threads")
 def test_ab_does_not_depend_on_the_number_of_threads(weights: str) -> None:
-    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    predictor = Predictor(load_generator(weights), CPU, torch.float32, Sharing())
     luminance = torch.rand(5, 1, 64, 96) * 100
     several = predictor(luminance, (50, 90))
     torch.set_num_threads(1)

@@ -27,9 +27,11 @@ from quick import quickly
 
 from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
 from vidcolor.job import colorize
+from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
 from vidcolor.segments import Segment, SegmentStore
+from vidcolor.stages.predict import Predictor
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
 
@@ -44,16 +46,6 @@ class Flickering(torch.nn.Module):
         return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
 
 
-class Greedy(Flickering):
-    """One for which memory runs out with more than two pictures."""
-
-    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
-        """As :class:`Flickering`'s."""
-        if len(lightness) > 2:
-            raise MemoryError
-        return super().forward(lightness)
-
-
 class Stop(Exception):
     """What ends a run in these tests."""
 
@@ -66,6 +58,22 @@ def short_segments(frames: int = 6) -> Iterator[None]:
         quickly(Flickering()),
     ):
         yield
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """It runs out with more than two pictures a batch; at the end, that it did."""
+    forward, too_many = Predictor._forward, []
+
+    def greedy(self: Predictor, luminance: torch.Tensor, shape: tuple[int, int]) -> Any:
+        if len(luminance) > 2:
+            too_many.append(len(luminance))
+            raise MemoryError
+        return forward(self, luminance, shape)
+
+    with mock.patch.object(Predictor, "_forward", greedy):
+        yield
+    assert too_many
 
 
 def run(source: Path, target: Path, *, stop_after: int | None = None, **given: Any) -> Result:
@@ -259,16 +267,16 @@ def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> Non
 def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[Path, Path]) -> None:
     threads = torch.get_num_threads()
     seen: list[int] = []
-    forward = Flickering.forward
+    forward = Predictor._forward
 
-    def spy(self: Flickering, lightness: torch.Tensor) -> torch.Tensor:
+    def spy(self: Predictor, *given: Any) -> Any:
         seen.append(torch.get_num_threads())
-        return forward(self, lightness)
+        return forward(self, *given)
 
     torch.set_num_threads(threads + 1)
     try:
         with (
-            mock.patch.object(Flickering, "forward", spy),
+            mock.patch.object(Predictor, "_forward", spy),
             mock.patch("vidcolor.job.choose_batch_size", lambda *_: 77),
         ):
             assert run(*stopped).frames == 30
@@ -276,6 +284,33 @@ def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[
         assert torch.get_num_threads() == threads + 1
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def one_processor() -> Iterator[None]:
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(every)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
+@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(codec: str, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=30, size=(128, 192))
+    with one_processor():
+        run(source, tmp_path / "whole.mkv", codec=codec)
+        with pytest.raises(Stop):
+            run(source, tmp_path / "out.mkv", stop_after=14, codec=codec)
+    terms = json.loads(json.loads(Workplace(tmp_path / "out.mkv").manifest.read_text())["terms"])
+    assert terms["machine"]["processors"] == 1
+    run(source, tmp_path / "out.mkv", codec=codec)
+    assert fingerprint(tmp_path / "out.mkv") == fingerprint(tmp_path / "whole.mkv")
+    if codec == "libx264":
+        run(source, tmp_path / "here.mkv", codec=codec)
+        assert fingerprint(tmp_path / "here.mkv") != fingerprint(tmp_path / "whole.mkv")
 
 
 def test_another_batch_that_is_asked_for_needs_leave(stopped: tuple[Path, Path]) -> None:
@@ -402,7 +437,7 @@ def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCap
 def test_memory_that_runs_out_makes_the_batch_smaller_for_good(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=20), tmp_path / "out.mp4"
     options = Options(render_size=32, device="cpu", precision="fp32", batch_size=4)
-    with short_segments(), quickly(Greedy()):
+    with short_segments(), little_memory():
         with (
             mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop),
             pytest.raises(Stop),

@@ -16,8 +16,7 @@ from unittest import mock
 import av
 import pytest
 from media import grey_frame, make_film, packets_of
-from quick import quickly
-from test_resume import Greedy, Stop, fingerprint, left_in, run, short_segments
+from test_resume import Stop, fingerprint, left_in, little_memory, run, short_segments
 
 from vidcolor.errors import InputError, OutputError, ResumeMismatch
 from vidcolor.job import colorize
@@ -235,7 +234,7 @@ def test_a_track_that_begins_in_mid_film_is_left_out_and_named(caplog: pytest.Lo
 def test_memory_that_runs_out_costs_no_frame_of_a_pipe(tmp_path: Path) -> None:
     film, target = make_film(tmp_path / "in.mkv", frames=20), tmp_path / "out.mkv"
     options = Options(render_size=32, device="cpu", precision="fp32", batch_size=4)
-    with short_segments(), quickly(Greedy()), flowing(film, tmp_path / "pipe") as pipe:
+    with short_segments(), little_memory(), flowing(film, tmp_path / "pipe") as pipe:
         assert colorize(pipe, target, options).frames == 20
 
 

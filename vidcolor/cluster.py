@@ -215,7 +215,8 @@ def _require_the_same(setup: Setup) -> None:
             torch.device(str(terms.machine["device"])),
             str(terms.machine["precision"]),
             int(terms.machine["batch size"]),
-        ),
+        )
+        | {"processors": terms.machine["processors"]},  # the encoder works as if it had those
     )
     differences = terms.differences(here, drift=setup.options.accept_drift)
     if differences:

@@ -30,6 +30,7 @@ from vidcolor.options import Options
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
 from vidcolor.segments import Place
+from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor, resolve_device
 from vidcolor.target import Target
@@ -117,7 +118,7 @@ def maker_of(
     """
     generator = load_generator(str(setup.weights))
     dtype = getattr(torch, str(setup.terms.machine["precision"]))
-    predictor = Predictor(generator, resolve_device(device), dtype)
+    predictor = Predictor(generator, resolve_device(device), dtype, Sharing())
     options = setup.options
     open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, setup.ahead, cancel)

@@ -21,6 +21,7 @@ from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
+from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
 from vidcolor.stages.compare import Comparison
@@ -48,6 +49,7 @@ class Film:
         seekable: whether what is written can be gone back to; pipes and devices cannot.
         place: an open file to write to, instead of the address.
         label: goes into the metadata as the program's name.
+        processors: encode as a machine of so many does; None: as this one does.
 
     Attributes:
         said: what has been said of its frames.
@@ -65,8 +67,9 @@ class Film:
         seekable: bool = True,
         place: Any = None,
         label: str | None = None,
+        processors: int | None = None,
     ) -> None:
-        self._place, self._label = place, label
+        self._place, self._label, self._processors = place, label, processors
         self._source, self._stream = source, stream
         self._address, self._target, self._options = address, target, options
         self.muxer, self._seekable = muxer, seekable
@@ -117,6 +120,8 @@ class Film:
         )
         for key, value in hdr_settings(video, plan.codec).items():
             settings[key] = ":".join(filter(None, (value, settings.get(key))))
+        if self._processors not in (None, processors()):
+            settings = settings_of(plan.codec, self._processors, shown.luma.shape[0], settings)
         offset = self._shift(first)
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))

@@ -32,6 +32,7 @@ from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, Progress, Result
 from vidcolor.resumable import ResumableJob
 from vidcolor.scan import scan_source
+from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
 from vidcolor.target import Target, prepare_target
@@ -109,7 +110,7 @@ class _Job:
             )
         dtype = resolve_precision(self.options.precision, device)
         generator = load_generator(self.options.weights)
-        predictor = Predictor(generator, device, dtype)
+        predictor = Predictor(generator, device, dtype, Sharing())
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
         if container is None:
             raise Interrupted(signal.SIGINT)

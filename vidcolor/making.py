@@ -134,6 +134,7 @@ class Order:
     meter: Meter
     cancel: threading.Event
     codec: str = field(default="", init=False)
+    processors: int | None = field(default=None, init=False)
 
     def film(self, container: InputContainer, place: object = None, label: str | None = None) -> Film:
         """The film as it is going to be; with a ``place``, written to that."""
@@ -146,6 +147,7 @@ class Order:
             self.options,
             place=place,
             label=label,
+            processors=self.processors,
         )
 
 
@@ -161,6 +163,10 @@ class Maker:
     said: set[str] = field(default_factory=set)
     found: dict[int, Path] = field(default_factory=dict)
     anchors: Mapping[Key, Anchor] | None = None
+
+    def __post_init__(self) -> None:
+        """Have the encoder work as it did where the job was begun."""
+        self.order.processors = int(self.terms.machine["processors"])
 
     @property
     def store(self) -> SegmentStore:

@@ -21,6 +21,7 @@ from vidcolor._version import __version__
 from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
+from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.writing import write_whole
 
@@ -215,14 +216,13 @@ def describe_options(options: Options) -> dict[str, Any]:
 
 def describe_machine(device: torch.device, precision: str, batch_size: int) -> dict[str, Any]:
     """What the last digits of the arithmetic depend on."""
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
     return {
         "device": device.type,
         "precision": precision,
         "batch size": batch_size,
         "torch threads": torch.get_num_threads(),
-        "processors": processors,
+        "processors": processors(),
         "vidcolor": __version__,
         "torch": torch.__version__,
         "libavcodec": parts,

@@ -26,6 +26,7 @@ from vidcolor.making import on_its_clock, open_as_asked
 from vidcolor.media.opening import reads_once
 from vidcolor.options import Options
 from vidcolor.result import clock
+from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, padded, render_shape
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
@@ -112,7 +113,8 @@ def make_preview(
     rows = [("grey", [_grey(frame) for frame in frames])]
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
-        predictor = Predictor(load_generator(look.weights), device, resolve_precision(look.precision, device))
+        dtype = resolve_precision(look.precision, device)
+        predictor = Predictor(load_generator(look.weights), device, dtype, Sharing())
         recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:

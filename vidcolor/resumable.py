@@ -169,7 +169,7 @@ class ResumableJob:
             terms = wanted
         else:
             options = self.order.options
-            settled = ("torch threads", *(() if options.batch_size else ("batch size",)))
+            settled = ("torch threads", "processors", *(() if options.batch_size else ("batch size",)))
             wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
             terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)
         if terms != found:

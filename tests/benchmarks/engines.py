@@ -28,6 +28,7 @@ from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.memory import keep_freed_memory
 from vidcolor.networks.efficientnet import SameConv2d
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
+from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor
 
 CPU = torch.device("cpu")
@@ -62,7 +63,9 @@ def as_onnx_has_it(network: torch.nn.Module) -> torch.nn.Module:
 
 def torch_forward(generator: Generator, pictures: torch.Tensor) -> Forward:
     """As vidcolor runs it, in float32: its threads take a picture each."""
-    predictor = Predictor(replace(generator, network=deepcopy(generator.network)), CPU, torch.float32)
+    predictor = Predictor(
+        replace(generator, network=deepcopy(generator.network)), CPU, torch.float32, Sharing()
+    )
     shape = (pictures.shape[-2], pictures.shape[-1])
     return lambda: np.stack(predictor(pictures, shape))
 

@@ -22,6 +22,7 @@ from vidcolor.evaluation.clips import list_clips, read_clip
 from vidcolor.evaluation.motion import between, farneback
 from vidcolor.frames import Floats
 from vidcolor.matching import ShotTable, scan_shots
+from vidcolor.sharing import Sharing
 from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
 from vidcolor.stages.propagate import Propagator
@@ -37,7 +38,7 @@ GAP = 25
 def main(folder: Path) -> None:
     """Cut films together, colour them both ways, compare."""
     device = resolve_device("cpu")
-    predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device))
+    predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device), Sharing())
     clips = list_clips([folder])
     rows, false = [], 0
     for number, clip in enumerate(clips):

@@ -32,6 +32,7 @@ from vidcolor.media.repair import DecodeReport
 from vidcolor.memory import keep_freed_memory
 from vidcolor.motion import Luma, motion_between
 from vidcolor.options import Options
+from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance, padded
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
@@ -126,7 +127,7 @@ def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stag
         prepare(clip, film, height, bits, frames)
         clock = Clock()
         device = resolve_device("cpu")
-        predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device))
+        predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device), Sharing())
         whole = None if stages_only else children(_command(film, Path(folder) / "whole.mkv", render_size))
         short = (
             None if stages_only else children(_command(film, Path(folder) / "short.mkv", render_size, 0.04))

@@ -19,6 +19,7 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.evaluation.clips import read_clip
 from vidcolor.frames import Floats
 from vidcolor.motion import Luma, motion_between
+from vidcolor.sharing import Sharing
 from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
 from vidcolor.stages.propagate import Propagator
@@ -37,7 +38,7 @@ def main(clip: Path, pictures: int, render_size: int) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     device = resolve_device("cpu")
-    predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device))
+    predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device), Sharing())
     seen = [one.picture for one in read_clip(clip, render_size, pictures)]
     planes = [picture.luminance for picture in seen]
     shape = (planes[0].shape[0], planes[0].shape[1])

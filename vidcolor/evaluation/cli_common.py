@@ -53,12 +53,13 @@ def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
     """The generator of that name, ready on that device."""
     from vidcolor.checkpoint import load_generator
     from vidcolor.memory import keep_freed_memory
+    from vidcolor.sharing import Sharing
     from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
 
     keep_freed_memory()
     chosen = resolve_device(device)
     generator = load_generator(weights)
-    return generator, Predictor(generator, chosen, resolve_precision("auto", chosen))
+    return generator, Predictor(generator, chosen, resolve_precision("auto", chosen), Sharing())
 
 
 class Damaged:

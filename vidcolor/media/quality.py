@@ -46,7 +46,10 @@ def encoder_settings(
     if codec.startswith("libvpx"):
         settings |= {"row-mt": "1", "cpu-used": "2"}
     if codec == "libx265":
-        settings["x265-params"] = ":".join(filter(None, ("log-level=error", settings.get("x265-params"))))
+        # info: a header that names processors, by which parts made on two machines would not fit together
+        settings["x265-params"] = ":".join(
+            filter(None, ("log-level=error:info=0", settings.get("x265-params")))
+        )
     if codec in _QUANTISERS:
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
     if muxer == "avi" and codec.startswith("libx264"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -86,13 +86,24 @@ def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.d
     return max(1, min(32, int(free / 5 / (shape[0] * shape[1] * _BYTES_PER_PIXEL))))
 
 
+Share = Callable[[Callable[[Tensor], Floats], Sequence[Tensor]], list[Floats]]
+
+
+def one_by_one(work: Callable[[Tensor], Floats], pieces: Sequence[Tensor]) -> list[Floats]:
+    """All pieces, in the caller's thread."""
+    return [work(piece) for piece in pieces]
+
+
 class Predictor:
     """A generator on a device, ready for batches.
 
-    On a CPU the pictures of a batch are shared out among torch's threads, one at a time each. Colours then do
-    not depend on the batch, nor on the number of threads where there are not more of them than pictures; if
-    there are, several share a picture. Two threads take 0.92 of the time that they take when they share the
-    layers of a whole batch.
+    On a CPU a batch is taken one picture at a time, so that colours do not depend on the batch, and each
+    thread takes another picture: two need 0.92 of the time that they need when they share the layers of a
+    whole batch.
+
+    Args:
+        share: has pictures worked at in several threads, and gives the results in order
+            (:class:`~vidcolor.sharing.Sharing`).
 
     Attributes:
         multiple: height and width of what it takes must be multiples of this.
@@ -100,7 +111,9 @@ class Predictor:
         limit: pictures a batch to which memory has forced it; None while it has not.
     """
 
-    def __init__(self, generator: Generator, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self, generator: Generator, device: torch.device, dtype: torch.dtype, share: Share = one_by_one
+    ) -> None:
         network = generator.network
         fuse_batch_norm(network)
         self._network = network.to(device, dtype).to(memory_format=torch.channels_last)
@@ -110,7 +123,7 @@ class Predictor:
         self.device = device
         self.limit: int | None = None
         self.multiple = generator.multiple
-        self._threads = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="vidcolor-predict")
+        self._share = share
 
     def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
         """Predict ab.
@@ -154,19 +167,7 @@ class Predictor:
     def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
         if self.device.type != "cpu":
             return self._colour(luminance, shape)
-        threads = torch.get_num_threads()
-        each = max(1, threads // len(luminance))
-
-        def colour(picture: Tensor) -> Floats:
-            torch.set_num_threads(each)
-            return self._colour(picture, shape)[0]
-
-        try:
-            started = [self._threads.submit(colour, picture) for picture in torch.split(luminance, 1)]
-            wait(started)  # all of them, failed or not: who goes on after an error wants their memory
-            return [picture.result() for picture in started]
-        finally:
-            torch.set_num_threads(threads)  # it holds for one thread, and for those that begin later
+        return self._share(lambda picture: self._colour(picture, shape)[0], torch.split(luminance, 1))
 
     @torch.inference_mode()
     def _colour(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
