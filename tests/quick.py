@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +14,10 @@ from media import planes_of, read_film
 from torch import Tensor, nn
 
 from vidcolor.checkpoint import Generator
-from vidcolor.chromatable import ChromaTable
 from vidcolor.job import Result, colorize
 from vidcolor.options import Options
 
 AB = 40.0
-_table = functools.cache(ChromaTable)  # the table is the slowest part of a film of ten frames
 
 
 class Corners(nn.Module):
@@ -46,7 +43,6 @@ def quickly(network: nn.Module | None = None) -> Iterator[None]:
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),
         mock.patch("vidcolor.finished.load_generator", lambda name: generator),
-        mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
     ):
         yield
 

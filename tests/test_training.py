@@ -119,6 +119,7 @@ def test_every_recipe_writes_a_generator_that_the_colorizer_takes(
     assert "4 steps" in generator.metadata["recipe"]
 
 
+@pytest.mark.usefixtures("curves")
 def test_a_run_leaves_numbers_pictures_and_curves(folder: Path, features: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out, features=features).exit_code == 0
@@ -132,6 +133,21 @@ def test_a_run_leaves_numbers_pictures_and_curves(folder: Path, features: Path, 
     assert load_generator(str(work / "stage-1.safetensors")).metadata["recipe"].count("to stage 1")
     listing = (tmp_path / "own.data.sha256").read_text().splitlines()
     assert len(listing) == 11 and all(len(line.split("  ")[0]) == 64 for line in listing)
+
+
+@pytest.fixture
+def curves() -> None:
+    """For tests that want them drawn."""
+
+
+@pytest.fixture(autouse=True)
+def no_curves(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A third of the time of a short run goes into them."""
+    if "curves" in request.fixturenames:
+        yield
+    else:
+        with mock.patch("vidcolor.training.records._draw"):
+            yield
 
 
 @pytest.fixture(autouse=True)
@@ -154,13 +170,13 @@ def test_killed_and_run_again_it_gives_the_same_losses(
     recipe: str, folder: Path, features: Path, tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    settings = {"steps": 40, "features": features, "checkpoint_minutes": 1e-6, "every": 20, "batch": 2}
+    settings = {"steps": 16, "features": features, "checkpoint_minutes": 1e-6, "every": 8, "batch": 2}
     settings["first_share"] = 0.25  # the kill is to fall into the adversarial stage
     settings["crop"] = 64 if recipe == "pix2pix" else 32
     assert train(folder, whole, recipe, **settings).exit_code == 0
     process = start(arguments(folder, broken, recipe, **settings))
     numbers = tmp_path / "broken.safetensors.train" / "metrics.jsonl"
-    while process.poll() is None and not (numbers.exists() and '"step": 20,' in numbers.read_text()):
+    while process.poll() is None and not (numbers.exists() and '"step": 8,' in numbers.read_text()):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -182,7 +198,7 @@ def test_two_processes_lose_as_much_as_one_with_the_whole_batch(
     folder: Path, features: Path, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    settings = {"steps": 10, "batch": 8, "features": features, "freeze_norm": True, "every": 10}
+    settings = {"steps": 5, "batch": 8, "features": features, "freeze_norm": True, "every": 5}
     assert train(folder, one, **settings).exit_code == 0
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     parts = [*arguments(folder, two, **settings), "--cache", str(tmp_path / "cache")]
@@ -204,7 +220,7 @@ def free_port() -> int:
 
 def test_a_batch_in_parts_gives_the_same_step(folder: Path, features: Path, tmp_path: Path) -> None:
     whole, parted = tmp_path / "whole.safetensors", tmp_path / "parted.safetensors"
-    settings = {"steps": 10, "batch": 8, "features": features, "freeze_norm": True}
+    settings = {"steps": 4, "batch": 8, "features": features, "freeze_norm": True}
     assert train(folder, whole, **settings).exit_code == 0
     assert train(folder, parted, accumulate=2, **settings).exit_code == 0
     [left], [right] = lines(whole, "train"), lines(parted, "train")
@@ -290,7 +306,7 @@ def test_a_restart_that_is_refused_loses_nothing(folder: Path, tmp_path: Path) -
 def test_a_raised_budget_does_not_go_back_a_stage(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out).exit_code == 0
-    assert train(folder, out, steps=20).exit_code == 0
+    assert train(folder, out, steps=12).exit_code == 0
     assert {line["stage"] for line in lines(out, "train")} == {1}
 
 

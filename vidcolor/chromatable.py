@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import Matrix, unbounded_chroma_from_ab
+from vidcolor.colorspace import MATRICES, Matrix, unbounded_chroma_from_ab
 
 Floats = NDArray[np.float32]
 
@@ -20,6 +22,25 @@ _TILE_LEFT = np.array([i % _TILES * _AB_POINTS for i in range(256)], np.float32)
 _TILE_TOP = np.array([i // _TILES * _AB_POINTS for i in range(256)], np.float32)
 
 
+def _limit(matrix: Matrix) -> float:
+    return _WIDE_AB_LIMIT if matrix.wide else _AB_LIMIT
+
+
+@lru_cache(maxsize=len(MATRICES))
+def _atlas(matrix: Matrix) -> Floats:
+    """All slices in one picture; kept, for each segment of a film asks for it and it takes 0.8 s of CPU."""
+    levels = torch.linspace(0.0, 1.0, _LUMA_STEPS + 1)
+    axis = torch.linspace(-_limit(matrix), _limit(matrix), _AB_POINTS)
+    b, a = torch.meshgrid(axis, axis, indexing="ij")
+    ab = torch.stack((a, b)).expand(_LUMA_STEPS + 1, 2, _AB_POINTS, _AB_POINTS)
+    y = levels.view(-1, 1, 1, 1).expand(-1, 1, _AB_POINTS, _AB_POINTS)
+    slices = unbounded_chroma_from_ab(y, ab, matrix).permute(0, 2, 3, 1)  # (65, b, a, CbCr)
+    pairs = torch.cat((slices[:-1], slices[1:]), -1)
+    tiled = pairs.reshape(_TILES, _TILES, _AB_POINTS, _AB_POINTS, 4).permute(0, 2, 1, 3, 4)
+    atlas = tiled.reshape(_TILES * _AB_POINTS, _TILES * _AB_POINTS, 4).numpy()
+    return np.ascontiguousarray(atlas, dtype=np.float32)
+
+
 class ChromaTable:
     """Maps (Y', a, b) to (Cb, Cr) for one luma matrix.
 
@@ -30,18 +51,8 @@ class ChromaTable:
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
-        self._limit = _WIDE_AB_LIMIT if matrix.wide else _AB_LIMIT
-        levels = torch.linspace(0.0, 1.0, _LUMA_STEPS + 1)
-        axis = torch.linspace(-self._limit, self._limit, _AB_POINTS)
-        b, a = torch.meshgrid(axis, axis, indexing="ij")
-        ab = torch.stack((a, b)).expand(_LUMA_STEPS + 1, 2, _AB_POINTS, _AB_POINTS)
-        y = levels.view(-1, 1, 1, 1).expand(-1, 1, _AB_POINTS, _AB_POINTS)
-        slices = unbounded_chroma_from_ab(y, ab, matrix).permute(0, 2, 3, 1)  # (65, b, a, CbCr)
-        pairs = torch.cat((slices[:-1], slices[1:]), -1)
-        tiled = pairs.reshape(_TILES, _TILES, _AB_POINTS, _AB_POINTS, 4).permute(0, 2, 1, 3, 4)
-        self._atlas = np.ascontiguousarray(
-            tiled.reshape(_TILES * _AB_POINTS, _TILES * _AB_POINTS, 4).numpy(), dtype=np.float32
-        )
+        self._limit = _limit(matrix)
+        self._atlas = _atlas(matrix)
         self._pairs = np.empty((0, 0, 4), np.float32)  # kept from call to call: fresh memory costs as much
         self._parts = [np.empty((0, 0), np.float32)] * 4  # again as what is done in it
 
