@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest import mock
 
 import av
-from quick import Corners, _table
+from quick import Corners
 
 from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
@@ -23,7 +23,6 @@ def call(*arguments: str | Path) -> int:
     with (
         mock.patch("vidcolor.job.load_generator", lambda name: generator),
         mock.patch("vidcolor.finished.load_generator", lambda name: generator),
-        mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
         mock.patch("vidcolor.cli._leave", codes.append),
         mock.patch.object(sys, "argv", given),
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +19,6 @@ from test_resume import left_in
 from test_shots_apart import cut_film
 
 from vidcolor.checkpoint import Generator
-from vidcolor.chromatable import ChromaTable
 from vidcolor.cli import main
 from vidcolor.contents import Contents, Moment, choose
 from vidcolor.errors import UsageError, WeightsError
@@ -29,17 +27,12 @@ from vidcolor.options import Options
 from vidcolor.preview import make_preview
 from vidcolor.stages.decode import DecodeSettings
 
-_table = functools.cache(ChromaTable)
-
 
 @pytest.fixture(autouse=True)
 def quick() -> Iterator[None]:
     """A generator that takes no time."""
     made = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
-    with (
-        mock.patch("vidcolor.preview.load_generator", lambda name: made),
-        mock.patch("vidcolor.stages.recolor.ChromaTable", _table),
-    ):
+    with mock.patch("vidcolor.preview.load_generator", lambda name: made):
         yield
 
 
