@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 Warned = tuple[str, str]
 """A warning: its wording, and the same with what it is about filled in."""
@@ -38,15 +40,36 @@ class Ear(logging.Handler):
         logging.getLogger("vidcolor").removeHandler(self)
 
 
+@dataclass
+class _Hush:
+    """Who wants quiet, and the levels from before."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    users: int = 0
+    levels: list[int] = field(default_factory=list)
+
+
+_hush = _Hush()
+
+
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Let a source or target be opened again without a word: what is odd in it is said once, elsewhere."""
+    """Let a source or target be opened again without a word: what is odd in it is said once, elsewhere.
+
+    Several threads may do so at once; the last to end gives the loggers their levels back.
+    """
     loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("film", "media", "stages")]
-    levels = [one.level for one in loggers]
-    for one in loggers:
-        one.setLevel(logging.ERROR)
+    with _hush.lock:
+        if _hush.users == 0:
+            _hush.levels = [one.level for one in loggers]
+            for one in loggers:
+                one.setLevel(logging.ERROR)
+        _hush.users += 1
     try:
         yield
     finally:
-        for one, level in zip(loggers, levels, strict=True):
-            one.setLevel(level)
+        with _hush.lock:
+            _hush.users -= 1
+            if _hush.users == 0:
+                for one, level in zip(loggers, _hush.levels, strict=True):
+                    one.setLevel(level)
