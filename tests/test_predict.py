@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,7 +162,7 @@ def test_precision() -> None:
 
 
 @pytest.mark.parametrize(("threads", "batch"), [(1, 4), (2, 4), (3, 6), (4, 4), (6, 6), (16, 16), (64, 16)])
-def test_batch_size_is_as_asked_or_keeps_all_threads_of_a_cpu_busy(
+def test_batch_size_is_as_asked_or_a_multiple_of_a_cpu_s_threads(
     threads: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
@@ -212,6 +215,27 @@ def test_a_failure_waits_for_the_other_pictures() -> None:
         Predictor(generator, CPU, torch.float32, Sharing())(luminance, (32, 32))
     assert len(network.calls) == 6
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_what_failed_keeps_no_memory() -> None:
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+
+    def fail(_: int) -> None:
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise MemoryError
+
+    gc.disable()
+    try:
+        with contextlib.suppress(MemoryError):
+            Sharing()(fail, range(4))
+        assert [ref() for ref in kept] == [None] * 4
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("four_threads")

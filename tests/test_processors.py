@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vidcolor.media.processors import processors, settings_of
+from vidcolor.media.processors import goes_anywhere, processors, settings_of
 
 
 @pytest.mark.parametrize(
@@ -15,29 +15,31 @@ def test_threads_of_x264(count: int, height: int, threads: int) -> None:
     assert settings_of("libx264", count, height, {"crf": "18"}) == {"crf": "18", "threads": str(threads)}
 
 
-def test_threads_of_x264_that_share_pictures() -> None:
-    for given in ({"tune": "zerolatency"}, {"x264-params": "sliced-threads=1"}):
-        assert settings_of("libx264", 8, 1080, given)["threads"] == "8"
+def test_what_was_asked_for_goes_first() -> None:
+    assert settings_of("libx264", 8, 1080, {"threads": "2"})["threads"] == "2"
+
+
+def test_others_are_told_nothing() -> None:
+    assert settings_of("libsvtav1", 8, 1080, {"a": "b"}) == {"a": "b"}
 
 
 @pytest.mark.parametrize(
-    ("count", "height", "at_once"),
-    [(1, 720, 1), (3, 720, 1), (4, 720, 2), (8, 720, 3), (16, 720, 4), (32, 720, 5), (32, 2160, 6)],
+    ("codec", "extra", "anywhere"),
+    [
+        ("libx264", {"tune": "zerolatency"}, True),
+        ("libx264", {"x264-params": "sliced-threads=1"}, False),
+        ("libx264", {"thread_type": "slice"}, False),
+        ("libsvtav1", {}, True),
+        ("ffv1", {}, True),
+        ("libx265", {}, False),
+        ("libvpx", {}, False),
+        ("h264_nvenc", {}, False),
+    ],
 )
-def test_threads_of_x265(count: int, height: int, at_once: int) -> None:
-    found = settings_of("libx265", count, height, {"x265-params": "log-level=error"})
-    assert found == {"threads": str(at_once), "x265-params": f"pools={count}:log-level=error"}
-
-
-def test_what_was_asked_for_goes_first() -> None:
-    assert settings_of("libx264", 8, 1080, {"threads": "2"})["threads"] == "2"
-    found = settings_of("libx265", 8, 1080, {"x265-params": "pools=1"})
-    assert found["x265-params"] == "pools=8:pools=1", "the last one counts"
-
-
-@pytest.mark.parametrize("codec", ["libsvtav1", "libvpx-vp9", "ffv1", "prores_ks", "mpeg4"])
-def test_others_do_not_depend_on_processors(codec: str) -> None:
-    assert settings_of(codec, 8, 1080, {"a": "b"}) == {"a": "b"}
+def test_which_encoders_go_on_with_other_processors(
+    codec: str, extra: dict[str, str], anywhere: bool
+) -> None:
+    assert goes_anywhere(codec, extra) == anywhere
 
 
 def test_there_is_a_processor() -> None:

@@ -297,20 +297,31 @@ def one_processor() -> Iterator[None]:
 
 
 @pytest.mark.skipif(processors() < 2, reason="needs two processors")
-@pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(codec: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [{}, {"encoder_options": {"tune": "zerolatency"}}], ids=str)
+def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
     source = make_film(tmp_path / "in.mkv", frames=30, size=(128, 192))
     with one_processor():
-        run(source, tmp_path / "whole.mkv", codec=codec)
+        run(source, tmp_path / "whole.mkv", **more)
         with pytest.raises(Stop):
-            run(source, tmp_path / "out.mkv", stop_after=14, codec=codec)
+            run(source, tmp_path / "out.mkv", stop_after=14, **more)
     terms = json.loads(json.loads(Workplace(tmp_path / "out.mkv").manifest.read_text())["terms"])
     assert terms["machine"]["processors"] == 1
-    run(source, tmp_path / "out.mkv", codec=codec)
+    run(source, tmp_path / "out.mkv", **more)
     assert fingerprint(tmp_path / "out.mkv") == fingerprint(tmp_path / "whole.mkv")
-    if codec == "libx264":
-        run(source, tmp_path / "here.mkv", codec=codec)
-        assert fingerprint(tmp_path / "here.mkv") != fingerprint(tmp_path / "whole.mkv")
+    run(source, tmp_path / "here.mkv", **more)
+    assert fingerprint(tmp_path / "here.mkv") != fingerprint(tmp_path / "whole.mkv")
+
+
+@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+def test_where_the_encoder_cannot_be_told_other_processors_need_leave(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=30, size=(128, 192))
+    with one_processor(), pytest.raises(Stop):
+        run(source, tmp_path / "out.mkv", stop_after=14, codec="libx265")
+    with pytest.raises(ResumeMismatch, match=r"processors was 1, now \d+\..*--accept-drift"):
+        run(source, tmp_path / "out.mkv", codec="libx265")
+    assert run(source, tmp_path / "out.mkv", codec="libx265", accept_drift=True).frames == 30
 
 
 def test_another_batch_that_is_asked_for_needs_leave(stopped: tuple[Path, Path]) -> None:

@@ -32,9 +32,10 @@ def _atlas(matrix: Matrix) -> Floats:
     levels = torch.linspace(0.0, 1.0, _LUMA_STEPS + 1)
     axis = torch.linspace(-_limit(matrix), _limit(matrix), _AB_POINTS)
     b, a = torch.meshgrid(axis, axis, indexing="ij")
-    ab = torch.stack((a, b)).expand(_LUMA_STEPS + 1, 2, _AB_POINTS, _AB_POINTS)
-    y = levels.view(-1, 1, 1, 1).expand(-1, 1, _AB_POINTS, _AB_POINTS)
-    slices = unbounded_chroma_from_ab(y, ab, matrix).permute(0, 2, 3, 1)  # (65, b, a, CbCr)
+    ab = torch.stack((a, b))[None]
+    # one luma at a time: torch shares what is larger among its threads, whose number tells in the last digits
+    each = [unbounded_chroma_from_ab(y.expand(1, 1, _AB_POINTS, _AB_POINTS), ab, matrix) for y in levels]
+    slices = torch.cat(each).permute(0, 2, 3, 1)  # (65, b, a, CbCr)
     pairs = torch.cat((slices[:-1], slices[1:]), -1)
     tiled = pairs.reshape(_TILES, _TILES, _AB_POINTS, _AB_POINTS, 4).permute(0, 2, 1, 3, 4)
     atlas = tiled.reshape(_TILES * _AB_POINTS, _TILES * _AB_POINTS, 4).numpy()

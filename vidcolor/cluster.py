@@ -30,7 +30,7 @@ from vidcolor.errors import (
 from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
-from vidcolor.manifest import Manifest, describe_machine, digest_weights, identify
+from vidcolor.manifest import PROCESSORS, Manifest, describe_machine, digest_weights, identify
 from vidcolor.memory import keep_freed_memory
 from vidcolor.segments import Place, SegmentStore
 from vidcolor.threads import unless_cancelled
@@ -216,7 +216,7 @@ def _require_the_same(setup: Setup) -> None:
             str(terms.machine["precision"]),
             int(terms.machine["batch size"]),
         )
-        | {"processors": terms.machine["processors"]},  # the encoder works as if it had those
+        | ({key: terms.machine[key] for key in PROCESSORS} if setup.anywhere else {}),
     )
     differences = terms.differences(here, drift=setup.options.accept_drift)
     if differences:

@@ -26,6 +26,7 @@ from vidcolor.hearing import Warned
 from vidcolor.making import Maker, Order, open_as_asked
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
+from vidcolor.media.processors import goes_anywhere
 from vidcolor.options import Options
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
@@ -45,7 +46,7 @@ _POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that a worker needs to know."""
+    """All that a worker needs to know; ``anywhere``: whether processors of any number make the same film."""
 
     name: str
     place: Target
@@ -57,6 +58,7 @@ class Setup:
     found: dict[int, Path]
     anchors: dict[Key, Anchor]
     ahead: int
+    anywhere: bool
 
 
 class Hands(ABC):
@@ -105,6 +107,7 @@ def setup_of(maker: Maker) -> Setup:
         found=maker.found,
         anchors=dict(maker.anchors),
         ahead=maker.source.ahead,
+        anywhere=goes_anywhere(order.codec, order.options.encoder_options),
     )
 
 

@@ -25,10 +25,12 @@ from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.writing import write_whole
 
-FORMAT = 2
+FORMAT = 3
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20
+PROCESSORS = ("processors", "processors online")
+"""What of the machine many encoders can be told."""
 _ARITHMETIC = ("device", "precision", "batch_size", "weights")
 """Options that are recorded as what they came to."""
 
@@ -113,12 +115,7 @@ class Manifest:
                 f"{name}: an unfinished job does not fit: {'; '.join(found)}. Run it as before, or begin "
                 "anew with --restart"
             )
-        drifted = self.differences(wanted, drift=drift)
-        if drifted:
-            raise ResumeMismatch(
-                f"{name}: the rest would not be worked out as the beginning was: {'; '.join(drifted)}. "
-                "Begin anew with --restart, or go on with --accept-drift"
-            )
+        refuse_drift(name, self.differences(wanted, drift=drift))
         return replace(self, machine=wanted.machine)
 
     def differences(self, wanted: Manifest, *, drift: bool) -> list[str]:
@@ -223,11 +220,25 @@ def describe_machine(device: torch.device, precision: str, batch_size: int) -> d
         "batch size": batch_size,
         "torch threads": torch.get_num_threads(),
         "processors": processors(),
+        "processors online": os.cpu_count(),
         "vidcolor": __version__,
         "torch": torch.__version__,
         "libavcodec": parts,
         "opencv": cv2.__version__,
     }
+
+
+def refuse_drift(name: str, found: list[str]) -> None:
+    """Say in what the rest of a film would be worked out otherwise than its beginning.
+
+    Raises:
+        ResumeMismatch: there is something.
+    """
+    if found:
+        raise ResumeMismatch(
+            f"{name}: the rest would not be worked out as the beginning was: {'; '.join(found)}. "
+            "Begin anew with --restart, or go on with --accept-drift"
+        )
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], line: str) -> list[str]:

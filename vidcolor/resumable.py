@@ -22,8 +22,9 @@ from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource, nothing_decodes
 from vidcolor.hearing import hushed
 from vidcolor.making import Maker, Order
-from vidcolor.manifest import Manifest, identify_pipe
+from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
@@ -114,6 +115,7 @@ class ResumableJob:
         )
         with _threads(int(maker.terms.machine["torch threads"])):
             film = maker.rehearse()
+            self._require_processors(maker.terms, film.codec)
             if self.order.options.ray is not None:
                 make_on_cluster(maker, film)
             elif len(self.order.options.devices) > 1:
@@ -124,6 +126,14 @@ class ResumableJob:
                 source.read_on()
         self._put_together(source, first, paths, last.frames)
         return last.frames, last.lost, last.damaged
+
+    def _require_processors(self, terms: Manifest, codec: str) -> None:
+        """Refuse other processors than those on which it was begun where its encoder depends on them."""
+        options = self.order.options
+        if not (options.accept_drift or goes_anywhere(codec, options.encoder_options)):
+            here = {key: self.order.wanted.machine[key] for key in PROCESSORS}
+            now = replace(terms, machine=terms.machine | here)
+            refuse_drift(self.order.place.name, terms.differences(now, drift=False))
 
     def _require_the_end(self, source: FrameSource, paths: list[Path], last: Place) -> None:
         """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
@@ -169,7 +179,7 @@ class ResumableJob:
             terms = wanted
         else:
             options = self.order.options
-            settled = ("torch threads", "processors", *(() if options.batch_size else ("batch size",)))
+            settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
             wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
             terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)
         if terms != found:

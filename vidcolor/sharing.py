@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 import torch
@@ -30,9 +30,18 @@ class Sharing:
             torch.set_num_threads(each)
             return work(piece)
 
+        begun: list[Future[R]] = []
         try:
-            begun = [self._threads.submit(one, piece) for piece in pieces]
-            wait(begun)
-            return [piece.result() for piece in begun]
+            for piece in pieces:
+                begun.append(self._threads.submit(one, piece))
         finally:
+            wait(begun)
             torch.set_num_threads(threads)  # it holds for one thread, and for those that begin later
+        failed = next((error for error in map(Future.exception, begun) if error is not None), None)
+        if failed is None:
+            return [piece.result() for piece in begun]
+        begun.clear()  # with it and its error in this frame, what failed would keep its memory
+        try:
+            raise failed
+        finally:
+            del failed
