@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +15,18 @@ from quick import Corners
 
 from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
+
+
+@contextlib.contextmanager
+def log_as_it_was() -> Iterator[None]:
+    """A command sets up the log; what is tested next finds it as it was before."""
+    log = logging.getLogger("vidcolor")
+    handlers, propagate, level = log.handlers[:], log.propagate, log.level
+    try:
+        yield
+    finally:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
 
 
 def call(*arguments: str | Path) -> int:
@@ -25,6 +39,7 @@ def call(*arguments: str | Path) -> int:
         mock.patch("vidcolor.finished.load_generator", lambda name: generator),
         mock.patch("vidcolor.cli._leave", codes.append),
         mock.patch.object(sys, "argv", given),
+        log_as_it_was(),
     ):
         main()
     return codes[-1]

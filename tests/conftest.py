@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from calling import log_as_it_was
 
 from vidcolor.checkpoint import save_weights
 from vidcolor.networks.unet import LiteUNet
@@ -19,12 +19,9 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 @pytest.fixture(autouse=True)
 def untouched_log() -> Iterator[None]:
-    """A command called in the test's own process sets up the log; the next test finds it as it was."""
-    log = logging.getLogger("vidcolor")
-    before = log.handlers[:], log.propagate, log.level
-    yield
-    log.handlers[:], log.propagate = before[:2]
-    log.setLevel(before[2])
+    """For tests that call a command in their own process."""
+    with log_as_it_was():
+        yield
 
 
 @pytest.fixture(scope="session")
