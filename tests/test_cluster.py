@@ -145,6 +145,8 @@ def test_a_worker_that_would_make_another_film_refuses(setup: Setup, film: Path,
     vidcolor.cluster._require_the_same(setup)
     with mock.patch("vidcolor.manifest.processors", lambda: 77):  # the encoder does as with those of the job
         vidcolor.cluster._require_the_same(setup)
+        with pytest.raises(ResumeMismatch, match=r"processors was \d+, now 77"):
+            vidcolor.cluster._require_the_same(replace(setup, anywhere=False))
     other = film.with_name("other.mkv")
     other.write_bytes(film.read_bytes() + b"more")
     with pytest.raises(ResumeMismatch, match="the input has changed"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.color import rgb2lab
 
-from vidcolor.chromatable import ChromaTable
+from vidcolor.chromatable import ChromaTable, _atlas
 from vidcolor.colorspace import (
     BT709,
     BT2020,
@@ -72,6 +72,16 @@ def test_table_agrees_with_the_exact_form_on_every_matrix() -> None:
         exact = chroma_from_ab(y, ab, matrix)[0].permute(1, 2, 0).numpy()
         fast = ChromaTable(matrix)(y[0, 0].numpy(), ab[0].permute(1, 2, 0).numpy().copy())
         assert np.sqrt(((exact - fast) ** 2).mean()) * 224 < 0.6
+
+
+def test_the_table_is_made_once_and_the_same_on_any_number_of_threads() -> None:
+    assert ChromaTable(BT709)._atlas is ChromaTable(BT709)._atlas
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        made.append(_atlas.__wrapped__(BT709))
+    torch.set_num_threads(before)
+    assert all(np.array_equal(one, made[0]) for one in made)
 
 
 @given(unit, unit, unit)

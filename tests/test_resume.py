@@ -286,6 +286,11 @@ def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[
         torch.set_num_threads(threads)
 
 
+two_processors = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or processors() < 2, reason="needs two processors to do without one"
+)
+
+
 @contextmanager
 def one_processor() -> Iterator[None]:
     every = os.sched_getaffinity(0)
@@ -296,7 +301,7 @@ def one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, every)
 
 
-@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+@two_processors
 @pytest.mark.parametrize("more", [{}, {"encoder_options": {"tune": "zerolatency"}}], ids=str)
 def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(
     more: dict[str, Any], tmp_path: Path
@@ -314,7 +319,7 @@ def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(
     assert fingerprint(tmp_path / "here.mkv") != fingerprint(tmp_path / "whole.mkv")
 
 
-@pytest.mark.skipif(processors() < 2, reason="needs two processors")
+@two_processors
 def test_where_the_encoder_cannot_be_told_other_processors_need_leave(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mkv", frames=30, size=(128, 192))
     with one_processor(), pytest.raises(Stop):
