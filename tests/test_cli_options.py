@@ -29,6 +29,7 @@ def film(tmp_path: Path) -> Path:
         ["--crf", "-1"], ["--crf", "999"], ["--crf", "nan"],
         ["--batch-size", "0"], ["--batch-size", "x"], ["--batch-size", "5000"],
         ["--device", "tpu"], ["--device", "cuda:99"], ["--precision", "fp8"], ["--precision", "fp16"],
+        ["--engine", "onnx"],
         ["--start", "soon"], ["--start", "-3"], ["--start", "1:2:3:4"], ["--duration", "0"],
         ["--duration", "1e9"],
         ["--framerate", "0"], ["--framerate", "1/0"], ["--framerate", "fast"], ["--framerate", "nan"],

@@ -37,6 +37,7 @@ def test_each_field_says_whether_it_changes_the_film() -> None:
     "bad",
     [
         {"device": "gpu"}, {"device": "cuda:"}, {"device": "cuda:x"}, {"precision": "int8"},
+        {"engine": "tensorrt"},
         {"temporal": "x"},
         {"render_size": 31}, {"render_size": 2049}, {"batch_size": 0}, {"batch_size": 1025},
         {"saturation": -0.1}, {"saturation": float("nan")}, {"saturation": float("inf")},

@@ -25,6 +25,7 @@ from filelock import FileLock
 from media import grey_frame, make_film, planes_of, read_film
 from quick import quickly
 
+from vidcolor.checkpoint import load_generator
 from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
 from vidcolor.job import colorize
 from vidcolor.media.processors import processors
@@ -51,11 +52,11 @@ class Stop(Exception):
 
 
 @contextmanager
-def short_segments(frames: int = 6) -> Iterator[None]:
+def short_segments(frames: int = 6, network: torch.nn.Module | None = None) -> Iterator[None]:
     with (
         mock.patch("vidcolor.resumable._MOST_FRAMES", frames),
         mock.patch("vidcolor.resumable._FEWEST_FRAMES", frames),
-        quickly(Flickering()),
+        quickly(network or Flickering()),
     ):
         yield
 
@@ -76,7 +77,14 @@ def little_memory() -> Iterator[None]:
     assert too_many
 
 
-def run(source: Path, target: Path, *, stop_after: int | None = None, **given: Any) -> Result:
+def run(
+    source: Path,
+    target: Path,
+    *,
+    stop_after: int | None = None,
+    network: torch.nn.Module | None = None,
+    **given: Any,
+) -> Result:
     """Colour in short segments; ``stop_after`` frames of this run, end as a crash would."""
     options = Options(**({"render_size": 32, "device": "cpu", "precision": "fp32"} | given))
     begun: list[int] = []
@@ -86,7 +94,7 @@ def run(source: Path, target: Path, *, stop_after: int | None = None, **given: A
         if stop_after is not None and now.frames - (begun[0] - 1) > stop_after:
             raise Stop
 
-    with short_segments():
+    with short_segments(network=network):
         return colorize(source, target, options, progress)
 
 
@@ -332,6 +340,50 @@ def test_where_the_encoder_cannot_be_told_other_processors_need_leave(tmp_path: 
 def test_another_batch_that_is_asked_for_needs_leave(stopped: tuple[Path, Path]) -> None:
     with pytest.raises(ResumeMismatch, match="batch size was 4, now 2"):
         run(*stopped, batch_size=2)
+
+
+def test_the_engine_is_that_with_which_the_job_was_begun(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    source, whole, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "w.mkv", tmp_path / "o.mkv"
+
+    def again(to: Path, **given: Any) -> str:
+        return run(source, to, network=load_generator(weights).network, **given).engine
+
+    with mock.patch("vidcolor.stages.predict.installed", lambda: None):
+        assert again(whole) == "torch"
+        with pytest.raises(Stop):
+            again(target, stop_after=14)
+    with pytest.raises(ResumeMismatch, match=r"engine was torch, now onnxruntime .*--accept-drift"):
+        again(target, engine="onnxruntime")
+    assert again(target) == "torch", "though there is another now"
+    assert fingerprint(target) == fingerprint(whole)
+
+
+def test_an_engine_that_is_no_more_needs_leave(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    source, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "out.mkv"
+
+    def again(**given: Any) -> str:
+        return run(source, target, network=load_generator(weights).network, **given).engine
+
+    with pytest.raises(Stop):
+        again(stop_after=14)
+    with pytest.raises(ResumeMismatch, match=r"engine was onnxruntime \S+, now torch"):
+        again(engine="torch")
+    with mock.patch("vidcolor.stages.predict.installed", lambda: None):
+        with pytest.raises(ResumeMismatch, match=r"engine was onnxruntime \S+, now torch.*--accept-drift"):
+            again()
+        assert again(accept_drift=True) == "torch"
+
+
+def test_the_same_film_with_onnx_runtime(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    source, whole, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "w.mkv", tmp_path / "o.mkv"
+    for to, stop in ((whole, None), (target, 14), (target, None)):
+        with suppress(Stop):
+            found = run(source, to, stop_after=stop, network=load_generator(weights).network)
+            assert found.engine.startswith("onnxruntime ")
+    assert fingerprint(target) == fingerprint(whole)
 
 
 def test_another_format_does_not_fit(stopped: tuple[Path, Path]) -> None:

@@ -28,7 +28,7 @@ from vidcolor.cli_options import (
 from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.hearing import Ear
-from vidcolor.options import COMPARISONS, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
+from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
 
@@ -46,7 +46,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--weights",
     multiple=True,
     default=[_DEFAULTS.weights],
-    show_default=True,
     help="Generator: a file, or a shipped name.",
 )
 @option(
@@ -55,7 +54,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     type=float,
     multiple=True,
     default=[_DEFAULTS.saturation],
-    show_default=True,
     help="Factor on colour.",
 )
 @option(
@@ -63,12 +61,9 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--temporal",
     type=click.Choice(TEMPORAL),
     default=_DEFAULTS.temporal,
-    show_default=True,
     help="Smoothing over time: along motion, plain average, none.",
 )
-@option(
-    _LOOK, "--smoothing", type=float, default=_DEFAULTS.smoothing, show_default=True, help="0 none, 1 most."
-)
+@option(_LOOK, "--smoothing", type=float, default=_DEFAULTS.smoothing, help="0 none, 1 most.")
 @option(_LOOK, "--match-shots", is_flag=True, help="Scan first: shots that come back keep their colours.")
 @option(
     _LOOK,
@@ -76,7 +71,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     type=int,
     multiple=True,
     default=[_DEFAULTS.render_size],
-    show_default=True,
     help="Short side of the picture that the generator sees, in pixels.",
 )
 @option(_LOOK, "--compare", type=click.Choice(COMPARISONS), help="Show before and after in one film.")
@@ -107,7 +101,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     _TARGET,
     "--audio",
     default=_DEFAULTS.audio,
-    show_default=True,
     metavar="auto|copy|none|CODEC",
     help="Sound: copied where the container takes it, else re-encoded.",
 )
@@ -121,7 +114,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     _MACHINE,
     "--device",
     default=_DEFAULTS.device,
-    show_default=True,
     metavar="auto|cpu|cuda[:N]|mps",
     help="Where the generator runs; several, as cuda:0,cuda:1, have a process each.",
 )
@@ -132,8 +124,14 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--precision",
     type=click.Choice(PRECISIONS),
     default=_DEFAULTS.precision,
-    show_default=True,
     help="Its arithmetic.",
+)
+@option(
+    _MACHINE,
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=_DEFAULTS.engine,
+    help="What computes it on a CPU; auto: ONNX Runtime if it is installed.",
 )
 @option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by memory].")
 @option(_RESUME, "--restart", is_flag=True, help="Forget what an earlier run has finished.")
@@ -141,7 +139,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     _RESUME,
     "--resume/--no-resume",
     default=True,
-    show_default=True,
     help="Keep what is finished if the job is interrupted, and go on from there.",
 )
 @option(_RESUME, "--work-dir", metavar="DIR", help="For what is finished [default: beside OUT].")
@@ -156,7 +153,6 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--progress",
     type=click.Choice(["auto", "bar", "json", "none"]),
     default="auto",
-    show_default=True,
     help="Progress on standard error.",
 )
 @option(TALK, "--report", type=click.Path(path_type=Path), help="Also make a page about the film: FILE.html.")
@@ -240,11 +236,13 @@ def _one(
     except Exception as error:
         _complain(f"{source}: a fault of vidcolor itself: {error!r}; --debug shows where", debug)
         return EXIT_BUG
-    spent, machine = clock(result.seconds), f"{result.device} ({result.precision})"
+    spent = clock(result.seconds)
     if result.already:
         log.info("%s: already done", target)
     else:
-        log.info("%s: %d frames in %s on %s, %s", result.target, result.frames, spent, machine, result.codec)
+        log.info(
+            "%s: %d frames in %s on %s, %s", result.target, result.frames, spent, result.machine, result.codec
+        )
     if report is not None:
         return report_on(result, options, report, [line for _, line in ear.taken()], caught, debug)
     return result.exit_code

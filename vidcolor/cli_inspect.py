@@ -24,7 +24,7 @@ log = logging.getLogger("vidcolor")
 _OF_A_SHEET = frozenset(
     {
         *("preview", "weights", "saturation", "render_size", "deinterlace", "framerate", "start", "duration"),
-        *("device", "precision", "overwrite", "allow_references", "allow_network"),
+        *("device", "precision", "engine", "overwrite", "allow_references", "allow_network"),
         *("progress", "quiet", "verbose", "debug"),
     }
 )
@@ -112,7 +112,7 @@ def report_on(
     if not result.already:
         speed = result.frames / max(result.seconds, 1e-6)
         facts["time"] = f"{clock(result.seconds)}, {speed:.1f} frames a second"
-        facts["device"] = f"{result.device} ({result.precision})"
+        facts["device"] = result.machine
         facts["encoder"] = result.codec
     try:
         make_report(

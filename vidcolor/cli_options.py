@@ -58,7 +58,7 @@ def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
         pass
 
     Headed.heading = heading  # type: ignore[attr-defined]
-    return click.option(*names, cls=Headed, **settings)
+    return click.option(*names, cls=Headed, **{"show_default": "default" in settings} | settings)
 
 
 def as_time(_: click.Context, __: click.Parameter, value: str | None) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
+from vidcolor.crew import Crew, Hands, Setup, engine_here, maker_of, setup_of
 from vidcolor.errors import (
     Interrupted,
     OutputError,
@@ -207,15 +207,14 @@ def _require_the_same(setup: Setup) -> None:
             f"{setup.work.folder}: is not there, or not the same folder; all machines need the same storage "
             "under the same path (--work-dir names another)"
         )
+    generator = load_generator(str(setup.weights))
+    device, precision = torch.device(str(terms.machine["device"])), str(terms.machine["precision"])
+    engine = engine_here(terms, generator, device, getattr(torch, precision))
     here = replace(
         terms,
         source=identify(setup.name),
-        weights=digest_weights(load_generator(str(setup.weights)).path),
-        machine=describe_machine(
-            torch.device(str(terms.machine["device"])),
-            str(terms.machine["precision"]),
-            int(terms.machine["batch size"]),
-        )
+        weights=digest_weights(generator.path),
+        machine=describe_machine(device, precision, engine, int(terms.machine["batch size"]))
         | ({key: terms.machine[key] for key in PROCESSORS} if setup.anywhere else {}),
     )
     differences = terms.differences(here, drift=setup.options.accept_drift)

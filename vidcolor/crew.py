@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from vidcolor.checkpoint import load_generator
+from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
@@ -27,13 +27,13 @@ from vidcolor.making import Maker, Order, open_as_asked
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import goes_anywhere
-from vidcolor.options import Options
+from vidcolor.options import TORCH, Options
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
 from vidcolor.segments import Place
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.predict import Predictor, resolve_device
+from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
@@ -121,7 +121,10 @@ def maker_of(
     """
     generator = load_generator(str(setup.weights))
     dtype = getattr(torch, str(setup.terms.machine["precision"]))
-    predictor = Predictor(generator, resolve_device(device), dtype, Sharing())
+    place = resolve_device(device)
+    predictor = Predictor(
+        generator, place, dtype, Sharing(), engine_here(setup.terms, generator, place, dtype)
+    )
     options = setup.options
     open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, setup.ahead, cancel)
@@ -150,6 +153,12 @@ def maker_of(
         terms=setup.terms,
         found=dict(setup.found),
     )
+
+
+def engine_here(terms: Manifest, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
+    """What computes the generator on this machine for a job of these terms."""
+    engine = "auto" if terms.machine["engine"] != TORCH else TORCH
+    return resolve_engine(engine, generator, device, dtype)
 
 
 @dataclass(kw_only=True)

@@ -62,6 +62,7 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         seconds=0.0,
         device="",
         precision="",
+        engine="",
         codec=codec,
         already=True,
     )

@@ -34,7 +34,13 @@ from vidcolor.resumable import ResumableJob
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
-from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_device, resolve_precision
+from vidcolor.stages.predict import (
+    Predictor,
+    choose_batch_size,
+    resolve_device,
+    resolve_engine,
+    resolve_precision,
+)
 from vidcolor.target import Target, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
@@ -110,7 +116,8 @@ class _Job:
             )
         dtype = resolve_precision(self.options.precision, device)
         generator = load_generator(self.options.weights)
-        predictor = Predictor(generator, device, dtype, Sharing())
+        engine = resolve_engine(self.options.engine, generator, device, dtype)
+        predictor = Predictor(generator, device, dtype, Sharing(), engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
         if container is None:
             raise Interrupted(signal.SIGINT)
@@ -144,6 +151,7 @@ class _Job:
             seconds=meter.spent,
             device=str(device),
             precision=precision,
+            engine=predictor.engine,
             codec=codec,
         )
 
@@ -204,7 +212,7 @@ class _Job:
                 source=identify(self.name),
                 options=describe_options(self.options),
                 weights=digest_weights(generator.path),
-                machine=describe_machine(predictor.device, precision, batch),
+                machine=describe_machine(predictor.device, precision, predictor.engine, batch),
                 segment_frames=0,
             ),
             anchors=lambda: self._anchors(settings, predictor),

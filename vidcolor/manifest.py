@@ -31,7 +31,7 @@ _WHOLE = 256 << 20
 _SAMPLES, _SAMPLE = 64, 1 << 20
 PROCESSORS = ("processors", "processors online")
 """What of the machine many encoders can be told."""
-_ARITHMETIC = ("device", "precision", "batch_size", "weights")
+_ARITHMETIC = ("device", "precision", "engine", "batch_size", "weights")
 """Options that are recorded as what they came to."""
 
 
@@ -211,12 +211,13 @@ def describe_options(options: Options) -> dict[str, Any]:
     return {name: _plain(getattr(options, name)) for name in chosen}
 
 
-def describe_machine(device: torch.device, precision: str, batch_size: int) -> dict[str, Any]:
+def describe_machine(device: torch.device, precision: str, engine: str, batch_size: int) -> dict[str, Any]:
     """What the last digits of the arithmetic depend on."""
     parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
     return {
         "device": device.type,
         "precision": precision,
+        "engine": engine,
         "batch size": batch_size,
         "torch threads": torch.get_num_threads(),
         "processors": processors(),

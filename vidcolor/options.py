@@ -14,6 +14,8 @@ from fractions import Fraction
 from vidcolor.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+TORCH, ONNX_RUNTIME = "torch", "onnxruntime"
+ENGINES = ("auto", TORCH, ONNX_RUNTIME)
 TEMPORAL = ("flow", "average", "off")
 COMPARISONS = ("side", "split", "wipe")
 MAX_RENDER_SIZE = 2048
@@ -46,6 +48,8 @@ class Options:
         ray: address of a Ray cluster (``auto``, ``host:port``) whose machines make the film, over storage
             that they share.
         precision: arithmetic of the generator; ``auto`` is bf16 where the device has it, else fp32.
+        engine: what computes the generator; ``auto`` is ONNX Runtime on a CPU where that is installed, else
+            torch. Colours differ by less than a code.
         render_size: short side, in pixels, of the upright picture that the generator sees.
         batch_size: pictures a batch; None chooses by memory.
         weights: a file, or the name of weights that came with vidcolor.
@@ -75,6 +79,7 @@ class Options:
     saturation: float = 1.0
     weights: str = "default"
     precision: str = "auto"
+    engine: str = "auto"
     device: str = "auto"
     batch_size: int | None = None
     temporal: str = "flow"
@@ -106,6 +111,7 @@ class Options:
         _require(_DEVICE.fullmatch(self.device), f"device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
         _require(self.jobs is None or 1 <= self.jobs <= _MOST_JOBS, f"jobs {self.jobs}: 1 to {_MOST_JOBS}")
         _require(self.precision in PRECISIONS, f"precision {self.precision!r}: {', '.join(PRECISIONS)}")
+        _require(self.engine in ENGINES, f"engine {self.engine!r}: {', '.join(ENGINES)}")
         _require(self.temporal in TEMPORAL, f"temporal {self.temporal!r}: {', '.join(TEMPORAL)}")
         _require(
             32 <= self.render_size <= MAX_RENDER_SIZE,

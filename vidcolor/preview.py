@@ -29,7 +29,7 @@ from vidcolor.result import clock
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, padded, render_shape
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
 from vidcolor.writing import write_whole
@@ -114,7 +114,9 @@ def make_preview(
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
         dtype = resolve_precision(look.precision, device)
-        predictor = Predictor(load_generator(look.weights), device, dtype, Sharing())
+        generator = load_generator(look.weights)
+        engine = resolve_engine(look.engine, generator, device, dtype)
+        predictor = Predictor(generator, device, dtype, Sharing(), engine)
         recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:

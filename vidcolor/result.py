@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
-from vidcolor.options import Options
+from vidcolor.options import TORCH, Options
 
 
 def clock(seconds: float) -> str:
@@ -54,7 +54,7 @@ class Result:
         lost: frames of the source that could not be decoded.
         damaged: frames that decoded with visible damage.
         seconds: of work, of this run.
-        device, precision: what the generator ran on.
+        device, precision, engine: what the generator ran on, and what computed it.
         codec: the encoder's name.
         already: the target was there, made from the same source with the same options; nothing was done.
     """
@@ -67,8 +67,14 @@ class Result:
     seconds: float
     device: str
     precision: str
+    engine: str
     codec: str
     already: bool = False
+
+    @property
+    def machine(self) -> str:
+        """Device, precision and, if it is not torch, engine."""
+        return f"{self.device} ({self.precision}{'' if self.engine == TORCH else f', {self.engine}'})"
 
     @property
     def exit_code(self) -> int:

@@ -26,6 +26,7 @@ from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
+from vidcolor.options import TORCH
 from vidcolor.processes import make_in_processes
 from vidcolor.result import clock
 from vidcolor.segments import Coded, Place, SegmentStore, finished_segments
@@ -178,7 +179,10 @@ class ResumableJob:
             work.clear()
             terms = wanted
         else:
-            options = self.order.options
+            options, predictor = self.order.options, self.order.predictor
+            if options.engine == "auto" and found.machine.get("engine") == TORCH:
+                predictor.engine = TORCH  # it was begun before there was another
+            wanted = replace(wanted, machine=wanted.machine | {"engine": predictor.engine})
             settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
             wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
             terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)

@@ -1,22 +1,18 @@
-"""Time of the default generator's forward pass beside ONNX Runtime and OpenVINO, on the CPU; run by hand.
+"""Time of the default generator with torch, ONNX Runtime and OpenVINO on the CPU; run by hand.
 
-Needs `pip install onnx onnxscript onnxruntime openvino`, and leaves out what is not installed. All take
-turns on the same pictures with the same number of threads; the ratios are what counts.
+Needs `pip install onnx onnxruntime openvino`, and leaves out what is not installed. All take turns on the
+same pictures with the same number of threads; the ratios are what counts.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,8 +22,9 @@ from numpy.typing import NDArray
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.memory import keep_freed_memory
-from vidcolor.networks.efficientnet import SameConv2d
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
+from vidcolor.networks.onnx_runtime import installed, recorded
+from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor
 
@@ -35,37 +32,10 @@ CPU = torch.device("cpu")
 Forward = Callable[[], NDArray[Any]]
 
 
-class Padded(torch.nn.Module):
-    """A convolution of the encoder as ONNX has it, with more padding below and right than above and left."""
-
-    def __init__(self, own: SameConv2d) -> None:
-        super().__init__()
-        self.own = own
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """As the convolution itself."""
-        own = self.own
-        k, s = own.kernel_size[0], own.stride[0]
-        below, right = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:])
-        x = F.pad(x, (right // 2, right - right // 2, below // 2, below - below // 2))
-        return F.conv2d(x, own.weight, own.bias, s, 0, 1, own.groups)
-
-
-def as_onnx_has_it(network: torch.nn.Module) -> torch.nn.Module:
-    """A copy whose strided convolutions other engines take as they are."""
-    network = deepcopy(network)
-    for module in list(network.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, SameConv2d) and child.stride[0] > 1:
-                setattr(module, name, Padded(child))
-    return network
-
-
-def torch_forward(generator: Generator, pictures: torch.Tensor) -> Forward:
+def vidcolor_forward(generator: Generator, pictures: torch.Tensor, engine: str) -> Forward:
     """As vidcolor runs it, in float32: its threads take a picture each."""
-    predictor = Predictor(
-        replace(generator, network=deepcopy(generator.network)), CPU, torch.float32, Sharing()
-    )
+    own = replace(generator, network=deepcopy(generator.network))
+    predictor = Predictor(own, CPU, torch.float32, Sharing(), engine)
     shape = (pictures.shape[-2], pictures.shape[-1])
     return lambda: np.stack(predictor(pictures, shape))
 
@@ -89,38 +59,24 @@ def enlarged(ab: torch.Tensor, pictures: torch.Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(ab.permute(0, 2, 3, 1).numpy())
 
 
-def onnxruntime_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
-    """ONNX Runtime's CPU provider with all its graph optimisations, which are its default."""
+def onnxruntime_forward(model: bytes, pictures: torch.Tensor, threads: int) -> Forward:
+    """ONNX Runtime's CPU provider as it comes, threads sharing the layers of a whole batch."""
     ort = importlib.import_module("onnxruntime")
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda: enlarged(torch.from_numpy(session.run(None, {"luminance": pictures.numpy()})[0]), pictures)
 
 
-def each_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
-    """ONNX Runtime with a picture for each thread, as vidcolor has torch do it."""
-    ort = importlib.import_module("onnxruntime")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    pool = ThreadPoolExecutor(threads)
-
-    def one(picture: torch.Tensor) -> NDArray[Any]:
-        return enlarged(torch.from_numpy(session.run(None, {"luminance": picture.numpy()})[0]), picture)
-
-    return lambda: np.concatenate(list(pool.map(one, torch.split(pictures, 1))))
-
-
-def openvino_forward(model: Path, pictures: torch.Tensor, threads: int) -> Forward:
-    """OpenVINO's CPU plugin, for latency, in float32."""
+def openvino_forward(model: bytes, pictures: torch.Tensor, threads: int) -> Forward:
+    """OpenVINO's CPU plugin, for latency, in float32; its pip package reports its import to its makers."""
     core = importlib.import_module("openvino").Core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    request = core.compile_model(core.read_model(str(model)), "CPU", settings).create_infer_request()
+    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     return lambda: enlarged(torch.from_numpy(np.array(request.infer({0: pictures.numpy()})[0])), pictures)
 
 
@@ -138,30 +94,21 @@ def main() -> None:
     generator = load_generator(given.weights)
     network = generator.network
     pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
-    engines: dict[str, Forward] = {"torch": torch_forward(generator, pictures)}
+    engines = {"torch": vidcolor_forward(generator, pictures, TORCH)}
     fuse_batch_norm(network)
     engines["torch, layers shared"] = layers_forward(network, pictures)
-    with tempfile.TemporaryDirectory() as folder:
-        whole, single = Path(folder) / "batch.onnx", Path(folder) / "single.onnx"
-        for model, shown in ((whole, pictures), (single, pictures[:1])):
-            torch.onnx.export(
-                as_onnx_has_it(network),
-                (shown,),
-                str(model),
-                dynamo=True,
-                input_names=["luminance"],
-                verbose=False,
-            )
-        for name, make, model in (
-            ("onnxruntime", onnxruntime_forward, whole),
-            ("onnxruntime, a picture each", each_forward, single),
-            ("openvino", openvino_forward, whole),
+    if installed():
+        engines["onnxruntime"] = vidcolor_forward(generator, pictures, ONNX_RUNTIME)
+        model, _ = recorded(network, pictures)
+        for name, make in (
+            ("onnxruntime, layers shared", onnxruntime_forward),
+            ("openvino, layers shared", openvino_forward),
         ):
             try:
                 engines[name] = make(model, pictures, given.threads)
             except ModuleNotFoundError as error:
                 print(f"{name}: left out ({error})")
-        measure(engines, given.repeat, given.batch)
+    measure(engines, given.repeat, given.batch)
 
 
 def measure(engines: dict[str, Forward], repeat: int, batch: int) -> None:

@@ -14,6 +14,9 @@ from vidcolor.checkpoint import Generator
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.frames import Floats
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
+from vidcolor.networks.onnx_operations import Unsupported
+from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, installed, recorded
+from vidcolor.options import ONNX_RUNTIME, TORCH
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +71,35 @@ def _cpu_has_bf16() -> bool:
     return bool(probe and probe())
 
 
+def resolve_engine(name: str, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
+    """What computes the generator, ``torch`` or ``onnxruntime`` with its version, for ``auto`` or a name.
+
+    ``auto`` takes ONNX Runtime where that is installed, on a CPU in float32: it needs about three quarters
+    of the time (``tests/benchmarks/engines.py``), and ab differs by less than 0.0002.
+
+    Raises:
+        UsageError: ONNX Runtime is asked for by name, and is not installed or cannot do it.
+    """
+    if name == TORCH:
+        return TORCH
+    asked, version = name == ONNX_RUNTIME, None
+    if device.type != "cpu" or dtype != torch.float32:
+        fault = "is for --device cpu in --precision fp32"
+    elif (version := installed()) is None:
+        fault = "is not installed: pip install 'vidcolor[onnxruntime]'"
+    else:
+        side = generator.multiple
+        fuse_batch_norm(generator.network)
+        try:
+            recorded(generator.network, torch.zeros(1, 1, side, side))
+            return f"{ONNX_RUNTIME} {version}"
+        except Unsupported as error:
+            fault = f"cannot do what this generator does ({error})"
+    if asked:
+        raise UsageError(f"--engine {ONNX_RUNTIME} {fault}; --engine torch does without")
+    return TORCH
+
+
 def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.device) -> int:
     """Pictures a batch: as asked, or what fits into a fifth of the GPU's free memory.
 
@@ -105,24 +137,38 @@ class Predictor:
             (:class:`~vidcolor.sharing.Sharing`).
 
     Attributes:
+        engine: what computes it, as :func:`resolve_engine` says it; can be changed until it has been used.
         multiple: height and width of what it takes must be multiples of this.
         device: where it runs.
         limit: pictures a batch to which memory has forced it; None while it has not.
     """
 
     def __init__(
-        self, generator: Generator, device: torch.device, dtype: torch.dtype, share: Share = one_by_one
+        self,
+        generator: Generator,
+        device: torch.device,
+        dtype: torch.dtype,
+        share: Share = one_by_one,
+        engine: str = TORCH,
     ) -> None:
-        network = generator.network
-        fuse_batch_norm(network)
-        self._network = network.to(device, dtype).to(memory_format=torch.channels_last)
-        if device.type == "cpu":
-            fuse_activations(self._network)
+        fuse_batch_norm(generator.network)
+        self._module = generator.network
+        self._run: Callable[[Tensor], Tensor] | None = None
         self._dtype = dtype
+        self.engine = engine
         self.device = device
         self.limit: int | None = None
         self.multiple = generator.multiple
         self._share = share
+
+    def _ready(self) -> Callable[[Tensor], Tensor]:
+        if self._run is None and self.engine != TORCH:
+            self._run = OnnxRuntimeNetwork(self._module)
+        elif self._run is None:
+            self._run = self._module.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+            if self.device.type == "cpu":
+                fuse_activations(self._module)
+        return self._run
 
     def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
         """Predict ab.
@@ -164,16 +210,19 @@ class Predictor:
         raise WeightsError(f"{fault}: its weights are of no use")
 
     def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+        run = self._ready()
         if self.device.type != "cpu":
-            return self._colour(luminance, shape)
-        return self._share(lambda picture: self._colour(picture, shape)[0], torch.split(luminance, 1))
+            return self._colour(run, luminance, shape)
+        return self._share(lambda picture: self._colour(run, picture, shape)[0], torch.split(luminance, 1))
 
     @torch.inference_mode()
-    def _colour(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+    def _colour(
+        self, run: Callable[[Tensor], Tensor], luminance: Tensor, shape: tuple[int, int]
+    ) -> list[Floats]:
         import cv2  # here, because training takes devices from this module and does without OpenCV
 
         moved = luminance.to(self.device).contiguous(memory_format=torch.channels_last)
-        ab = self._network(moved).float().cpu().permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, H, W, 2)
+        ab = run(moved).float().cpu().permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, H, W, 2)
         size = (luminance.shape[-1], luminance.shape[-2])
         # torch's interpolation takes ten times as long; from a GPU less is fetched so
         full = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in ab.contiguous().numpy()]
