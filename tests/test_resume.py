@@ -694,6 +694,37 @@ def test_a_film_that_was_cut_off_since_is_not_done(suffix: str, tmp_path: Path) 
     assert not run(source, target, overwrite=True).already
 
 
+def has_attributes(folder: Path) -> bool:
+    """Whether files there can have extended attributes of their own."""
+    try:
+        os.setxattr(folder, "user.try", b"x")
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", ["out.avi", "out.ts", "out.mpg", "out.y4m", "out.mxf"])
+def test_a_finished_film_is_known_where_its_container_has_no_place_for_a_mark(
+    name: str, tmp_path: Path
+) -> None:
+    if not has_attributes(tmp_path):
+        pytest.skip("no extended attributes here")
+    source, target = make_film(tmp_path / "in.mp4", frames=20, size=(176, 144), rate=25), tmp_path / name
+    assert not run(source, target).already
+    moved = tmp_path / f"moved-{name}"
+    target.rename(moved)
+    assert run(source, moved).already, "the mark goes with the file"
+    with pytest.raises(OutputError, match="exists already"):
+        run(source, moved, saturation=0.5)
+    with open(moved, "rb+") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(first)
+    os.utime(moved, ns=(0, 0))
+    with pytest.raises(OutputError, match="exists already"):
+        run(source, moved)
+
+
 def test_a_source_that_is_exchanged_in_mid_run_is_an_error(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
     other = make_film(tmp_path / "other.mp4", frames=14, audio="aac")

@@ -16,6 +16,7 @@ from vidcolor.options import Options
 from vidcolor.result import Result
 from vidcolor.resumable import label_of
 from vidcolor.workplace import Workplace
+from vidcolor.writing import mark_of
 
 
 def keeps(name: str) -> bool:
@@ -38,7 +39,7 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         if reads_once(name) and terms is None:
             return None
         with open_source(target) as container:
-            labels = [container.metadata.get(key, "") for key in LABEL_PLACES]
+            labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in LABEL_PLACES)]
             stream = pick_video(container, target)
             codec = stream.codec_context.name
             if not any(label.startswith("vidcolor ") for label in labels):

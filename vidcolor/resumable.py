@@ -195,7 +195,8 @@ class ResumableJob:
         assert final is not None
         self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
         with self._beside(source) as (container, others):
-            film = self.order.film(container, label=label_of(self.order.wanted.fingerprint, frames))
+            label = label_of(self.order.wanted.fingerprint, frames)
+            film = self.order.film(container, label=label)
             delay = max(SegmentStore.describe(path).delay for path in paths)
             try:
                 with hushed():
@@ -209,7 +210,7 @@ class ResumableJob:
             except BaseException:
                 film.abandon()
                 raise
-        self.order.place.commit()
+        self.order.place.commit(label)
 
     @contextmanager
     def _beside(self, source: FrameSource) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:

@@ -12,7 +12,7 @@ from vidcolor.errors import OutputError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import STDIN
 from vidcolor.options import Options
-from vidcolor.writing import sync_folder
+from vidcolor.writing import mark, sync_folder
 
 STDOUT = "-"
 _NUMBER = re.compile(r"%0?\d*d")
@@ -100,8 +100,11 @@ class Target:
             raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error
         self.working, self.address = working, f"file:{working}"
 
-    def commit(self) -> None:
+    def commit(self, label: str = "") -> None:
         """Give the finished file its name; it is on disk before it has it.
+
+        Args:
+            label: noted about the file, too, for containers that have no place for it.
 
         Raises:
             OutputError: the disk refuses.
@@ -110,6 +113,8 @@ class Target:
             return
         try:
             with open(self.working, "rb+") as file:
+                if label:
+                    mark(self.working, label)
                 os.fsync(file.fileno())
             os.replace(self.working, self.final)
             sync_folder(self.final.parent)

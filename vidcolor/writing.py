@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from vidcolor.errors import OutputError
+
+_MARK = "user.vidcolor"
 
 
 def check_writable(path: Path) -> None:
@@ -50,6 +53,27 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = 
         if not special:
             part.unlink(missing_ok=True)
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def mark(path: Path, text: str) -> None:
+    """Note something about a file, in an extended attribute of it, where its file system has room for that.
+
+    It holds as long as the file is what it is now: its size and its time of change are noted, too.
+    """
+    if hasattr(os, "setxattr"):
+        status = os.stat(path)
+        with suppress(OSError):
+            os.setxattr(path, _MARK, f"{status.st_size} {status.st_mtime_ns} {text}".encode())
+
+
+def mark_of(path: Path) -> str:
+    """What :func:`mark` has noted about a file that has not changed since; else nothing."""
+    try:
+        status, noted = os.stat(path), os.getxattr(path, _MARK).decode("utf-8", "replace")
+    except (OSError, AttributeError):
+        return ""
+    size, changed, text = [*noted.split(" ", 2), "", "", ""][:3]
+    return text if (size, changed) == (str(status.st_size), str(status.st_mtime_ns)) else ""
 
 
 def sync_folder(folder: Path) -> None:
