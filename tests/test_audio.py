@@ -194,3 +194,36 @@ def test_sound_whose_header_is_damaged_is_left_out_and_named(
     assert says in caplog.text
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert not container.streams.audio
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "said"),
+    [
+        ("pcm_s16le", 48_000, ""),
+        ("pcm_s16le", 44_100, "re-encoded with pcm_s16le for mxf"),
+        ("aac", 48_000, "re-encoded"),
+    ],
+)
+def test_mxf_holds_pcm_of_48_khz(
+    codec: str, rate: int, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "in.mov"
+    heard = film(codec, rate=rate, fmt="mov")
+    with av.open(heard) as sound, av.open(str(source), "w") as output:
+        picture = output.add_stream("mpeg4", rate=25, width=176, height=144, pix_fmt="yuv420p")
+        track = output.add_stream_from_template(sound.streams.audio[0])
+        for number in range(50):
+            frame = av.VideoFrame(176, 144, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            output.mux(picture.encode(frame))
+        for packet in sound.demux(audio=0):
+            if packet.size:
+                packet.stream = track
+                output.mux(packet)
+        output.mux(picture.encode(None))
+    assert colour(source, tmp_path / "out.mxf").frames == 50
+    assert (said in caplog.text) if said else "re-encoded" not in caplog.text
+    done = io.BytesIO((tmp_path / "out.mxf").read_bytes())
+    with av.open(done) as container:
+        assert container.streams.audio[0].codec_context.sample_rate == 48_000
+    assert clicks(done) == pytest.approx(CLICKS, abs=0.01)

@@ -32,6 +32,8 @@ _LONGEST_FILL = 10
 # any codec's packet lasts, is a gap.
 _SYNC = "async=1000:min_comp=0.005:min_hard_comp=0.015"
 _BITS_PER_CHANNEL = 96_000
+_RATES = {"mxf": 48_000}
+"""The only sample rate (Hz) that some containers hold."""
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -73,8 +75,10 @@ def find_encoder(name: str, format_name: str) -> Codec:
     return codec
 
 
-def _rate(codec: Codec, wanted: int) -> int:
+def _rate(codec: Codec, wanted: int, format_name: str) -> int:
     """Return the encoder's sample rate (Hz) nearest to ``wanted``, from above if there is one."""
+    if format_name in _RATES:
+        return _RATES[format_name]
     if codec.canonical_name == "opus":
         return 48_000  # every decoder of Opus gives 48 kHz
     rates = codec.audio_rates
@@ -102,9 +106,11 @@ def _layouts(source: AudioCodecContext) -> list[str]:
     return plain if own.endswith("channels") else [own, *plain]
 
 
-def _configure(context: AudioCodecContext, codec: Codec, source: AudioCodecContext, layout: str) -> None:
+def _configure(
+    context: AudioCodecContext, codec: Codec, source: AudioCodecContext, rate: int, layout: str
+) -> None:
     """Set sample rate, format, layout and bit rate of an encoder that is not yet open."""
-    context.sample_rate = _rate(codec, source.sample_rate)
+    context.sample_rate = rate
     context.format = _sample_format(codec, source.format.name)
     context.layout = layout
     context.time_base = Fraction(1, context.sample_rate)
@@ -114,14 +120,14 @@ def _configure(context: AudioCodecContext, codec: Codec, source: AudioCodecConte
         context.options = {**context.options, "strict": "experimental"}
 
 
-def _accepted_layout(codec: Codec, source: AudioCodecContext) -> str:
+def _accepted_layout(codec: Codec, source: AudioCodecContext, rate: int) -> str:
     """Return the first layout with which the encoder opens. UsageError if it opens with none."""
     failure: Exception | None = None
     for layout in _layouts(source):
         trial = CodecContext.create(codec, "w")
         assert isinstance(trial, AudioCodecContext)
         try:
-            _configure(trial, codec, source, layout)
+            _configure(trial, codec, source, rate, layout)
             trial.open()
         except (av.FFmpegError, ValueError) as exc:
             failure = exc
@@ -143,12 +149,12 @@ class AudioConverter:
         self, source: AudioStream, output: OutputContainer, encoder: str, *, first: Fraction | None = None
     ) -> None:
         codec = find_encoder(encoder, output.format.name)
-        layout = _accepted_layout(codec, source.codec_context)
-        rate = _rate(codec, source.codec_context.sample_rate)
+        rate = _rate(codec, source.codec_context.sample_rate, output.format.name)
+        layout = _accepted_layout(codec, source.codec_context, rate)
         added = output.add_stream(encoder, rate=rate)
         assert isinstance(added, AudioStream)
         self.stream = added
-        _configure(added.codec_context, codec, source.codec_context, layout)
+        _configure(added.codec_context, codec, source.codec_context, rate, layout)
         added.time_base = Fraction(1, rate)
         self.damaged = 0
         self._source = source

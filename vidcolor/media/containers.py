@@ -40,6 +40,9 @@ _ONLY = {"mpegts": _TS}
 # AVI has no place for the headers and durations that these need.
 _NEVER = {"avi": frozenset({"vorbis", "opus", "hdmv_pgs_subtitle", "dvd_subtitle", "subrip", "ass"})}
 
+# They take other tracks after one of picture only.
+_PICTURE_FIRST = frozenset({"mxf"})
+
 # Keys of the container's metadata that a muxer has a place for; formats absent here hold any key.
 _MOV_KEYS = _words("title artist album date comment genre copyright make model location creation_time")
 _MP4_KEYS = _words(
@@ -105,12 +108,17 @@ def holds_picture_only(output: OutputContainer) -> bool:
 def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: str | None = None) -> bool:
     """Tell whether a muxer writes its header and trailer with what ``add`` puts into it."""
     options = {"movflags": movflags} if movflags else {}
+    picture_first = format_name in _PICTURE_FIRST
+    begun = False
     try:
         with av.open(io.BytesIO(), "w", format=format_name, container_options=options) as trial:
+            if picture_first:
+                trial.add_stream("mpeg2video", rate=25, width=720, height=576, pix_fmt="yuv420p")
             add(trial)
             trial.start_encoding()
+            begun = True
     except (av.FFmpegError, ValueError):
-        return False
+        return begun and picture_first  # which do not end either without a picture
     return True
 
 
