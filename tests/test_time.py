@@ -13,6 +13,8 @@ import pytest
 from media import grey_frame, make_film, packets_of, read_film, times_of
 from quick import colour
 
+from vidcolor.errors import UsageError
+
 VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
 MS = Fraction(1, 1000)
 PAIRS = ["mp4-mp4", "mp4-mkv", "mkv-mp4", "mkv-webm", "mp4-mov", "mkv-mkv", "ts-mp4", "ts-mkv", "nut-mp4"]
@@ -129,6 +131,20 @@ def test_avi_begins_at_zero_and_stays_at_its_rate(tmp_path: Path, codec: str, op
     colour(tmp_path / "b.mkv", tmp_path / "c.avi")
     colour(tmp_path / "c.avi", tmp_path / "d.mkv")
     assert times_of(tmp_path / "d.mkv") == [Fraction(n, 25) for n in range(8)]
+
+
+@pytest.mark.parametrize("rate", [16, 18, Fraction(24000, 1001), 29])
+def test_mxf_holds_the_rates_of_old_film(tmp_path: Path, rate: Fraction | int) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=12, size=(176, 144), rate=rate)
+    target = tmp_path / "out.mxf"
+    assert colour(source, target, codec="libx264").frames == 12
+    assert times_of(target) == [Fraction(i) / rate for i in range(12)]
+
+
+def test_a_rate_that_mpeg_2_has_not_is_named(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=12, rate=29)
+    with pytest.raises(UsageError, match=r"mpeg2video refuses.*29 frames a second.*Another --codec"):
+        colour(source, tmp_path / "out.mpg")
 
 
 @pytest.mark.parametrize("target", ["mp4", "mkv"])

@@ -143,8 +143,10 @@ class Film:
             options["movie_timescale"] = str(movie_timescale(first, self._source))
         if not self._seekable:
             options["flush_packets"] = "1"
-        if self.muxer == "yuv4mpegpipe":
-            options["strict"] = "-1"  # depths above 8 bits are an extension of y4m
+        if self.muxer in ("yuv4mpegpipe", "mxf"):
+            options["strict"] = (
+                "-1"  # depths above 8 bits are an extension of y4m, most frame rates one of mxf
+            )
         if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
             options["update"] = "1"
         return options

@@ -52,8 +52,8 @@ def encoder_settings(
         )
     if codec in _QUANTISERS:
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
-    if muxer == "avi" and codec.startswith("libx264"):
-        settings["bf"] = "0"  # AVI has no presentation times: frames are shown in the order in which they lie
+    if muxer in ("avi", "mxf") and codec.startswith("libx264"):
+        settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
     if codec == "libwebp":
         settings["quality"] = "90"
     if codec == "ffv1":

@@ -105,7 +105,8 @@ def add_video_stream(
     except (av.FFmpegError, ValueError) as error:
         raise UsageError(
             f"{plan.codec} refuses its settings ({first.video.width}×{first.video.height} {plan.pix_fmt}, "
-            f"{settings}): {error}"
+            f"{float(rate):.6g} frames a second, {settings}): {error}. Another --codec or container "
+            "may take them"
         ) from error
     return stream
 
