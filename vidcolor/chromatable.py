@@ -17,9 +17,8 @@ _AB_LIMIT = 112.0
 _WIDE_AB_LIMIT = 192.0
 _AB_POINTS = 65
 _LUMA_STEPS = 64
-_TILES = 8
-_TILE_LEFT = np.array([i % _TILES * _AB_POINTS for i in range(256)], np.float32)
-_TILE_TOP = np.array([i // _TILES * _AB_POINTS for i in range(256)], np.float32)
+_NEAR = np.float32(1e-6)
+"""How near luma comes to black and white; there chroma fades to nothing."""
 
 
 def _limit(matrix: Matrix) -> float:
@@ -37,15 +36,14 @@ def _atlas(matrix: Matrix) -> Floats:
     each = [unbounded_chroma_from_ab(y.expand(1, 1, _AB_POINTS, _AB_POINTS), ab, matrix) for y in levels]
     slices = torch.cat(each).permute(0, 2, 3, 1)  # (65, b, a, CbCr)
     pairs = torch.cat((slices[:-1], slices[1:]), -1)
-    tiled = pairs.reshape(_TILES, _TILES, _AB_POINTS, _AB_POINTS, 4).permute(0, 2, 1, 3, 4)
-    atlas = tiled.reshape(_TILES * _AB_POINTS, _TILES * _AB_POINTS, 4).numpy()
+    atlas = pairs.reshape(_LUMA_STEPS * _AB_POINTS, _AB_POINTS, 4).numpy()  # from (64, 65, 65, 4)
     return np.ascontiguousarray(atlas, dtype=np.float32)
 
 
 class ChromaTable:
     """Maps (Y', a, b) to (Cb, Cr) for one luma matrix.
 
-    A slice of the table holds all (a, b) at one luma; 64 slices lie side by side in one picture, each
+    A slice of the table holds all (a, b) at one luma; 64 slices lie below each other in one picture, each
     point holding its own CbCr and that of the next slice, so that one bilinear look-up and one mix
     give the trilinear value. On natural pictures it is within 0.1 code (8 bits) of the exact form.
     """
@@ -59,23 +57,29 @@ class ChromaTable:
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:
         """CbCr ``(h, w, 2)`` within ±0.5; arguments as of :meth:`planes`, but ab ``(h, w, 2)``."""
-        return np.asarray(cv2.merge(self.planes(y, *cv2.split(ab))), np.float32).reshape(ab.shape)
+        columns, rows = cv2.split(self.places(ab))
+        return np.asarray(cv2.merge(self.planes(y, columns, rows)), np.float32).reshape(ab.shape)
 
-    def planes(self, y: Floats, a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    def places(self, ab: Floats) -> Floats:
+        """Where a and b lie in a slice, 0 to 64 for ±112 (±192 for BT.2020); linear in them, any shape."""
+        scale = (_AB_POINTS - 1) / (2.0 * self._limit)
+        return np.asarray(ab * np.float32(scale) + np.float32(self._limit * scale), np.float32)
+
+    def planes(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr ``(h, w)`` within ±0.5; good until the next call, and for one thread at a time.
 
         Args:
             y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma is zero.
-            a, b: of CIELAB, ``(h, w)``; values beyond ±112 (±192 for BT.2020) are clipped.
+            columns, rows: :meth:`places` of a and b, ``(h, w)``, changed here; what lies outside is clipped.
         """
-        level = np.clip(y, 0.0, 1.0)
-        level *= np.float32(_LUMA_STEPS)
-        index = level.astype(np.uint8)
-        np.minimum(index, np.uint8(_LUMA_STEPS - 1), out=index)
-        fraction = np.subtract(level, index, out=level, dtype=np.float32)
-        columns, rows = self._places(a), self._places(b)
-        columns += cv2.LUT(index, _TILE_LEFT)
-        rows += cv2.LUT(index, _TILE_TOP)
+        inside = np.clip(y, _NEAR, 1 - _NEAR)
+        fraction = inside * np.float32(_LUMA_STEPS)
+        below = np.floor(fraction)
+        fraction -= below
+        for places in (columns, rows):
+            np.clip(places, 0.0, np.float32(_AB_POINTS - 1), out=places)
+        below *= np.float32(_AB_POINTS)
+        rows += below
         if self._parts[0].shape != y.shape:
             self._pairs = np.empty((*y.shape, 4), np.float32)
             self._parts = [np.empty(y.shape, np.float32) for _ in range(4)]
@@ -85,31 +89,22 @@ class ChromaTable:
             upper -= plane
             upper *= fraction
             plane += upper
-        self._fit_gamut(y, cb, cr)
+        self._fit_gamut(inside, cb, cr)
         return cb, cr
 
-    def _places(self, values: Floats) -> Floats:
-        """Where a or b lies in a slice of the table."""
-        places = np.clip(values, -self._limit, self._limit)
-        places += np.float32(self._limit)
-        places *= np.float32((_AB_POINTS - 1) / (2.0 * self._limit))
-        return np.asarray(places, np.float32)
-
     def _fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
-        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place."""
+        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place; ``y`` within 0 to 1."""
         m = self._matrix
         red = cr * np.float32(2.0 * (1.0 - m.kr))
         blue = cb * np.float32(2.0 * (1.0 - m.kb))
         green = red * np.float32(-m.kr / m.kg)
         green += blue * np.float32(-m.kb / m.kg)
-        up, down = np.maximum(red, blue), np.minimum(red, blue)
+        up, down = np.maximum(red, blue), np.minimum(red, blue, out=red)
         np.maximum(up, green, out=up)
         np.minimum(down, green, out=down)
-        np.maximum(up, np.float32(1e-9), out=up)
-        np.minimum(down, np.float32(-1e-9), out=down)
-        np.divide(np.float32(1.0) - y, up, out=up)
-        np.divide(-y, down, out=down)
-        np.minimum(up, down, out=up)
-        np.clip(up, 0.0, 1.0, out=up)
-        cb *= up
-        cr *= up
+        up /= np.subtract(np.float32(1.0), y, out=blue)  # how many times as far as there is room
+        down /= y
+        np.maximum(up, np.negative(down, out=down), out=up)
+        np.maximum(up, np.float32(1.0), out=up)
+        cb /= up
+        cr /= up

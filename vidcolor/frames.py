@@ -51,8 +51,13 @@ class Signal:
             low, high, span = 0, 2**self.depth - 1, 2**self.depth - 1
         else:
             low, high, span = 16 * self._unit, 240 * self._unit, 224 * self._unit
+        if self.depth == 8:
+            import cv2  # here, because training reads this module and does without OpenCV
+
+            codes = cv2.convertScaleAbs(np.clip(cbcr, -0.5, 0.5), alpha=span, beta=middle)  # a third of it
+            return np.asarray(codes, np.uint8).reshape(cbcr.shape)
         codes = np.clip(np.rint(cbcr * np.float32(span) + np.float32(middle)), low, high)
-        result: Codes = codes.astype(np.uint8 if self.depth == 8 else np.uint16)
+        result: Codes = codes.astype(np.uint16)
         return result
 
 

@@ -57,18 +57,19 @@ class Recolorer:
             self._tables[matrix] = ChromaTable(matrix)
         table = self._tables[matrix]
         sites = chroma_site_luma(luma, self._subsampling)
-        stored_ab = np.ascontiguousarray(frame.orientation.stored(ab)) * self._saturation
+        # the filter is linear in what it brings up: the few pixels of ab are scaled instead of the many
+        places = table.places(np.ascontiguousarray(frame.orientation.stored(ab)) * self._saturation)
         guided = None
-        if stored_ab.shape[:2] != sites.shape:
+        if places.shape[:2] != sites.shape:
             guide = np.ascontiguousarray(frame.orientation.stored(picture.grey))
-            guided = GuidedUpsampling(stored_ab, guide, sites.shape)
+            guided = GuidedUpsampling(places, guide, sites.shape)
         codes = np.empty((2, *sites.shape), luma.dtype)
-        rows = max(1, _STRIP // sites.shape[1])
-        for top in range(0, sites.shape[0], rows):
-            strip = slice(top, top + rows)
+        height = max(1, _STRIP // sites.shape[1])
+        for top in range(0, sites.shape[0], height):
+            strip = slice(top, top + height)
             y = frame.signal.expand(sites[strip])
-            a, b = cv2.split(stored_ab[strip]) if guided is None else guided(strip, y)
-            for plane, values in zip(codes, table.planes(y, a, b), strict=True):
+            columns, rows = cv2.split(places[strip]) if guided is None else guided(strip, y)
+            for plane, values in zip(codes, table.planes(y, columns, rows), strict=True):
                 plane[strip] = frame.signal.chroma_codes(values)
         return codes
 
