@@ -50,8 +50,9 @@ def quickly(network: nn.Module | None = None) -> Iterator[None]:
 def colour(
     source: Path | str, target: Path | str, network: nn.Module | None = None, **options: Any
 ) -> Result:
-    """Colour a film; options as of the command."""
-    settings = {"render_size": 32, "temporal": "off", "device": "cpu", "precision": "fp32"} | options
+    """Colour a film; options as of the command, but torch computes: a network may watch what it is shown."""
+    settings = {"render_size": 32, "temporal": "off", "device": "cpu", "precision": "fp32", "engine": "torch"}
+    settings |= options
     with quickly(network):
         return colorize(source, target, Options(**settings))
 
