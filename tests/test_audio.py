@@ -196,6 +196,26 @@ def test_sound_whose_header_is_damaged_is_left_out_and_named(
         assert not container.streams.audio
 
 
+def with_picture(
+    path: Path, heard: io.BytesIO, *, seconds: float = 2.0, late: float = 0.0, sound_first: bool = False
+) -> Path:
+    """Write a film of black frames, ``late`` after zero, with the sound of ``heard``."""
+    with av.open(heard) as sound, av.open(str(path), "w") as output:
+        track = output.add_stream_from_template(sound.streams.audio[0]) if sound_first else None
+        picture = output.add_stream("mpeg4", rate=25, width=176, height=144, pix_fmt="yuv420p")
+        track = track or output.add_stream_from_template(sound.streams.audio[0])
+        for number in range(round(seconds * 25)):
+            frame = av.VideoFrame(176, 144, "yuv420p")
+            frame.pts, frame.time_base = number + round(late * 25), Fraction(1, 25)
+            output.mux(picture.encode(frame))
+        output.mux(picture.encode(None))
+        for packet in sound.demux(audio=0):
+            if packet.size:
+                packet.stream = track
+                output.mux(packet)
+    return path
+
+
 @pytest.mark.parametrize(
     ("codec", "rate", "said"),
     [
@@ -207,23 +227,47 @@ def test_sound_whose_header_is_damaged_is_left_out_and_named(
 def test_mxf_holds_pcm_of_48_khz(
     codec: str, rate: int, said: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = tmp_path / "in.mov"
-    heard = film(codec, rate=rate, fmt="mov")
-    with av.open(heard) as sound, av.open(str(source), "w") as output:
-        picture = output.add_stream("mpeg4", rate=25, width=176, height=144, pix_fmt="yuv420p")
-        track = output.add_stream_from_template(sound.streams.audio[0])
-        for number in range(50):
-            frame = av.VideoFrame(176, 144, "yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, 25)
-            output.mux(picture.encode(frame))
-        for packet in sound.demux(audio=0):
-            if packet.size:
-                packet.stream = track
-                output.mux(packet)
-        output.mux(picture.encode(None))
+    source = with_picture(tmp_path / "in.mov", film(codec, rate=rate, fmt="mov"))
     assert colour(source, tmp_path / "out.mxf").frames == 50
     assert (said in caplog.text) if said else "re-encoded" not in caplog.text
     done = io.BytesIO((tmp_path / "out.mxf").read_bytes())
     with av.open(done) as container:
         assert container.streams.audio[0].codec_context.sample_rate == 48_000
     assert clicks(done) == pytest.approx(CLICKS, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("sound", "picture", "expected"),
+    [
+        ({}, {"seconds": 4.0}, CLICKS),
+        ({}, {"seconds": 4.0, "sound_first": True}, CLICKS),
+        ({"late": 0.5}, {}, [at + 0.5 for at in CLICKS[:2]]),
+        ({}, {"late": 0.4}, [at - 0.4 for at in CLICKS[1:]]),
+        ({"gap": (0.5, 0.9)}, {}, CLICKS),
+        ({"late": 12.0}, {"seconds": 14.0}, [at + 12.0 for at in CLICKS]),
+    ],
+    ids=["short", "first track", "late", "picture late", "gap", "very late"],
+)
+def test_in_mxf_sound_is_as_long_as_the_picture_and_in_step(
+    sound: dict, picture: dict, expected: list[float], tmp_path: Path
+) -> None:
+    source = with_picture(tmp_path / "in.mkv", film("pcm_s16le", **sound), **picture)
+    frames = colour(source, tmp_path / "out.mxf").frames
+    assert frames == round(picture.get("seconds", 2.0) * 25)
+    with av.open(str(tmp_path / "out.mxf")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == frames
+    done = io.BytesIO((tmp_path / "out.mxf").read_bytes())
+    with av.open(done) as container:
+        samples = sum(frame.samples for frame in container.decode(audio=0))
+    assert samples == pytest.approx(48_000 * frames / 25, abs=2)
+    assert clicks(done) == pytest.approx(expected, abs=0.01)
+
+
+def test_sound_that_outlasts_the_picture_in_mxf_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = with_picture(tmp_path / "in.mkv", film("pcm_s16le"), seconds=1.2)
+    assert colour(source, tmp_path / "out.mxf").frames == 30
+    assert "what sounds after the picture's end is left out" in caplog.text
+    with pytest.raises(UsageError, match="mxf cannot hold audio track"):
+        colour(source, tmp_path / "copied.mxf", audio="copy")

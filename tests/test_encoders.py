@@ -31,7 +31,8 @@ CHOICES = [
     ("nut", "yuv420p", "libx264"),
     ("mpg", "yuv420p", "mpeg2video"),
     ("vob", "yuv420p", "mpeg2video"),
-    ("mxf", "yuv420p", "mpeg2video"),
+    ("mxf", "yuv420p", "libx264"),
+    ("mxf", "yuv420p10le", "libx264"),
     ("wmv", "yuv420p", "wmv2"),
     ("y4m", "yuv420p10le", "rawvideo"),
 ]
@@ -202,3 +203,14 @@ def test_a_preset_that_the_encoder_does_not_have_is_refused(tmp_path: Path) -> N
     source = make_film(tmp_path / "a.mkv", frames=2)
     with pytest.raises(UsageError, match="ffv1 has none"):
         colour(source, tmp_path / "b.mkv", codec="ffv1", preset="slow")
+
+
+@pytest.mark.parametrize(
+    ("aspect", "said"), [(Fraction(1), False), (Fraction(12, 11), False), (Fraction(2), True)]
+)
+def test_shapes_that_mpeg_2_cannot_state_are_named(
+    aspect: Fraction, said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=4, size=(352, 288), sample_aspect_ratio=aspect)
+    assert colour(source, tmp_path / "out.mpg").frames == 4
+    assert ("4:3, 16:9 and 2.21:1 only, not of 2.44:1" in caplog.text) == said

@@ -156,7 +156,7 @@ def test_which_engine(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
             resolve_engine("onnxruntime", generator, device, dtype)
     monkeypatch.setattr("vidcolor.stages.predict.installed", lambda: None)
     assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
-    with pytest.raises(UsageError, match=r"not installed: pip install 'vidcolor\[onnxruntime\]'"):
+    with pytest.raises(UsageError, match=r"not installed, or broken: pip install 'vidcolor\[onnxruntime\]'"):
         resolve_engine("onnxruntime", generator, CPU, torch.float32)
 
 
@@ -164,6 +164,35 @@ def test_which_engine(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_both_packages_are_needed(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, missing, None)
     assert installed() is None
+
+
+@pytest.mark.parametrize("error", [ImportError, TypeError, RuntimeError, OSError])
+def test_a_broken_installation_is_none(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(name: str) -> None:
+        raise error("Descriptors cannot be created directly.")
+
+    monkeypatch.setattr("vidcolor.networks.onnx_runtime.importlib.import_module", broken)
+    assert installed() is None
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("no such operator"), "other colours"])
+def test_what_the_runtime_cannot_do_is_left_to_torch(
+    fault: Exception | str, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def session(self: Any, *args: Any, **more: Any) -> None:
+        raise fault
+
+    if isinstance(fault, Exception):
+        monkeypatch.setattr(runtime, "InferenceSession", session)
+    else:
+        wrong = dict(onnx_operations.OPERATIONS, tanh=onnx_operations.OPERATIONS["relu"])
+        monkeypatch.setattr("vidcolor.networks.onnx_runtime.OPERATIONS", wrong)
+    generator = load_generator(weights)
+    assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
+    with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
+        resolve_engine("onnxruntime", generator, CPU, torch.float32)
+    with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
+        OnnxRuntimeNetwork(generator.network)(torch.zeros(1, 1, 32, 32))
 
 
 def test_predictions_are_those_of_torch(weights: str) -> None:

@@ -15,7 +15,8 @@ from av.stream import Discard, Disposition
 
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
-from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+from vidcolor.media.containers import muxer_options
+from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 FPS = 25
 RATE = 48_000

@@ -359,6 +359,17 @@ def test_the_engine_is_that_with_which_the_job_was_begun(tmp_path: Path, weights
     assert fingerprint(target) == fingerprint(whole)
 
 
+def test_what_was_begun_when_there_was_but_torch_goes_on_with_torch(stopped: tuple[Path, Path]) -> None:
+    path = Workplace(stopped[1]).manifest
+    terms = json.loads(json.loads(path.read_text())["terms"])
+    assert terms["machine"].pop("engine") == "torch"
+    text = json.dumps(terms, sort_keys=True)
+    content = json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "terms": text})
+    for one in path.parent.glob("manifest*"):
+        one.write_text(content)
+    assert run(*stopped).engine == "torch"
+
+
 def test_an_engine_that_is_no_more_needs_leave(tmp_path: Path, weights: str) -> None:
     pytest.importorskip("onnxruntime")
     source, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "out.mkv"

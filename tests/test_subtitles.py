@@ -9,7 +9,8 @@ from pathlib import Path
 import av
 import pytest
 
-from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+from vidcolor.media.containers import muxer_options
+from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 LINES = ["Grüße aus Köln\nzweite Zeile", "日本語の字幕"]
 MILLI = Fraction(1, 1000)
@@ -151,7 +152,14 @@ def test_text_is_copied_where_the_container_takes_it(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    "codec, suffix", [("hdmv_pgs_subtitle", ".mp4"), ("hdmv_pgs_subtitle", ".webm"), ("subrip", ".avi")]
+    "codec, suffix",
+    [
+        ("hdmv_pgs_subtitle", ".mp4"),
+        ("hdmv_pgs_subtitle", ".webm"),
+        ("subrip", ".avi"),
+        ("subrip", ".mpeg"),
+        ("subrip", ".vob"),
+    ],
 )
 def test_what_cannot_be_held_is_named(tmp_path, caplog, codec, suffix):
     source = make(tmp_path / "in.mkv", codec, [b"\x16\x00\x0b" + bytes(11) + b"\x80\x00\x00"], language="ita")

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import UsageError
 from vidcolor.film_limits import inexpressible, label_film, loses_detail, movie_timescale
 from vidcolor.frames import Floats, Frame, Orientation, Picture
-from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.media.containers import MOV_FAMILY, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
@@ -27,7 +27,7 @@ from vidcolor.options import Options
 from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
-from vidcolor.stages.remux import Remuxer, RemuxSettings, muxer_options
+from vidcolor.stages.remux import Remuxer, RemuxSettings
 from vidcolor.target import Sink, is_sequence
 from vidcolor.watching import Watch
 
@@ -194,7 +194,9 @@ class Film:
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
         start, duration = self._options.start, self._options.duration
         end = None if duration is None else (start or Fraction(0)) + duration
-        return RemuxSettings(audio=self._options.audio, offset=offset, start=start, end=end)
+        return RemuxSettings(
+            audio=self._options.audio, offset=offset, start=start, end=end, first=self._first.seconds
+        )
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Pass a packet of another track on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
@@ -35,6 +36,7 @@ _MASTERS = frozenset(
         "v410",
     ]
 )
+_MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -46,6 +48,9 @@ def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
         found.append(
             f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
         )
+    shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
+    if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
+        found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
     if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")

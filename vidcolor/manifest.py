@@ -22,7 +22,7 @@ from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
 from vidcolor.media.processors import processors
-from vidcolor.options import Options
+from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
 
 FORMAT = 3
@@ -95,6 +95,7 @@ class Manifest:
                     f"{path.parent}: begun by another version of vidcolor (format {terms.get('format')}, not "
                     f"{FORMAT}): finish it with that, or begin anew with --restart"
                 )
+            terms["machine"].setdefault("engine", TORCH)  # it was the only one
             return cls(**terms)
         return None
 

@@ -180,7 +180,7 @@ class ResumableJob:
             terms = wanted
         else:
             options, predictor = self.order.options, self.order.predictor
-            if options.engine == "auto" and found.machine.get("engine") == TORCH:
+            if options.engine == "auto" and found.machine["engine"] == TORCH:
                 predictor.engine = TORCH  # it was begun before there was another
             wanted = replace(wanted, machine=wanted.machine | {"engine": predictor.engine})
             settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))

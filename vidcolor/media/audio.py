@@ -7,6 +7,7 @@ resampling. A damaged packet is skipped and counted; silence takes its place.
 from __future__ import annotations
 
 import logging
+import re
 from fractions import Fraction
 
 import av
@@ -31,17 +32,23 @@ _LONGEST_FILL = 10
 # Up to 1000 samples a second are stretched to absorb more than 5 ms of drift; more than 15 ms, less than
 # any codec's packet lasts, is a gap.
 _SYNC = "async=1000:min_comp=0.005:min_hard_comp=0.015"
+AUDIBLE = Fraction(1, 25)
+"""Seconds by which sound may be late before people notice."""
 _BITS_PER_CHANNEL = 96_000
-_RATES = {"mxf": 48_000}
+PCM_RATE = 48_000
+_RATES = {"mxf": PCM_RATE}
 """The only sample rate (Hz) that some containers hold."""
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
-def default_encoder(output: OutputContainer) -> str:
-    """Return the encoder for tracks that ``output`` cannot hold as they are."""
+def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
+    """Return the encoder for tracks, like ``source``, that ``output`` cannot hold as they are."""
     name = output.format.name
+    if name == "mxf":
+        fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)
+        return "pcm_s24le" if fine else "pcm_s16le"
     if name in MOV_FAMILY or name == "matroska":
         return "aac"
     fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
@@ -142,7 +149,8 @@ class AudioConverter:
     """Decodes the packets of one track and encodes them anew for ``stream``, a stream of the output.
 
     Packets come out on the source's clock (the encoder's priming before the first of them). With
-    ``first`` (seconds) the track is padded or cut to begin there, for containers without timestamps.
+    ``first`` (seconds) the track is padded or cut to begin there, for containers without timestamps; with
+    ``end`` set as well, it is padded to that when it is flushed.
     """
 
     def __init__(
@@ -159,6 +167,7 @@ class AudioConverter:
         self.damaged = 0
         self._source = source
         self._first = first
+        self.end: Fraction | None = None
         self._graph: Graph | None = None
         self._input: tuple[str, str, int] | None = None
         self._next = Fraction(0)  # where the next decoded frame should begin, seconds
@@ -180,6 +189,8 @@ class AudioConverter:
                 packets += self._push(frame)
         except av.FFmpegError:
             self.damaged += 1
+        if self.end is not None:
+            packets += self._last(self.end)
         packets += self._drain()
         packets += self._encode(None)
         if self.damaged:
@@ -197,19 +208,48 @@ class AudioConverter:
         begin = frame.pts * time_base
         packets: list[Packet[Stream]] = []
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if self._first is not None and begin - self._here > _LONGEST_FILL:
+            packets += self._silence(kind, begin)
         if kind != self._input or begin - self._next > _LONGEST_FILL:
-            packets = self._drain()
+            packets += self._drain()
             self._graph, self._input = self._build(frame), kind
         self._next = begin + Fraction(frame.samples, frame.sample_rate)
         assert self._graph is not None
         self._graph.push(frame)
         return packets + self._pull()
 
+    @property
+    def _here(self) -> Fraction:
+        """How far sound has come, seconds."""
+        return self._next if self._input is not None else self._first or Fraction(0)
+
+    def _silence(self, kind: tuple[str, str, int], until: Fraction) -> list[Packet[Stream]]:
+        """Return packets of silence from where sound has come to; in pieces, for it may be hours."""
+        name, layout, rate = kind
+        packets: list[Packet[Stream]] = []
+        while (samples := min(rate, round((until - self._here) * rate))) > 0:
+            frame = AudioFrame(format=name, layout=layout, samples=samples)
+            for plane in frame.planes:
+                plane.update((b"\x80" if name.startswith("u8") else b"\0") * plane.buffer_size)
+            frame.sample_rate = rate
+            frame.time_base = self._source.time_base or Fraction(1, rate)  # the graph knows but one
+            frame.pts = round(self._here / frame.time_base)
+            packets += self._push(frame)
+        return packets
+
+    def _last(self, end: Fraction) -> list[Packet[Stream]]:
+        """Return silence to the end; say so where there is more sound than that."""
+        if self._here > end + AUDIBLE:
+            log.warning("%s: what sounds after the picture's end is left out", describe(self._source))
+        target = self.stream.codec_context
+        own = (target.format.name, target.layout.name, target.sample_rate)
+        return self._silence(self._input or own, end)
+
     def _build(self, frame: AudioFrame) -> Graph:
         """Return a filter graph from frames like ``frame`` to an unbroken stream of the encoder's kind."""
         target = self.stream.codec_context
         sync = f"{target.sample_rate}:{_SYNC}"
-        if self._first is not None and self._graph is None:
+        if self._first is not None and self._input is None:
             sync += f":first_pts={round(self._first * target.sample_rate)}"
         graph = Graph()
         nodes = [

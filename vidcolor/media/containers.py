@@ -18,6 +18,8 @@ from av.container import OutputContainer
 from av.stream import Disposition
 
 if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
     from av.stream import Stream
 
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "ismv", "f4v"})
@@ -39,9 +41,12 @@ _TS = _words(
 _ONLY = {"mpegts": _TS}
 # AVI has no place for the headers and durations that these need.
 _NEVER = {"avi": frozenset({"vorbis", "opus", "hdmv_pgs_subtitle", "dvd_subtitle", "subrip", "ass"})}
+# Program streams take text for the pictures of a DVD's subtitles.
+_NO_TEXT = _words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
+_NEVER |= {"mpeg": _NO_TEXT, "vob": _NO_TEXT}
 
-# They take other tracks after one of picture only.
-_PICTURE_FIRST = frozenset({"mxf"})
+# They take other tracks after one of picture only, give no times, and end with the shortest of them.
+PICTURE_FIRST = frozenset({"mxf"})
 
 # Keys of the container's metadata that a muxer has a place for; formats absent here hold any key.
 _MOV_KEYS = _words("title artist album date comment genre copyright make model location creation_time")
@@ -80,6 +85,17 @@ _STALE = re.compile(
 )
 
 
+def muxer_options(format_name: str) -> dict[str, str]:
+    """Return the container options with which the output must be opened.
+
+    The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer
+    of Matroska would move every track, the picture too, until nothing does.
+    """
+    if format_name in MOV_FAMILY | MATROSKA_FAMILY | {"avi"}:
+        return {"avoid_negative_ts": "disabled"}
+    return {}
+
+
 def label(format_name: str) -> str:
     """Return the short name by which people know a container format."""
     return _LABELS.get(format_name, format_name)
@@ -108,7 +124,7 @@ def holds_picture_only(output: OutputContainer) -> bool:
 def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: str | None = None) -> bool:
     """Tell whether a muxer writes its header and trailer with what ``add`` puts into it."""
     options = {"movflags": movflags} if movflags else {}
-    picture_first = format_name in _PICTURE_FIRST
+    picture_first = format_name in PICTURE_FIRST
     begun = False
     try:
         with av.open(io.BytesIO(), "w", format=format_name, container_options=options) as trial:
@@ -140,6 +156,12 @@ def can_copy(format_name: str, template: Stream) -> bool:
     # Only a header with the sample description in it shows whether this PCM can be described.
     early = format_name in MOV_FAMILY and name.startswith("pcm_")
     return takes(format_name, lambda trial: add_copy(trial, template), "empty_moov" if early else None)
+
+
+def lacks_header(source: InputContainer, stream: AudioStream) -> bool:
+    """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
+    apart = any(name in source.format.name for name in ("mov", "matroska"))
+    return apart and codec_name(stream) == "aac" and not stream.codec_context.extradata
 
 
 def is_late_addition(format_name: str, stream: Stream) -> bool:

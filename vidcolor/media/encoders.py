@@ -30,7 +30,7 @@ _IMAGE_ENCODERS = {
 }  # fmt: skip
 _H26X_MUXERS = frozenset(["mp4", "mov", "3gp", "matroska", "mpegts", "flv", "avi", "nut"])
 _EVEN_CHROMA = frozenset(["libx264", "libx265", "h264_nvenc", "hevc_nvenc"])
-_USUAL = {"asf": "wmv2", "mpeg": "mpeg2video"}  # better than what the muxer proposes
+_USUAL = {"asf": "wmv2", "mpeg": "mpeg2video", "mxf": "libx264"}  # better than what the muxer proposes
 # Muxers that name only their usual codec when asked for all.
 _ALSO_HELD = {
     "mpegts": frozenset(["h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "dirac"]),

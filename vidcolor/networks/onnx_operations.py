@@ -89,10 +89,10 @@ def _part(to: Sheet, y: Tensor, x: Tensor, index: Any) -> str:
         parts[at : at + 1] = [slice(None)] * (len(lengths) - len(parts) + 1)
     for axis, part in enumerate(parts):
         if not isinstance(part, slice) or part.stop is not None or part.step is not None:
-            raise Unsupported("a part of a tensor that does not reach to its end")
+            raise Unsupported("has nothing here for a part of a tensor that does not reach to its end")
         start = part.start or 0
         if start < 0:
-            raise Unsupported("a part counted from the end")
+            raise Unsupported("has nothing here for a part counted from the end")
         if start and not to.trim(name, axis, start):
             ends = [to.constant(torch.tensor([value])) for value in (start, lengths[axis], axis)]
             name = to.add("Slice", [name, *ends])
@@ -104,7 +104,7 @@ def _interpolate(
     align_corners: bool | None = None, **more: Any,
 ) -> str:  # fmt: skip
     if mode not in ("nearest", "bilinear") or align_corners or any(more.values()):
-        raise Unsupported(f"interpolation {mode}")
+        raise Unsupported(f"has nothing here for interpolation {mode}")
     linear = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     nearest = {
         "mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor",
@@ -118,7 +118,7 @@ def _pool(
     dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> str:  # fmt: skip
     if return_indices:
-        raise Unsupported("places of maxima")
+        raise Unsupported("has nothing here for places of maxima")
     return to.add(
         "MaxPool",
         [to.name_of(x)],
@@ -135,7 +135,7 @@ def _mean(
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> str:  # fmt: skip
     if ceil_mode or divisor_override is not None:
-        raise Unsupported("means of other than whole windows")
+        raise Unsupported("has nothing here for means of other than whole windows")
     return to.add(
         "AveragePool",
         [to.name_of(x)],
@@ -150,7 +150,7 @@ def _pad(
     to: Sheet, y: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> str:
     if mode not in ("constant", "reflect") or len(pad) != 4:
-        raise Unsupported(f"padding {mode}")
+        raise Unsupported(f"has nothing here for padding {mode}")
     left, right, above, below = pad
     pads = to.constant(torch.tensor([0, 0, above, left, 0, 0, below, right]))
     return to.add("Pad", [to.name_of(x), pads, to.name_of(value or 0.0)], mode=mode)
@@ -162,7 +162,7 @@ def _instance_norm(
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> str:  # fmt: skip
     if not use_input_stats:
-        raise Unsupported("instance norm by kept statistics")
+        raise Unsupported("has nothing here for instance norm by kept statistics")
     scale = to.constant(torch.ones(y.shape[1])) if weight is None else to.name_of(weight)
     shift = to.constant(torch.zeros(y.shape[1])) if bias is None else to.name_of(bias)
     return to.add("InstanceNormalization", [to.name_of(x), scale, shift], epsilon=eps)
@@ -173,7 +173,7 @@ def _batch_norm(
     bias: Tensor, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> str:  # fmt: skip
     if training:
-        raise Unsupported("batch norm by the picture's own statistics")
+        raise Unsupported("has nothing here for batch norm by the picture's own statistics")
     inputs = [to.name_of(one) for one in (x, weight, bias, running_mean, running_var)]
     return to.add("BatchNormalization", inputs, epsilon=eps)
 
@@ -191,7 +191,7 @@ def _leaky(to: Sheet, y: Tensor, x: Tensor, negative_slope: float = 0.01, inplac
 def _same(to: Sheet, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
     """Another type, place or order in memory: nothing that a model in float32 knows."""
     if y.dtype != torch.float32:
-        raise Unsupported(str(y.dtype))
+        raise Unsupported(f"has nothing here for {y.dtype}")
     return to.name_of(x)
 
 
@@ -199,7 +199,7 @@ def _dropout(
     to: Sheet, y: Tensor, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> str:
     if training:
-        raise Unsupported("dropout")
+        raise Unsupported("has nothing here for dropout")
     return to.name_of(x)
 
 

@@ -7,6 +7,7 @@ down as an ONNX model (https://onnx.ai/onnx/operators) for that size of picture.
 from __future__ import annotations
 
 import importlib
+import logging
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -15,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vidcolor.errors import UsageError
+from vidcolor.errors import UsageError, first_line
 from vidcolor.networks.onnx_operations import OPERATIONS, Unsupported
+
+log = logging.getLogger(__name__)
 
 _OPSET, _IR = 17, 8
 """Of ONNX 1.12, which every ONNX Runtime that is still installed can read."""
@@ -28,12 +31,13 @@ _IN, _OUT = "luminance", "ab"
 
 
 def installed() -> str | None:
-    """The version of ONNX Runtime, or None where it, or the ``onnx`` package, cannot be imported."""
+    """The version of ONNX Runtime, or None where it, or the ``onnx`` package, is missing or broken."""
     try:
         runtime, _ = (importlib.import_module(name) for name in ("onnxruntime", "onnx"))
-    except ImportError:
+        return str(runtime.__version__)
+    except Exception as error:  # of its own or of what it is built on: without it the work can be done, too
+        log.debug("ONNX Runtime is not used: %r", error)
         return None
-    return str(runtime.__version__)
 
 
 class OnnxRuntimeNetwork:
@@ -52,7 +56,7 @@ class OnnxRuntimeNetwork:
         """What the network makes of ``x`` ``(1, C, H, W)``, float32.
 
         Raises:
-            UsageError: colours would not be those that torch gives.
+            UsageError: ONNX Runtime does not make what torch makes.
         """
         key = (tuple(x.shape), torch.get_num_threads())
         with self._lock:
@@ -60,28 +64,44 @@ class OnnxRuntimeNetwork:
             if session is None:
                 if len(self._sessions) >= _MOST_SESSIONS:
                     self._sessions.clear()
-                session = self._sessions[key] = self._begin(*key)
+                try:
+                    session = self._sessions[key] = begin(self._network, *key)
+                except Unsupported as error:
+                    raise UsageError(f"ONNX Runtime {error}: use --engine torch") from error
         return _answer(session, x)
 
-    def _begin(self, shape: tuple[int, ...], threads: int) -> Any:
-        runtime = importlib.import_module("onnxruntime")
-        runtime.disable_telemetry_events()
-        x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
-        model, wanted = recorded(self._network, x)
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # encoders want the processor
-        options.log_severity_level = 3
-        session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+def begin(network: nn.Module, shape: tuple[int, ...], threads: int) -> Any:
+    """A session of ONNX Runtime for inputs of one shape, tried on one.
+
+    Raises:
+        Unsupported: it cannot do what the network does, or does something else.
+    """
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
+    try:
+        session, wanted = _session(network, x, threads)
         off = float((_answer(session, x) - wanted).abs().max())
-        if not off <= _TOLERANCE and bool(wanted.isfinite().all()):  # weights of no use are found elsewhere
-            raise UsageError(
-                f"ONNX Runtime {runtime.__version__} gives other colours than torch (by {off:.3g}): "
-                "use --engine torch"
-            )
-        return session
+    except (MemoryError, Unsupported):
+        raise
+    except Exception as error:  # its classes are not to be relied upon
+        if "memory" in str(error).lower():
+            raise MemoryError(str(error)) from error
+        raise Unsupported(f"fails ({first_line(error)})") from error
+    if not off <= _TOLERANCE and bool(wanted.isfinite().all()):  # weights of no use are found elsewhere
+        raise Unsupported(f"gives other colours than torch (by {off:.3g})")
+    return session
+
+
+def _session(network: nn.Module, x: Tensor, threads: int) -> tuple[Any, Tensor]:
+    """A session, and what torch makes of ``x``."""
+    runtime = importlib.import_module("onnxruntime")
+    runtime.disable_telemetry_events()
+    model, wanted = recorded(network, x)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # encoders want the processor
+    options.log_severity_level = 3
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), wanted
 
 
 def _answer(session: Any, x: Tensor) -> Tensor:
@@ -133,7 +153,7 @@ class _Recorder(TorchFunctionMode):
             return result
         write = OPERATIONS.get(func.__name__.strip("_"))
         if write is None:
-            raise Unsupported(func.__name__)
+            raise Unsupported(f"has nothing here for {func.__name__}")
         self.shape = shapes[0]
         self._names[id(result)] = write(self, result, *args, **kwargs)
         return result
@@ -172,7 +192,7 @@ class _Recorder(TorchFunctionMode):
         """All that was written down."""
         helper, number = self._onnx.helper, self._onnx.TensorProto.FLOAT
         if id(y) not in self._names:
-            raise Unsupported("the result does not come from the picture")
+            raise Unsupported("has no part in what does not come from the picture")
         self._nodes.append(helper.make_node("Identity", [self._names[id(y)]], [_OUT], _OUT))
         graph = helper.make_graph(
             self._nodes,

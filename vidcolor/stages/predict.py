@@ -15,7 +15,7 @@ from vidcolor.errors import UsageError, WeightsError
 from vidcolor.frames import Floats
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
-from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, installed, recorded
+from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
 from vidcolor.options import ONNX_RUNTIME, TORCH
 
 log = logging.getLogger(__name__)
@@ -86,15 +86,15 @@ def resolve_engine(name: str, generator: Generator, device: torch.device, dtype:
     if device.type != "cpu" or dtype != torch.float32:
         fault = "is for --device cpu in --precision fp32"
     elif (version := installed()) is None:
-        fault = "is not installed: pip install 'vidcolor[onnxruntime]'"
+        fault = "is not installed, or broken: pip install 'vidcolor[onnxruntime]'"
     else:
         side = generator.multiple
         fuse_batch_norm(generator.network)
         try:
-            recorded(generator.network, torch.zeros(1, 1, side, side))
+            begin(generator.network, (1, 1, side, side), 1)
             return f"{ONNX_RUNTIME} {version}"
-        except Unsupported as error:
-            fault = f"cannot do what this generator does ({error})"
+        except (Unsupported, MemoryError) as error:
+            fault = str(error)
     if asked:
         raise UsageError(f"--engine {ONNX_RUNTIME} {fault}; --engine torch does without")
     return TORCH

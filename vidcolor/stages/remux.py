@@ -21,26 +21,20 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
 from vidcolor.media import containers
-from vidcolor.media.audio import AudioConverter, default_encoder, find_encoder, same_encoder
+from vidcolor.media.audio import (
+    AUDIBLE,
+    PCM_RATE,
+    AudioConverter,
+    default_encoder,
+    find_encoder,
+    same_encoder,
+)
 from vidcolor.media.chapters import clip_chapters, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
 from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
 
 log = logging.getLogger(__name__)
-
-_AUDIBLE = Fraction(1, 25)  # seconds by which sound may be late before people notice
-
-
-def muxer_options(format_name: str) -> dict[str, str]:
-    """Return the container options with which the output must be opened.
-
-    The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer
-    of Matroska would move every track, the picture too, until nothing does.
-    """
-    if format_name in MOV_FAMILY | MATROSKA_FAMILY | {"avi"}:
-        return {"avoid_negative_ts": "disabled"}
-    return {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +43,14 @@ class RemuxSettings:
 
     audio: auto, copy, none, or an encoder's name. offset: added to every timestamp of the source.
     start, end: the wanted span on the source's clock; what begins outside it is left out.
+    first: when the picture begins there.
     """
 
     audio: str = "auto"
     offset: Fraction = Fraction(0)
     start: Fraction | None = None
     end: Fraction | None = None
+    first: Fraction = Fraction(0)
 
 
 class _Sink(Protocol):
@@ -81,6 +77,9 @@ class Remuxer:
         self._label = label(self._format)
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end)
         self._sinks: dict[int, _Sink] = {}
+        self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
+        self._ending: list[AudioConverter] = []
+        self._end = Fraction(0)
         self._started = False
         self._cover_in_header = False
 
@@ -93,7 +92,7 @@ class Remuxer:
             self._say_what_is_dropped()
             return add_video()
         video: VideoStream | None = None
-        for stream in self._source.streams:
+        for stream in sorted(self._source.streams, key=lambda s: self._in_step and s != self._coloured):
             if stream.index == self._coloured.index:
                 video = add_video()
                 self._dress(video, stream)
@@ -126,6 +125,8 @@ class Remuxer:
         """Write packets of the coloured picture as they come from its encoder."""
         for packet in packets:
             self._started = True
+            end = (packet.pts or 0) + (packet.duration or 0)
+            self._end = max(self._end, end * packet.time_base)
             self._output.mux_one(packet)
 
     def start(self) -> None:
@@ -134,6 +135,8 @@ class Remuxer:
 
     def finish(self) -> None:
         """Write what converters still hold. The caller closes the container."""
+        for converter in self._ending:
+            converter.end = self._end - self._settings.offset
         for sink in self._sinks.values():
             sink.finish()
 
@@ -172,17 +175,17 @@ class Remuxer:
             return
         if stream.codec_context is None or not stream.codec_context.sample_rate:
             return self._leave_out(stream, "its codec is not known")
-        if self._lacks_header(stream):
+        if containers.lacks_header(self._source, stream):
             return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
             choice == "auto"
             and not containers.is_late_addition(self._format, stream)
             and not self._needs_padding(stream)
         )
-        if copied and containers.can_copy(self._format, stream):
+        if copied and not self._in_step and containers.can_copy(self._format, stream):
             self._copy(stream)
             return
-        encoder = default_encoder(self._output) if choice in ("auto", "copy") else choice
+        encoder = default_encoder(self._output, stream) if choice in ("auto", "copy") else choice
         if choice == "copy":
             raise UsageError(
                 f"{self._label} cannot hold {describe(stream)} as it is; choose --audio auto (re-encode to "
@@ -191,24 +194,22 @@ class Remuxer:
         if choice == "auto" and self._needs_padding(stream) and containers.can_copy(self._format, stream):
             encoder = same_encoder(stream, encoder)
         self._encode_audio(stream, encoder)
-        log.warning("%s is re-encoded with %s for %s", describe(stream), encoder, self._label)
-
-    def _lacks_header(self, stream: AudioStream) -> bool:
-        """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
-        apart = any(name in self._source.format.name for name in ("mov", "matroska"))
-        return apart and containers.codec_name(stream) == "aac" and not stream.codec_context.extradata
+        if not self._in_step or encoder != stream.codec_context.name or stream.sample_rate != PCM_RATE:
+            log.warning("%s is re-encoded with %s for %s", describe(stream), encoder, self._label)
 
     def _needs_padding(self, stream: AudioStream) -> bool:
         """Tell whether a track begins later than the film in a container that cannot say so."""
         if self._format != "avi" or stream.start_time is None or not stream.time_base:
             return False
         begin = max(stream.start_time * stream.time_base, self._settings.start or Fraction(0))
-        return begin + self._settings.offset > _AUDIBLE
+        return begin + self._settings.offset > AUDIBLE
 
     def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
         find_encoder(encoder, self._format)
-        first = -self._settings.offset if self._format == "avi" else None
+        first = {"avi": -self._settings.offset, "mxf": self._settings.first}.get(self._format)
         converter = AudioConverter(stream, self._output, encoder, first=first)
+        if self._in_step:
+            self._ending.append(converter)
         self._sinks[stream.index] = Route(
             self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
         )
