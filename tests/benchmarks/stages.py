@@ -35,7 +35,7 @@ from vidcolor.options import Options
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance, padded
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine, resolve_precision
 from vidcolor.stages.propagate import Propagator
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.shots import ShotDetector
@@ -127,7 +127,9 @@ def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stag
         prepare(clip, film, height, bits, frames)
         clock = Clock()
         device = resolve_device("cpu")
-        predictor = Predictor(load_generator("default"), device, resolve_precision("auto", device), Sharing())
+        generator, dtype = load_generator("default"), resolve_precision("auto", device)
+        engine = resolve_engine("auto", generator, device, dtype)
+        predictor = Predictor(generator, device, dtype, Sharing(), engine)
         whole = None if stages_only else children(_command(film, Path(folder) / "whole.mkv", render_size))
         short = (
             None if stages_only else children(_command(film, Path(folder) / "short.mkv", render_size, 0.04))
