@@ -245,8 +245,9 @@ def test_mxf_holds_pcm_of_48_khz(
         ({}, {"late": 0.4}, [at - 0.4 for at in CLICKS[1:]]),
         ({"gap": (0.5, 0.9)}, {}, CLICKS),
         ({"late": 12.0}, {"seconds": 14.0}, [at + 12.0 for at in CLICKS]),
+        ({"late": 11.33337, "rate": 44_100}, {"seconds": 14.0}, [at + 11.33337 for at in CLICKS]),
     ],
-    ids=["short", "first track", "late", "picture late", "gap", "very late"],
+    ids=["short", "first track", "late", "picture late", "gap", "very late", "between ticks"],
 )
 def test_in_mxf_sound_is_as_long_as_the_picture_and_in_step(
     sound: dict, picture: dict, expected: list[float], tmp_path: Path
@@ -271,3 +272,14 @@ def test_sound_that_outlasts_the_picture_in_mxf_is_named(
     assert "what sounds after the picture's end is left out" in caplog.text
     with pytest.raises(UsageError, match="mxf cannot hold audio track"):
         colour(source, tmp_path / "copied.mxf", audio="copy")
+
+
+@pytest.mark.timeout(60)
+def test_silence_that_begins_and_ends_between_ticks_ends() -> None:
+    with av.open(film("pcm_s16le")) as heard, av.open(io.BytesIO(), "w", format="mov") as output:
+        track = heard.streams.audio[0]
+        assert track.time_base == Fraction(1, 1000)
+        converter = AudioConverter(track, output, "pcm_s16le", first=Fraction(0))
+        for samples in (22, 24, 48_100):
+            converter._silence(("s16", "stereo", 48_000), Fraction(samples, 48_000))
+        assert converter._here == pytest.approx(Fraction(48_100, 48_000), abs=0.001)

@@ -227,14 +227,16 @@ class AudioConverter:
         """Return packets of silence from where sound has come to; in pieces, for it may be hours."""
         name, layout, rate = kind
         packets: list[Packet[Stream]] = []
-        while (samples := min(rate, round((until - self._here) * rate))) > 0:
+        at = self._here
+        while (samples := min(rate, round((until - at) * rate))) > 0:
             frame = AudioFrame(format=name, layout=layout, samples=samples)
             for plane in frame.planes:
                 plane.update((b"\x80" if name.startswith("u8") else b"\0") * plane.buffer_size)
             frame.sample_rate = rate
             frame.time_base = self._source.time_base or Fraction(1, rate)  # the graph knows but one
-            frame.pts = round(self._here / frame.time_base)
+            frame.pts = round(at / frame.time_base)
             packets += self._push(frame)
+            at += Fraction(samples, rate)
         return packets
 
     def _last(self, end: Fraction) -> list[Packet[Stream]]:
