@@ -141,6 +141,18 @@ def test_mxf_holds_the_rates_of_old_film(tmp_path: Path, rate: Fraction | int) -
     assert times_of(target) == [Fraction(i) / rate for i in range(12)]
 
 
+def test_mxf_is_given_key_frames_often_enough(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=25, width=64, height=48, pix_fmt="yuv420p")
+        for index in range(150):  # one shot, and so one segment
+            frame = grey_frame(64, 48, "yuv420p", 0)
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    assert colour(tmp_path / "in.mp4", tmp_path / "out.mxf", temporal="flow").frames == 150
+    assert times_of(tmp_path / "out.mxf") == [Fraction(i, 25) for i in range(150)]
+
+
 def test_a_rate_that_mpeg_2_has_not_is_named(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", frames=12, rate=29)
     with pytest.raises(UsageError, match=r"mpeg2video refuses.*29 frames a second.*Another --codec"):

@@ -25,6 +25,8 @@ _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
 ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
 
+_LONG_GROUPS = ("libx264", "libx264rgb", "h264_nvenc")
+
 
 def encoder_settings(
     codec: str, *, muxer: str, crf: float | None, preset: str | None, extra: Mapping[str, str]
@@ -54,6 +56,8 @@ def encoder_settings(
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
     if muxer in ("avi", "mxf") and codec.startswith("libx264"):
         settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
+    if muxer == "mxf" and codec in _LONG_GROUPS:
+        settings["g"] = "100"  # its index counts to 128 from a key frame on, and fails at the very end
     if codec == "libwebp":
         settings["quality"] = "90"
     if codec == "ffv1":
