@@ -115,6 +115,8 @@ REFUSED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "bicubic": lambda x: torch.nn.functional.interpolate(x, scale_factor=2, mode="bicubic"),
     "double": lambda x: x.double().float(),
     "edges repeated": lambda x: torch.nn.functional.pad(x, (1, 1, 1, 1), mode="replicate"),
+    "in several parts": lambda x: torch.cat(x.chunk(2, 1), 1),
+    "parts that are named": lambda x: torch.relu(input=torch.sin(input=x)),
     "nothing of the picture": lambda x: torch.zeros(1, 2, 8, 8),
 }
 
@@ -127,6 +129,17 @@ def test_what_cannot_be_written_down_is_left_to_torch(what: str) -> None:
     assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
     with pytest.raises(UsageError, match="--engine torch"):
         resolve_engine("onnxruntime", generator, CPU, torch.float32)
+
+
+def test_what_was_kept_of_the_recorded_picture_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(to: onnx_operations.Sheet, y: torch.Tensor, x: torch.Tensor) -> str:
+        return to.constant(y)
+
+    monkeypatch.setattr(
+        "vidcolor.networks.onnx_runtime.OPERATIONS", onnx_operations.OPERATIONS | {"tanh": keep}
+    )
+    with pytest.raises(UsageError, match="other colours than torch"):
+        OnnxRuntimeNetwork(Small(torch.tanh))(torch.zeros(1, 1, 32, 32))
 
 
 def test_rows_and_columns_left_out_elsewhere_than_after_a_convolution() -> None:

@@ -143,10 +143,8 @@ class Film:
             options["movie_timescale"] = str(movie_timescale(first, self._source))
         if not self._seekable:
             options["flush_packets"] = "1"
-        if self.muxer in ("yuv4mpegpipe", "mxf"):
-            options["strict"] = (
-                "-1"  # depths above 8 bits are an extension of y4m, most frame rates one of mxf
-            )
+        if self.muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
+            options["strict"] = "-1"
         if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
             options["update"] = "1"
         return options

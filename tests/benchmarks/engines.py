@@ -99,7 +99,7 @@ def main() -> None:
     engines["torch, layers shared"] = layers_forward(network, pictures)
     if installed():
         engines["onnxruntime"] = vidcolor_forward(generator, pictures, ONNX_RUNTIME)
-        model, _ = recorded(network, pictures)
+        model = recorded(network, pictures)
         for name, make in (
             ("onnxruntime, layers shared", onnxruntime_forward),
             ("openvino, layers shared", openvino_forward),

@@ -24,8 +24,7 @@ _LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
 _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
 ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
-
-_LONG_GROUPS = ("libx264", "libx264rgb", "h264_nvenc")
+_H264 = ("libx264", "h264_")
 
 
 def encoder_settings(
@@ -54,9 +53,9 @@ def encoder_settings(
         )
     if codec in _QUANTISERS:
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
-    if muxer in ("avi", "mxf") and codec.startswith("libx264"):
+    if muxer in ("avi", "mxf") and codec.startswith(_H264):
         settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
-    if muxer == "mxf" and codec in _LONG_GROUPS:
+    if muxer == "mxf" and codec.startswith(_H264):
         settings["g"] = "100"  # its index counts to 128 from a key frame on, and fails at the very end
     if codec == "libwebp":
         settings["quality"] = "90"

@@ -18,10 +18,7 @@ class Unsupported(Exception):
 
 
 class Sheet(Protocol):
-    """Where operations are written down (:class:`~vidcolor.networks.onnx_runtime.Recorder`)."""
-
-    shape: tuple[int, ...]
-    """Of the first tensor that what is being written down was given."""
+    """Where operations are written down (:class:`~vidcolor.networks.onnx_runtime._Recorder`)."""
 
     def name_of(self, value: Any) -> str:
         """The name of a tensor that came by, or of a weight or a number, which is kept with the model."""
@@ -40,6 +37,15 @@ def _pair(value: Any) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
+def _windows(
+    to: Sheet, kind: str, tensors: Sequence[Tensor | None], padding: Any, stride: Any, **attributes: Any
+) -> str:
+    """What looks at a map through windows, padded alike on both sides."""
+    inputs = [to.name_of(one) for one in tensors if one is not None]
+    pads = [*_pair(padding), *_pair(padding)]
+    return to.add(kind, inputs, pads=pads, strides=_pair(stride), **attributes)
+
+
 def _convolution(
     to: Sheet,
     y: Tensor,
@@ -51,9 +57,8 @@ def _convolution(
     dilation: Any = 1,
     groups: int = 1,
 ) -> str:
-    inputs = [to.name_of(one) for one in (x, weight, bias) if one is not None]
-    pads, strides, dilations = _pair(padding), _pair(stride), _pair(dilation)
-    return to.add("Conv", inputs, pads=[*pads, *pads], strides=strides, dilations=dilations, group=groups)
+    more = {"dilations": _pair(dilation), "group": groups}
+    return _windows(to, "Conv", (x, weight, bias), padding, stride, **more)
 
 
 def _transposed(
@@ -68,22 +73,14 @@ def _transposed(
     groups: int = 1,
     dilation: Any = 1,
 ) -> str:
-    inputs = [to.name_of(one) for one in (x, weight, bias) if one is not None]
-    return to.add(
-        "ConvTranspose",
-        inputs,
-        pads=[*_pair(padding), *_pair(padding)],
-        strides=_pair(stride),
-        dilations=_pair(dilation),
-        output_padding=_pair(output_padding),
-        group=groups,
-    )
+    more = {"dilations": _pair(dilation), "group": groups, "output_padding": _pair(output_padding)}
+    return _windows(to, "ConvTranspose", (x, weight, bias), padding, stride, **more)
 
 
 def _part(to: Sheet, y: Tensor, x: Tensor, index: Any) -> str:
     """All but what comes first along some axes: ``x[:, a:]``, ``x[..., a:, b:]``."""
     parts = list(index) if isinstance(index, tuple) else [index]
-    name, lengths = to.name_of(x), to.shape
+    name, lengths = to.name_of(x), x.shape
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(lengths) - len(parts) + 1)
@@ -119,15 +116,8 @@ def _pool(
 ) -> str:  # fmt: skip
     if return_indices:
         raise Unsupported("has nothing here for places of maxima")
-    return to.add(
-        "MaxPool",
-        [to.name_of(x)],
-        kernel_shape=_pair(kernel_size),
-        strides=_pair(stride or kernel_size),
-        pads=[*_pair(padding), *_pair(padding)],
-        dilations=_pair(dilation),
-        ceil_mode=int(ceil_mode),
-    )
+    more = {"kernel_shape": _pair(kernel_size), "dilations": _pair(dilation), "ceil_mode": int(ceil_mode)}
+    return _windows(to, "MaxPool", (x,), padding, stride or kernel_size, **more)
 
 
 def _mean(
@@ -136,14 +126,8 @@ def _mean(
 ) -> str:  # fmt: skip
     if ceil_mode or divisor_override is not None:
         raise Unsupported("has nothing here for means of other than whole windows")
-    return to.add(
-        "AveragePool",
-        [to.name_of(x)],
-        kernel_shape=_pair(kernel_size),
-        strides=_pair(stride or kernel_size),
-        pads=[*_pair(padding), *_pair(padding)],
-        count_include_pad=int(count_include_pad),
-    )
+    more = {"kernel_shape": _pair(kernel_size), "count_include_pad": int(count_include_pad)}
+    return _windows(to, "AveragePool", (x,), padding, stride or kernel_size, **more)
 
 
 def _pad(

@@ -72,15 +72,17 @@ class OnnxRuntimeNetwork:
 
 
 def begin(network: nn.Module, shape: tuple[int, ...], threads: int) -> Any:
-    """A session of ONNX Runtime for inputs of one shape, tried on one.
+    """A session of ONNX Runtime for inputs of one shape, tried on another than it was recorded with.
 
     Raises:
         Unsupported: it cannot do what the network does, or does something else.
     """
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
     try:
-        session, wanted = _session(network, x, threads)
-        off = float((_answer(session, x) - wanted).abs().max())
+        session = _session(recorded(network, x), threads)
+        with torch.inference_mode():
+            wanted = network(100.0 - x)
+        off = float((_answer(session, 100.0 - x) - wanted).abs().max())
     except (MemoryError, Unsupported):
         raise
     except Exception as error:  # its classes are not to be relied upon
@@ -92,16 +94,14 @@ def begin(network: nn.Module, shape: tuple[int, ...], threads: int) -> Any:
     return session
 
 
-def _session(network: nn.Module, x: Tensor, threads: int) -> tuple[Any, Tensor]:
-    """A session, and what torch makes of ``x``."""
+def _session(model: bytes, threads: int) -> Any:
     runtime = importlib.import_module("onnxruntime")
     runtime.disable_telemetry_events()
-    model, wanted = recorded(network, x)
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # encoders want the processor
     options.log_severity_level = 3
-    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"]), wanted
+    return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _answer(session: Any, x: Tensor) -> Tensor:
@@ -112,17 +112,18 @@ def _answer(session: Any, x: Tensor) -> Tensor:
         raise RuntimeError(str(error)) from error
 
 
-def recorded(network: nn.Module, x: Tensor) -> tuple[bytes, Tensor]:
-    """The network as an ONNX model for inputs of the shape of ``x``, and what torch makes of ``x``.
+def recorded(network: nn.Module, x: Tensor) -> bytes:
+    """The network as an ONNX model for inputs of the shape of ``x``.
 
     Raises:
         Unsupported: it does something that is not written down here.
     """
     with torch.inference_mode(False), torch.no_grad():
         seen = x.clone()
-        with _Recorder(seen) as recorder:
+        recorder = _Recorder(seen)
+        with recorder:
             y: Tensor = network(seen)
-    return recorder.model(seen, y), y
+    return recorder.model(seen, y)
 
 
 class _Recorder(TorchFunctionMode):
@@ -142,20 +143,17 @@ class _Recorder(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        inputs = [one for one in _flat(args) if isinstance(one, Tensor)]
-        shapes = [tuple(one.shape) for one in inputs]
-        known = any(id(one) in self._names for one in inputs)
+        known = any(id(one) in self._names for one in _tensors((args, tuple(kwargs.values()))))
         result = func(*args, **kwargs)
-        if not isinstance(result, Tensor):
-            return result
+        made = _tensors((result,))
         if not known:
-            self._names.pop(id(result), None)  # that of a tensor which is no more
-            return result
-        write = OPERATIONS.get(func.__name__.strip("_"))
-        if write is None:
-            raise Unsupported(f"has nothing here for {func.__name__}")
-        self.shape = shapes[0]
-        self._names[id(result)] = write(self, result, *args, **kwargs)
+            for one in made:
+                self._names.pop(id(one), None)  # that of a tensor which is no more
+        elif made:
+            write = OPERATIONS.get(func.__name__.strip("_"))
+            if write is None or not isinstance(result, Tensor):
+                raise Unsupported(f"has nothing here for {func.__name__}")
+            self._names[id(result)] = write(self, result, *args, **kwargs)
         return result
 
     def name_of(self, value: Any) -> str:
@@ -205,5 +203,12 @@ class _Recorder(TorchFunctionMode):
         return bytes(helper.make_model(graph, opset_imports=opset, ir_version=_IR).SerializeToString())
 
 
-def _flat(args: Sequence[Any]) -> list[Any]:
-    return [one for arg in args for one in (arg if isinstance(arg, (list, tuple)) else [arg])]
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """All tensors in there, at any depth."""
+    found: list[Tensor] = []
+    for value in values:
+        if isinstance(value, Tensor):
+            found.append(value)
+        elif isinstance(value, (list, tuple)) and not isinstance(value, torch.Size):
+            found += _tensors(value)
+    return found

@@ -206,10 +206,10 @@ class Remuxer:
 
     def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
         find_encoder(encoder, self._format)
-        first = {"avi": -self._settings.offset, "mxf": self._settings.first}.get(self._format)
+        first = -self._settings.offset if self._format == "avi" else None
+        first = self._settings.first if self._in_step else first
         converter = AudioConverter(stream, self._output, encoder, first=first)
-        if self._in_step:
-            self._ending.append(converter)
+        self._ending += [converter] if self._in_step else []
         self._sinks[stream.index] = Route(
             self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
         )
