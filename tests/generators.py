@@ -16,6 +16,7 @@ from vidcolor.networks.unet import LiteUNet
 
 GENERATORS: dict[str, Callable[[], ColourNetwork]] = {
     "lite": lambda: LiteUNet("lite0", (8, 8, 8, 8)),
+    "evened lite": lambda: LiteUNet("lite0", (8, 8, 8, 8), 0.6),
     "resnet": lambda: EncoderUNet("resnet18", (8, 8, 8, 8)),
     "mobilenet": lambda: EncoderUNet("mobilenet_v2", (8, 8, 8, 8)),
     "pix2pix": lambda: Pix2PixUNet(4, 5),

@@ -368,6 +368,7 @@ def test_initial_weights_are_taken_or_refused(folder: Path, tmp_path: Path) -> N
     before, after = weights_of(path), weights_of(out)
     name = "encoder.stem.0.weight"
     assert torch.allclose(before[name], after[name], atol=1e-3)
+    assert load_generator(str(out)).network.config == load_generator(str(path)).network.config
     save_weights(path, Pix2PixUNet(4, 5), recipe="", data="", date="")
     refused = train(folder, out, init=path, restart=True)
     assert refused.exit_code == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -9,6 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vidcolor.checkpoint import save_weights
+from vidcolor.errors import WeightsError
+from vidcolor.networks.unet import LiteUNet
 from vidcolor.training.batches import Batch, prepare
 from vidcolor.training.building import build_state
 from vidcolor.training.loop import train
@@ -89,3 +93,25 @@ def test_the_strength_of_degradation_is_as_asked(strength: float, spared: bool) 
     options = TrainOptions(steps=1, crop=32, strength=strength)
     batch = prepare(torch.rand(8, 3, 32, 32), options, step=0, first=0)
     assert torch.allclose(batch.seen, batch.clean) == spared
+
+
+def test_a_generator_has_the_sizes_of_the_weights_that_it_begins_with(tmp_path: Path) -> None:
+    path = tmp_path / "init.safetensors"
+    save_weights(path, LiteUNet("lite0", (16, 16, 8, 8), 0.2))
+    files = Files(out=tmp_path / "own.safetensors", work=tmp_path)
+    sizes = {"variant": "lite0", "decoder": [8, 8, 8, 8]}
+    anew = build_state(TrainOptions(steps=1, crop=64, generator=sizes), files, torch.device("cpu"))
+    assert anew.generator.config == {**sizes, "auto_gamma": RECIPES["default"].arguments["auto_gamma"]}
+    on = build_state(TrainOptions(steps=1, crop=64), replace(files, init=path), torch.device("cpu"))
+    assert on.generator.config == {"variant": "lite0", "decoder": [16, 16, 8, 8], "auto_gamma": 0.2}
+    other = build_state(
+        TrainOptions(steps=1, crop=64, generator={"auto_gamma": 0.3}),
+        replace(files, init=path),
+        torch.device("cpu"),
+    )
+    assert other.generator.config["auto_gamma"] == 0.3
+    assert torch.equal(other.generator.bottleneck[0].weight, on.generator.bottleneck[0].weight)
+    with pytest.raises(WeightsError, match=r"decoder=\[8, 8, 8, 8\]"):
+        build_state(
+            TrainOptions(steps=1, crop=64, generator=sizes), replace(files, init=path), torch.device("cpu")
+        )

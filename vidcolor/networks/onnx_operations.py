@@ -168,6 +168,10 @@ def _clip(
     return to.add("Clip", [to.name_of(one) for one in (x, min_val, max_val)])
 
 
+def _picture_mean(to: Sheet, y: Tensor, x: Tensor, dim: Sequence[int], keepdim: bool = False) -> str:
+    return to.add("ReduceMean", [to.name_of(x)], axes=list(dim), keepdims=int(keepdim))
+
+
 def _leaky(to: Sheet, y: Tensor, x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> str:
     return to.add("LeakyRelu", [to.name_of(x)], alpha=negative_slope)
 
@@ -214,6 +218,10 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "instance_norm": _instance_norm,
     "batch_norm": _batch_norm,
     "hardtanh": _clip,
+    "clamp": _clip,
+    "mean": _picture_mean,
+    "log": _of_one("Log"),
+    "exp": _of_one("Exp"),
     "leaky_relu": _leaky,
     "relu": _of_one("Relu"),
     "tanh": _of_one("Tanh"),

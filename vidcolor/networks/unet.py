@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vidcolor.networks.base import ColourNetwork, bounded_ab
 from vidcolor.networks.efficientnet import EfficientNetLite
+from vidcolor.networks.exposure import gamma_corrected
 
 
 def _fuse(c_in: int, c_out: int) -> nn.Sequential:
@@ -66,14 +67,31 @@ class LiteUNet(PyramidUNet):
     Args:
         variant: the encoder, see :class:`EfficientNetLite`.
         decoder: see :class:`PyramidUNet`.
+        auto_gamma: strength with which exposures are evened out first, 0 to 1
+            (:func:`~vidcolor.networks.exposure.gamma_corrected`).
+
+    Raises:
+        ValueError: ``auto_gamma`` is no number from 0 to 1.
     """
 
     architecture = "lite-unet"
     encoder: EfficientNetLite
 
     def __init__(
-        self, variant: str = "lite2", decoder: tuple[int, int, int, int] = (192, 128, 64, 48)
+        self,
+        variant: str = "lite2",
+        decoder: tuple[int, int, int, int] = (192, 128, 64, 48),
+        auto_gamma: float = 0.0,
     ) -> None:
+        if type(auto_gamma) not in (int, float) or not 0.0 <= auto_gamma <= 1.0:
+            raise ValueError(f"auto_gamma must be a number from 0 to 1, not {auto_gamma!r}")
         encoder = EfficientNetLite(variant)
         super().__init__(encoder, encoder.channels, decoder)
-        self.config = {"variant": variant, "decoder": list(decoder)}
+        self.config = {"variant": variant, "decoder": list(decoder), "auto_gamma": auto_gamma}
+        self._auto_gamma = float(auto_gamma)
+
+    def forward(self, luminance: Tensor) -> Tensor:
+        """ab ``(N, 2, h/2, w/2)`` of L* ``(N, 1, h, w)``; see :class:`ColourNetwork`."""
+        if self._auto_gamma:
+            luminance = gamma_corrected(luminance, self._auto_gamma)
+        return super().forward(luminance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -95,8 +96,9 @@ def _objective(networks: dict[str, nn.Module], features: FeatureNetwork | None, 
 
 def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> tuple[ColourNetwork, int]:
     """The generator, and the side of what it makes of a crop."""
+    found = None if files.init is None else load_generator(str(files.init)).network
     try:
-        generator = recipe.generator(**options.generator)
+        generator = recipe.generator(**_arguments(recipe, options, found))
         whole = options.crop % generator.multiple == 0
         made = _made_size(generator, options.crop) if whole else 0
     except (TypeError, ValueError, LookupError, RuntimeError, ArithmeticError) as error:
@@ -108,15 +110,20 @@ def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> tuple[Col
         )
     if files.encoder is not None:
         _load_encoder(generator, files.encoder)
-    if files.init is not None:
-        _load_initial(generator, files.init)
+    if files.init is not None and found is not None:
+        _load_initial(generator, found, files.init)
     return generator, made
 
 
-def _load_initial(generator: ColourNetwork, path: Path) -> None:
+def _arguments(recipe: Recipe, options: TrainOptions, found: nn.Module | None) -> dict[str, Any]:
+    """What the generator's constructor is told; weights to begin with count for more than the recipe."""
+    begun = found.config if isinstance(found, recipe.generator) else recipe.arguments
+    return {**begun, **options.generator}
+
+
+def _load_initial(generator: ColourNetwork, found: nn.Module, path: Path) -> None:
     """Begin with weights of the same architecture, or a pix2pixHD with enhancer with a global generator."""
-    found = load_generator(str(path)).network
-    if type(found) is type(generator) and found.config == generator.config:
+    if type(found) is type(generator) and _shapes(found) == _shapes(generator):
         generator.load_state_dict(found.state_dict())
         return
     same = isinstance(found, Pix2PixHD) and isinstance(generator, Pix2PixHD)
@@ -124,6 +131,10 @@ def _load_initial(generator: ColourNetwork, path: Path) -> None:
         generator.get_submodule("trunk").load_state_dict(found.get_submodule("trunk").state_dict())
         return
     raise WeightsError(f"{path}: holds {_described(found)}, the run trains {_described(generator)}")
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def _described(network: nn.Module) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
@@ -55,6 +56,7 @@ class Recipe:
     Attributes:
         source: where the recipe comes from.
         generator: its class.
+        arguments: what its constructor is told beside its own defaults.
         adversary: makes the discriminator; takes the channels of the feature network's maps, if there is one.
         sees: what the discriminator judges: ``lab`` (L* and ab at ab's size, ±1) or ``rgb``.
         gan: form of the adversarial loss, a key of :data:`.losses.ADVERSARIAL`.
@@ -68,6 +70,7 @@ class Recipe:
     gan: str
     stages: tuple[Stage, ...]
     unpaired: bool = False
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 def _patches(_: tuple[int, ...] | None) -> nn.Module:
@@ -93,6 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         source="U-Net on EfficientNet-Lite, after Sauer et al., 'Projected GANs' (NeurIPS 2021)",
         generator=LiteUNet,
+        arguments={"auto_gamma": 0.45},
         adversary=_projected,
         sees="rgb",
         gan="hinge",

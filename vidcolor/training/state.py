@@ -18,7 +18,7 @@ from vidcolor.training.options import Files, TrainOptions
 from vidcolor.training.recipes import Stage
 from vidcolor.writing import write_whole
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(kw_only=True)
