@@ -214,3 +214,25 @@ def test_shapes_that_mpeg_2_cannot_state_are_named(
     source = make_film(tmp_path / "in.mkv", frames=4, size=(352, 288), sample_aspect_ratio=aspect)
     assert colour(source, tmp_path / "out.mpg").frames == 4
     assert ("4:3, 16:9 and 2.21:1 only, not of 2.44:1" in caplog.text) == said
+
+
+@pytest.mark.parametrize(
+    ("muxer", "extra"),
+    [
+        ("mxf", {"g": "129"}),
+        ("mxf", {"g": "250"}),
+        ("mxf", {"g": "-1"}),
+        ("mxf", {"bf": "2"}),
+        ("avi", {"bf": "3"}),
+    ],
+    ids=str,
+)
+def test_what_would_fail_at_the_end_or_give_wrong_times_is_refused(muxer: str, extra: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=rf"--encoder-option \w+=.*{muxer}"):
+        encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=extra)
+
+
+def test_other_distances_of_key_frames_are_taken() -> None:
+    for muxer, asked in (("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250")):
+        settings = encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra={"g": asked})
+        assert settings["g"] == asked

@@ -25,6 +25,8 @@ _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
 ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
 _H264 = ("libx264", "h264_")
+_MXF_INDEX = 128
+"""How far its index counts from a key frame on; beyond that it fails, at the very end."""
 
 
 def encoder_settings(
@@ -53,10 +55,8 @@ def encoder_settings(
         )
     if codec in _QUANTISERS:
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
-    if muxer in ("avi", "mxf") and codec.startswith(_H264):
-        settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
-    if muxer == "mxf" and codec.startswith(_H264):
-        settings["g"] = "100"  # its index counts to 128 from a key frame on, and fails at the very end
+    if codec.startswith(_H264):
+        settings |= _h264_limits(muxer, extra)
     if codec == "libwebp":
         settings["quality"] = "90"
     if codec == "ffv1":
@@ -67,6 +67,32 @@ def encoder_settings(
         nested = key in settings and key.endswith("-params")
         settings[key] = f"{settings[key]}:{value}" if nested else value
     return settings
+
+
+def _h264_limits(muxer: str, extra: Mapping[str, str]) -> dict[str, str]:
+    """What H.264 must be like in some containers.
+
+    Raises:
+        UsageError: ``extra`` asks for what would fail at the very end, or give frames wrong times.
+    """
+    settings: dict[str, str] = {}
+    if muxer in ("avi", "mxf"):
+        settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
+        if extra.get("bf", "0") != "0":
+            raise UsageError(f"--encoder-option bf={extra['bf']}: frames have wrong times with it in {muxer}")
+    if muxer == "mxf":
+        settings["g"] = "100"
+        if not 0 <= _whole(extra.get("g", "100")) <= _MXF_INDEX:
+            fault = f"mxf needs a key frame at least every {_MXF_INDEX} frames"
+            raise UsageError(f"--encoder-option g={extra['g']}: {fault}")
+    return settings
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:  # the encoder says what is wrong with it
+        return 0
 
 
 def _quality(codec: str, crf: float) -> dict[str, str]:
