@@ -55,4 +55,4 @@ print(peak() - before)
 def test_what_one_thread_has_freed_serves_the_others() -> None:
     command = [sys.executable, "-c", SHARE, "as the command does"]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert grown < 120_000, "kilobytes for eight threads, one after the other, that use 38 MB each"
+    assert grown < 250_000, "kilobytes; 75,000 are usual, and 530,000 where each thread has a heap of its own"
