@@ -198,6 +198,13 @@ def test_the_parts_of_a_batch_are_the_batch(photos: PhotoSet) -> None:
         assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name)), name
 
 
+@pytest.mark.parametrize("unpaired", [False, True])
+def test_some_pictures_of_paired_training_never_had_a_colour(photos: PhotoSet, unpaired: bool) -> None:
+    colours = torch.cat([first(photos, step=step, unpaired=unpaired).ab for step in range(25)])
+    grey = int((colours.norm(dim=1).amax((1, 2)) < 0.5).sum())
+    assert (grey == 0) if unpaired else (3 <= grey <= 30), grey
+
+
 def test_grey_is_damaged_and_truth_is_not() -> None:
     rgb = torch.rand(8, 3, 64, 64)
     options = TrainOptions(steps=1, crop=64)

@@ -18,6 +18,7 @@ from vidcolor.colorspace import (
     rgb_from_lab,
 )
 from vidcolor.networks.base import scale_lab
+from vidcolor.training.cards import with_cards
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.degrade import degrade
 from vidcolor.training.options import TrainOptions
@@ -98,7 +99,10 @@ def batches(
     step = first_step
     while True:
         rgb = _crops(photos, options, place, step, options.seed)
-        batch = prepare(rgb, options, step=step, first=place.rank * rgb.shape[0], twice=twice)
+        first = place.rank * rgb.shape[0]
+        if others is None:
+            rgb = with_cards(rgb, seed=options.seed, step=step, first=first)
+        batch = prepare(rgb, options, step=step, first=first, twice=twice)
         if others is not None:
             other = _crops(others, options, place, step, options.seed + _OTHERS)
             lab = scaled_lab(lightness_from_luma(luma_from_rgb(other, BT709)), ab_from_rgb(other))
