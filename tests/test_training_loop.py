@@ -101,15 +101,15 @@ def test_a_generator_has_the_sizes_of_the_weights_that_it_begins_with(tmp_path: 
     files = Files(out=tmp_path / "own.safetensors", work=tmp_path)
     sizes = {"variant": "lite0", "decoder": [8, 8, 8, 8]}
     anew = build_state(TrainOptions(steps=1, crop=64, generator=sizes), files, torch.device("cpu"))
-    assert anew.generator.config == {**sizes, "auto_gamma": RECIPES["default"].arguments["auto_gamma"]}
+    assert anew.generator.config == {**sizes, "auto_exposure": RECIPES["default"].arguments["auto_exposure"]}
     on = build_state(TrainOptions(steps=1, crop=64), replace(files, init=path), torch.device("cpu"))
-    assert on.generator.config == {"variant": "lite0", "decoder": [16, 16, 8, 8], "auto_gamma": 0.2}
+    assert on.generator.config == {"variant": "lite0", "decoder": [16, 16, 8, 8], "auto_exposure": 0.2}
     other = build_state(
-        TrainOptions(steps=1, crop=64, generator={"auto_gamma": 0.3}),
+        TrainOptions(steps=1, crop=64, generator={"auto_exposure": 0.3}),
         replace(files, init=path),
         torch.device("cpu"),
     )
-    assert other.generator.config["auto_gamma"] == 0.3
+    assert other.generator.config["auto_exposure"] == 0.3
     assert torch.equal(other.generator.bottleneck[0].weight, on.generator.bottleneck[0].weight)
     with pytest.raises(WeightsError, match=r"decoder=\[8, 8, 8, 8\]"):
         build_state(

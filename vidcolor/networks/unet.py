@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vidcolor.networks.base import ColourNetwork, bounded_ab
 from vidcolor.networks.efficientnet import EfficientNetLite
-from vidcolor.networks.exposure import gamma_corrected
+from vidcolor.networks.exposure import evened
 
 
 def _fuse(c_in: int, c_out: int) -> nn.Sequential:
@@ -67,11 +67,11 @@ class LiteUNet(PyramidUNet):
     Args:
         variant: the encoder, see :class:`EfficientNetLite`.
         decoder: see :class:`PyramidUNet`.
-        auto_gamma: strength with which exposures are evened out first, 0 to 1
-            (:func:`~vidcolor.networks.exposure.gamma_corrected`).
+        auto_exposure: strength with which exposures are evened out first, 0 to 1
+            (:func:`~vidcolor.networks.exposure.evened`).
 
     Raises:
-        ValueError: ``auto_gamma`` is no number from 0 to 1.
+        ValueError: ``auto_exposure`` is no number from 0 to 1.
     """
 
     architecture = "lite-unet"
@@ -81,17 +81,17 @@ class LiteUNet(PyramidUNet):
         self,
         variant: str = "lite2",
         decoder: tuple[int, int, int, int] = (192, 128, 64, 48),
-        auto_gamma: float = 0.0,
+        auto_exposure: float = 0.0,
     ) -> None:
-        if type(auto_gamma) not in (int, float) or not 0.0 <= auto_gamma <= 1.0:
-            raise ValueError(f"auto_gamma must be a number from 0 to 1, not {auto_gamma!r}")
+        if type(auto_exposure) not in (int, float) or not 0.0 <= auto_exposure <= 1.0:
+            raise ValueError(f"auto_exposure must be a number from 0 to 1, not {auto_exposure!r}")
         encoder = EfficientNetLite(variant)
         super().__init__(encoder, encoder.channels, decoder)
-        self.config = {"variant": variant, "decoder": list(decoder), "auto_gamma": auto_gamma}
-        self._auto_gamma = float(auto_gamma)
+        self.config = {"variant": variant, "decoder": list(decoder), "auto_exposure": auto_exposure}
+        self._auto_exposure = float(auto_exposure)
 
     def forward(self, luminance: Tensor) -> Tensor:
         """ab ``(N, 2, h/2, w/2)`` of L* ``(N, 1, h, w)``; see :class:`ColourNetwork`."""
-        if self._auto_gamma:
-            luminance = gamma_corrected(luminance, self._auto_gamma)
+        if self._auto_exposure:
+            luminance = evened(luminance, self._auto_exposure)
         return super().forward(luminance)

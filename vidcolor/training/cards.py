@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from vidcolor.errors import UsageError
 from vidcolor.training.randomness import uniforms
 
 CARD_SHARE = 0.06
@@ -98,8 +99,12 @@ def _count_down(draw: ImageDraw.ImageDraw, chance: np.random.Generator, height: 
 
 @lru_cache(maxsize=64)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """Pillow's own, which its packages for all systems can draw at any size."""
+    """Pillow's own, which its packages for all systems can draw at any size.
+
+    Raises:
+        UsageError: this Pillow cannot.
+    """
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
-        raise RuntimeError("Pillow was built without FreeType: letters cannot be drawn")
+        raise UsageError("Pillow was built without FreeType, so that it cannot draw letters: install another")
     return font
