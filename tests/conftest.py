@@ -28,7 +28,7 @@ def untouched_log() -> Iterator[None]:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small generator with random weights whose colours are vivid: quick, and never grey."""
     torch.manual_seed(7)
-    network = LiteUNet("lite0", (16, 16, 8, 8), 0.6).eval()
+    network = LiteUNet("lite0", (16, 16, 8, 8), 0.7).eval()
     torch.nn.init.normal_(network.head.weight, std=0.3)
     torch.nn.init.constant_(network.head.bias, 0.3)
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"

@@ -11,7 +11,7 @@ from vidcolor.networks.encoder_unet import EncoderUNet, ImageNetEncoder
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.pix2pixhd import Pix2PixHD
 
-HALF_SIZE = ("lite", "resnet", "mobilenet")
+HALF_SIZE = ("lite", "evened lite", "resnet", "mobilenet")
 
 
 @pytest.mark.parametrize("name", GENERATORS)

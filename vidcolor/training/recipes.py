@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         source="U-Net on EfficientNet-Lite, after Sauer et al., 'Projected GANs' (NeurIPS 2021)",
         generator=LiteUNet,
-        arguments={"auto_exposure": 0.6},
+        arguments={"auto_exposure": 0.7},
         adversary=_projected,
         sees="rgb",
         gan="hinge",

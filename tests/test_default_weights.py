@@ -1,0 +1,52 @@
+"""What the weights that come with vidcolor must leave alone."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.stages.luminance import lightness, padded
+from vidcolor.stages.predict import Predictor
+
+Grey = NDArray[np.float32]
+SHAPE = (256, 352)
+
+
+def title(ground: float, ink: float) -> Grey:
+    picture = np.full(SHAPE, ground, np.uint8)
+    for line, text in enumerate(("MEANWHILE,", "in the city", "of New York")):
+        cv2.putText(picture, text, (40, 80 + 50 * line), cv2.FONT_HERSHEY_DUPLEX, 1.1, ink, 2, cv2.LINE_AA)
+    return picture.astype(np.float32)
+
+
+def grainy(level: float, sigma: float) -> Grey:
+    noise = np.random.default_rng(1).normal(level, sigma, SHAPE)
+    return np.asarray(np.clip(cv2.GaussianBlur(noise, (0, 0), 0.7), 0, 255), np.float32)
+
+
+WITHOUT_COLOUR = {
+    "white on black": title(0, 255),
+    "grey on film black": title(12, 200),
+    "black on white": title(245, 10),
+    "black": np.zeros(SHAPE, np.float32),
+    "film black": grainy(8, 6),
+    "dark": grainy(24, 4),
+    "middle grey": grainy(120, 8),
+    "white": np.full(SHAPE, 255, np.float32),
+}
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(load_generator(), torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("what", WITHOUT_COLOUR)
+def test_titles_and_blank_film_stay_grey(what: str, predictor: Predictor) -> None:
+    picture = padded([lightness(WITHOUT_COLOUR[what] / 255.0)], predictor.multiple)
+    chroma = np.linalg.norm(predictor(picture, SHAPE)[0], axis=-1)
+    assert chroma.mean() < 4.0
