@@ -58,6 +58,16 @@ def test_an_image_is_coloured(tmp_path: Path) -> None:
     assert np.abs(picture[..., 0] - picture[..., 2]).max() > 20
 
 
+@pytest.mark.parametrize("name", ["out.png", "out.jpg"])
+def test_a_film_does_not_go_into_one_picture(name: str, film: Path, tmp_path: Path, capsys: Said) -> None:
+    target = tmp_path / name
+    target.write_text("precious")
+    assert call(film, target, "-y") == 2
+    assert "holds one picture" in one_line(capsys.readouterr().err)
+    assert target.read_text() == "precious"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([film.name, name])
+
+
 def test_an_image_sequence_is_coloured_at_its_frame_rate(tmp_path: Path) -> None:
     make_film(tmp_path / "scan_%03d.png", frames=4, codec="png", pix_fmt="gray", full=True, format="image2")
     target = tmp_path / "out.mkv"

@@ -714,6 +714,22 @@ def has_attributes(folder: Path) -> bool:
     return True
 
 
+def test_a_comment_of_the_source_is_not_replaced_by_the_mark(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mov"
+    with av.open(str(make_film(tmp_path / "in.mp4", frames=4))) as film, av.open(str(source), "w") as out:
+        out.metadata["comment"] = "kept since 1931"
+        stream = out.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    with av.open(str(source)) as film:
+        assert "COMMENT" in film.metadata
+    run(source, target)
+    with av.open(str(target)) as film:
+        assert film.metadata["comment"] == "kept since 1931"
+
+
 @pytest.mark.parametrize("name", ["out.avi", "out.ts", "out.mpg", "out.y4m", "out.mxf"])
 def test_a_finished_film_is_known_where_its_container_has_no_place_for_a_mark(
     name: str, tmp_path: Path

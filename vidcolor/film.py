@@ -28,11 +28,12 @@ from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings
-from vidcolor.target import Sink, is_sequence
+from vidcolor.target import Sink, holds_one
 from vidcolor.watching import Watch
 
 log = logging.getLogger(__name__)
 
+_ONE_PICTURE = "holds one picture, and the film has more; out_%05d.png takes them all, --preview shows a few"
 _PROGRESSIVE = 1
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
@@ -145,7 +146,7 @@ class Film:
             options["flush_packets"] = "1"
         if self.muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
             options["strict"] = "-1"
-        if self.muxer == "image2" and not is_sequence(self._target, self.muxer):
+        if holds_one(self._target, self.muxer):
             options["update"] = "1"
         return options
 
@@ -208,6 +209,8 @@ class Film:
 
     def encode(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> list[Packet[Stream]]:
         """Colour and encode one frame; returns the packets that are ready."""
+        if self._watch.written and holds_one(self._target, self.muxer):
+            raise UsageError(f"{self._target}: {_ONE_PICTURE}")
         self._watch(frame, self.said)
         cb, cr = self._recolorer(frame, pictures, abs_)
         if self._comparison is not None:

@@ -77,7 +77,7 @@ def label_film(output: OutputContainer, label: str) -> None:
     FFmpeg itself fills in the usual place in some. A comment of the source stays.
     """
     key = _LABELS.get(output.format.name, "encoding_tool")
-    if key != "comment" or key not in output.metadata:
+    if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
         output.metadata[key] = label
 
 

@@ -171,6 +171,11 @@ def is_sequence(target: str, muxer: str) -> bool:
     return muxer == "image2" and _NUMBER.search(Path(target).name) is not None
 
 
+def holds_one(target: str, muxer: str) -> bool:
+    """Whether the target is a single picture, which a second frame would write over."""
+    return muxer == "image2" and not is_sequence(target, muxer)
+
+
 def _first_taken(final: Path) -> Path | None:
     """A file that a sequence would overwrite."""
     before, after = _NUMBER.split(final.name, maxsplit=1)

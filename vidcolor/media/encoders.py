@@ -9,7 +9,7 @@ import av
 from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
-from vidcolor.media.pixels import depth_of, planar_name
+from vidcolor.media.pixels import depth_of, is_rgb, planar_name
 
 _MUXERS = {
     "mp4": "mp4", "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "mkv": "matroska",
@@ -228,9 +228,12 @@ def _check_container(output: OutputContainer, muxer: str, name: str, canonical: 
 
 def _depth_of_name(pix_fmt: str) -> int:
     try:
-        return depth_of(av.VideoFormat(pix_fmt))
+        named = av.VideoFormat(pix_fmt)
     except ValueError as error:
         raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg has no such pixel format") from error
+    if len(named.components) < 3 and not is_rgb(named):
+        raise UsageError(f"--pix-fmt {pix_fmt}: has no place for colours")
+    return depth_of(named)
 
 
 def _check_format(pix_fmt: str, codec: str, offered: list[str]) -> None:
