@@ -45,6 +45,19 @@ def test_cards_have_no_colour_and_differ() -> None:
     assert levels.max() > 0.9
 
 
+def test_walls_are_lit_softly_and_differ() -> None:
+    after = with_cards(coloured(60), seed=1, step=5, share=1.0)
+    cards = after[grey(after).flatten(1).all(1), 0]
+    shades = torch.tensor([len(card.unique()) for card in cards])
+    walls = cards[shades > 1000]
+    assert 12 <= len(walls) <= 36
+    light = torch.nn.functional.avg_pool2d(walls[:, None], 24)[:, 0]
+    assert light.flatten(1).std(1).median() > 0.03
+    steps = torch.cat([light.diff(dim=at).abs().flatten(1) for at in (1, 2)], 1)
+    assert steps.median() < 0.03
+    assert walls.flatten(1).median(1).values.std() > 0.1
+
+
 def test_each_depends_on_seed_step_and_place_alone() -> None:
     before = coloured(12)
     whole = with_cards(before, seed=2, step=7, share=0.7)

@@ -1,4 +1,4 @@
-"""What never had a colour: title cards, countdown leaders, blank film, and letters on a picture."""
+"""What never had a colour: titles, countdown leaders, blank film, letters on a picture, and plain walls."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import Tensor
 from vidcolor.errors import UsageError
 from vidcolor.training.randomness import uniforms
 
-CARD_SHARE = 0.06
-_KINDS = {"text": 0.5, "blank": 0.2, "letters on the picture": 0.2, "leader": 0.1}
+CARD_SHARE = 0.09
+_KINDS = {"wall": 0.4, "text": 0.3, "blank": 0.12, "letters on the picture": 0.12, "leader": 0.06}
 _LETTERS = "AAABCDEEEEFGHIIIJKLMNNNOOOPRRRSSSTTTUVWY"
 
 
@@ -50,6 +50,8 @@ def _card(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Grey and opacity, both ``(height, width)``, 0..1."""
     kind = str(chance.choice(list(_KINDS), p=list(_KINDS.values())))
+    if kind == "wall":
+        return _wall(chance, height, width), np.ones((height, width), np.float32)
     dark = chance.random() < 0.75
     ground = chance.uniform(0.0, 0.25) if dark else chance.uniform(0.7, 1.0)
     if chance.random() < (0.6 if kind == "blank" else 0.15):
@@ -64,6 +66,37 @@ def _card(
     if kind == "letters on the picture":
         return np.full_like(strokes, ink), strokes
     return np.asarray(ground + (ink - ground) * strokes, np.float32), np.ones_like(strokes)
+
+
+def _wall(chance: np.random.Generator, height: int, width: int) -> NDArray[np.float32]:
+    """A plain wall ``(height, width)``, 0..1, on which light falls: what may be taken for a sky.
+
+    Its brightness runs to one side, lamps brighten places of it, things out of the picture cast soft shadows
+    on it; it may have a corner, and plaster's fine texture.
+    """
+    y, x = np.mgrid[0:height, 0:width] / max(height, width) - 0.5
+    turn = chance.uniform(0.0, 2.0 * np.pi)
+    made = chance.uniform(0.25, 0.95) + chance.uniform(-0.4, 0.4) * (x * np.cos(turn) + y * np.sin(turn))
+    for _ in range(int(chance.integers(0, 3))):
+        centre, reach = chance.uniform(-0.6, 0.6, 2), chance.uniform(0.1, 0.7, 2)
+        made += chance.uniform(-0.15, 0.35) * np.exp(
+            -(((x - centre[0]) / reach[0]) ** 2) - ((y - centre[1]) / reach[1]) ** 2
+        )
+    if chance.random() < 0.4:
+        made *= 1.0 - chance.uniform(0.05, 0.4) * _beyond_a_line(chance, x, y, chance.uniform(0.02, 0.2))
+    if chance.random() < 0.25:
+        made *= 1.0 - chance.uniform(0.03, 0.25) * _beyond_a_line(chance, x, y, 0.003)
+    grain = chance.standard_normal((height, width)) * chance.uniform(0.0, 0.015)
+    return np.asarray(np.clip(made + grain, 0.0, 1.0), np.float32)
+
+
+def _beyond_a_line(
+    chance: np.random.Generator, x: NDArray[np.float64], y: NDArray[np.float64], softness: float
+) -> NDArray[np.float64]:
+    """0 on one side of a random line, 1 on the other, between them over about ``softness``."""
+    turn = chance.uniform(0.0, 2.0 * np.pi)
+    distance = x * np.cos(turn) + y * np.sin(turn) - chance.uniform(-0.35, 0.35)
+    return np.asarray(1.0 / (1.0 + np.exp(np.clip(-distance / softness * 4.0, -60.0, 60.0))))
 
 
 def _write(draw: ImageDraw.ImageDraw, chance: np.random.Generator, height: int, width: int) -> None:
