@@ -79,9 +79,35 @@ def test_colour_edges_move_onto_luma_edges() -> None:
     guide = cv2.resize(y, (128, 64), interpolation=cv2.INTER_AREA)
     truth = np.stack([np.where(y < 0.5, 40.0, -40.0)] * 2, -1).astype(np.float32)
     small = cv2.resize(truth, (128, 64), interpolation=cv2.INTER_AREA)
-    guided = np.stack(GuidedUpsampling(small, guide, y.shape)(slice(None), y), -1)
+    guided = np.stack(GuidedUpsampling(cv2.split(small), guide, y.shape)(slice(None), y), -1)
     plain = cv2.resize(small, (512, 256), interpolation=cv2.INTER_LINEAR)
     assert np.abs(guided - truth).mean() < 0.5 * np.abs(plain - truth).mean()
+
+
+def test_most_of_the_colour_that_luma_does_not_explain_stays() -> None:
+    guide = np.full((64, 96), 0.5, np.float32)
+    stripes = np.tile(np.where(np.arange(96) // 6 % 2, 0.1, -0.1).astype(np.float32), (64, 1))
+    made, _ = GuidedUpsampling((stripes, stripes), guide, (128, 192))(
+        slice(None), np.full((128, 192), 0.5, np.float32)
+    )
+    assert np.abs(made).max() <= 0.11
+    assert np.corrcoef(made.ravel(), np.repeat(np.repeat(stripes, 2, 0), 2, 1).ravel())[0, 1] > 0.9
+    assert np.abs(made).mean() > 0.05
+
+
+@pytest.mark.parametrize("subsampling", ["420", "422", "444"])
+def test_chroma_from_a_smaller_picture_is_near_the_truth(subsampling: str) -> None:
+    luma, cbcr, ab = photograph()
+    frame = frame_of(luma)
+    picture = luminance(frame, luma, 128)
+    small = cv2.resize(ab, picture.grey.shape[::-1], interpolation=cv2.INTER_AREA)
+    made = Recolorer(subsampling)(frame, [picture], [small])
+    step = 1 if subsampling == "444" else 2
+    for plane, true in zip(made, cv2.split(cbcr), strict=True):
+        # sites lie on even columns, in 4:2:0 between two lines
+        true = cv2.GaussianBlur(true, (0, 0), 0.5 * step)
+        lines = (true[0::2] + true[1::2]) / 2 if subsampling == "420" else true
+        assert np.sqrt(((plane - lines[:, ::step]) ** 2).mean()) < 3.0
 
 
 def test_rotated_frames_get_their_colours_in_the_right_corner() -> None:

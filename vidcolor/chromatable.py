@@ -66,10 +66,18 @@ class ChromaTable:
         return np.asarray(ab * np.float32(scale) + np.float32(self._limit * scale), np.float32)
 
     def planes(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
-        """Cb and Cr ``(h, w)`` within ±0.5; good until the next call, and for one thread at a time.
+        """Cb and Cr ``(h, w)`` within ±0.5; arguments and result as of :meth:`unbounded`."""
+        cb, cr = self.unbounded(y, columns, rows)
+        self.fit_gamut(y, cb, cr)
+        return cb, cr
+
+    def unbounded(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
+        """Cb and Cr ``(h, w)``, which may lead out of the R'G'B' cube.
+
+        They are good until the next call, and for one thread at a time.
 
         Args:
-            y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma is zero.
+            y: luma ``(h, w)``, 0 black to 1 white; what lies outside is clipped.
             columns, rows: :meth:`places` of a and b, ``(h, w)``, changed here; what lies outside is clipped.
         """
         inside = np.clip(y, _NEAR, 1 - _NEAR)
@@ -89,12 +97,16 @@ class ChromaTable:
             upper -= plane
             upper *= fraction
             plane += upper
-        self._fit_gamut(inside, cb, cr)
         return cb, cr
 
-    def _fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
-        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place; ``y`` within 0 to 1."""
-        m = self._matrix
+    def fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
+        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place.
+
+        Args:
+            y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma becomes zero.
+            cb, cr: ``(h, w)``.
+        """
+        m, y = self._matrix, np.clip(y, _NEAR, 1 - _NEAR)
         red = cr * np.float32(2.0 * (1.0 - m.kr))
         blue = cb * np.float32(2.0 * (1.0 - m.kb))
         green = red * np.float32(-m.kr / m.kg)

@@ -12,9 +12,10 @@ from vidcolor.frames import Codes, Floats, Frame, Picture
 _RADIUS = 4
 _EPSILON = 2e-4
 """Regularisation of the guided filter, in squared luma: edges of 0.014 and more steer the colour."""
+_DETAIL = np.float32(0.7)
+"""Share of the chroma that luma does not explain which is kept."""
 _STRIP = 1 << 15
 """Pixels that are worked on together: their dozen planes stay in a processor's cache."""
-_SPARE_BITS = 4
 
 
 class Recolorer:
@@ -56,20 +57,26 @@ class Recolorer:
         if matrix not in self._tables:
             self._tables[matrix] = ChromaTable(matrix)
         table = self._tables[matrix]
-        sites = chroma_site_luma(luma, self._subsampling)
-        # the filter is linear in what it brings up: the few pixels of ab are scaled instead of the many
-        places = table.places(np.ascontiguousarray(frame.orientation.stored(ab)) * self._saturation)
+        down = _lines(self._subsampling)
+        across = luma.shape[1] if self._subsampling == "444" else (luma.shape[1] + 1) // 2
+        shape = (luma.shape[0] + down - 1) // down, across
+        # a and b are scaled while they are few
+        columns, rows = cv2.split(
+            table.places(np.ascontiguousarray(frame.orientation.stored(ab)) * self._saturation)
+        )
         guided = None
-        if places.shape[:2] != sites.shape:
+        if columns.shape != shape:
             guide = np.ascontiguousarray(frame.orientation.stored(picture.grey))
-            guided = GuidedUpsampling(places, guide, sites.shape)
-        codes = np.empty((2, *sites.shape), luma.dtype)
-        height = max(1, _STRIP // sites.shape[1])
-        for top in range(0, sites.shape[0], height):
+            guided = GuidedUpsampling(table.unbounded(guide, columns, rows), guide, shape)
+        codes = np.empty((2, *shape), luma.dtype)
+        height = max(1, _STRIP // across)
+        for top in range(0, shape[0], height):
             strip = slice(top, top + height)
-            y = frame.signal.expand(sites[strip])
-            columns, rows = cv2.split(places[strip]) if guided is None else guided(strip, y)
-            for plane, values in zip(codes, table.planes(y, columns, rows), strict=True):
+            sites = chroma_site_luma(luma[top * down : (top + height) * down], self._subsampling)
+            y = frame.signal.expand(sites)
+            planes = table.unbounded(y, columns[strip], rows[strip]) if guided is None else guided(strip, y)
+            table.fit_gamut(y, *planes)
+            for plane, values in zip(codes, planes, strict=True):
                 plane[strip] = frame.signal.chroma_codes(values)
         return codes
 
@@ -82,58 +89,62 @@ def chroma_site_luma(luma: Codes, subsampling: str) -> Floats:
     """
     if subsampling == "444":
         return luma.astype(np.float32)
-    down = 2 if subsampling == "420" else 1
-    luma = cv2.copyMakeBorder(luma, 0, -luma.shape[0] % down, 0, luma.shape[1] % 2, cv2.BORDER_REPLICATE)
-    spare = _SPARE_BITS if luma.dtype == np.uint8 else 0  # so that means of four keep their fractions
-    plane = np.left_shift(luma, spare, dtype=np.uint16) if spare else luma.astype(np.float32)
-    rows, columns = luma.shape[0] // down, luma.shape[1] // 2
-    after = _means(plane, rows, columns)  # of each even sample and the one after it
-    before = np.empty_like(after)
-    before[:, :1] = _means(plane[:, :1], rows, 1)
-    if columns > 1:
-        before[:, 1:] = _means(plane[:, 1:-1], rows, columns - 1)
-    half = 0.5 / (1 << spare)
-    return np.asarray(cv2.addWeighted(after, half, before, half, 0.0, dtype=cv2.CV_32F), np.float32)
+    down = _lines(subsampling)
+    if luma.shape[0] % down or luma.shape[1] % 2:
+        border = -luma.shape[0] % down, luma.shape[1] % 2
+        luma = np.asarray(cv2.copyMakeBorder(luma, 0, border[0], 0, border[1], cv2.BORDER_REPLICATE))
+    wide = np.uint16 if luma.dtype == np.uint8 else np.uint32  # sums of eight fit
+    columns = np.add(luma[0::2], luma[1::2], dtype=wide) if down == 2 else luma.astype(wide)
+    even, odd = columns[:, 0::2], columns[:, 1::2]
+    total = even + odd
+    total += even
+    total[:, 1:] += odd[:, :-1]
+    total[:, 0] += even[:, 0]
+    return np.asarray(total * np.float32(0.25 / down), np.float32)
 
 
-def _means(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Means of the blocks that a plane falls into."""
-    means = cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)
-    return np.asarray(means).reshape(rows, columns)
+def _lines(subsampling: str) -> int:
+    """Lines of luma for each of chroma."""
+    return 2 if subsampling == "420" else 1
 
 
 class GuidedUpsampling:
-    """Brings ab to a larger size with its edges on those of luma: the fast guided filter.
+    """Brings chroma to another size with its edges on those of luma: the fast guided filter.
 
-    He and Sun, "Fast Guided Filter" (2015): ab is locally linear in luma; the coefficients are found at
-    low resolution and applied to luma at high resolution.
+    He and Sun, "Fast Guided Filter" (2015): chroma is locally linear in luma; the coefficients are found at
+    one resolution and applied to luma at the other. What luma does not explain is added as it is, enlarged,
+    to the greater part: such detail is colour, but blurred.
 
     Args:
-        ab: ``(h, w, 2)``.
+        planes: Cb and Cr ``(h, w)``.
         guide: luma of the same size ``(h, w)``, 0 to 1.
-        shape: height and width of the larger size.
+        shape: height and width of the other size.
     """
 
-    def __init__(self, ab: Floats, guide: Floats, shape: tuple[int, ...]) -> None:
+    def __init__(self, planes: tuple[Floats, Floats], guide: Floats, shape: tuple[int, ...]) -> None:
         mean_y = _blurred(guide)
         variance = _blurred(guide * guide) - mean_y * mean_y + np.float32(_EPSILON)
         self._lines: list[tuple[Floats, Floats]] = []
-        for plane in cv2.split(ab):
+        for plane in planes:
             mean = _blurred(plane)
             slope = (_blurred(plane * guide) - mean * mean_y) / variance
-            offset = mean - slope * mean_y
-            self._lines.append((_enlarged(_blurred(slope), shape), _enlarged(_blurred(offset), shape)))
+            offset = _blurred(mean - slope * mean_y)
+            slope = _blurred(slope)
+            offset += _DETAIL * (plane - (slope * guide + offset))
+            self._lines.append((_resized(slope, shape), _resized(offset, shape)))
 
     def __call__(self, rows: slice, y: Floats) -> tuple[Floats, Floats]:
-        """a and b of these rows, whose luma is ``y``, 0 to 1."""
+        """Cb and Cr of these rows, whose luma is ``y``, 0 to 1."""
         inside = np.clip(y, 0.0, 1.0)
-        (slope_a, offset_a), (slope_b, offset_b) = self._lines
-        return slope_a[rows] * inside + offset_a[rows], slope_b[rows] * inside + offset_b[rows]
+        (slope_b, offset_b), (slope_r, offset_r) = self._lines
+        return slope_b[rows] * inside + offset_b[rows], slope_r[rows] * inside + offset_r[rows]
 
 
 def _blurred(plane: np.ndarray) -> Floats:
     return np.asarray(cv2.blur(plane, (2 * _RADIUS + 1, 2 * _RADIUS + 1)), np.float32)
 
 
-def _enlarged(plane: Floats, shape: tuple[int, ...]) -> Floats:
-    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+def _resized(plane: Floats, shape: tuple[int, ...]) -> Floats:
+    shrinks = shape[0] * shape[1] < plane.size
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=method), np.float32)
