@@ -156,9 +156,23 @@ def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_precision() -> None:
     assert resolve_precision("bf16", CPU) == torch.bfloat16
     assert resolve_precision("auto", torch.device("mps")) == torch.float32
-    assert resolve_precision("auto", CPU) in (torch.float32, torch.bfloat16)
     with pytest.raises(UsageError, match="fp16"):
         resolve_precision("fp16", CPU)
+
+
+@pytest.mark.parametrize("matrix_units", [True, False])
+def test_a_cpu_computes_in_bf16_where_it_has_matrix_units_for_it(
+    matrix_units: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
+    expected = torch.bfloat16 if matrix_units else torch.float32
+    assert resolve_precision("auto", CPU) == training_precision("auto", CPU) == expected
+
+
+def test_a_torch_that_cannot_tell_of_matrix_units_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    assert resolve_precision("auto", CPU) == torch.float32
 
 
 @pytest.mark.parametrize(("threads", "batch"), [(1, 4), (2, 4), (3, 6), (4, 4), (6, 6), (16, 16), (64, 16)])
