@@ -107,16 +107,14 @@ class ChromaTable:
             cb, cr: ``(h, w)``.
         """
         m, y = self._matrix, np.clip(y, _NEAR, 1 - _NEAR)
-        red = cr * np.float32(2.0 * (1.0 - m.kr))
-        blue = cb * np.float32(2.0 * (1.0 - m.kb))
-        green = red * np.float32(-m.kr / m.kg)
-        green += blue * np.float32(-m.kb / m.kg)
-        up, down = np.maximum(red, blue), np.minimum(red, blue, out=red)
-        np.maximum(up, green, out=up)
-        np.minimum(down, green, out=down)
-        up /= np.subtract(np.float32(1.0), y, out=blue)  # how many times as far as there is room
-        down /= y
-        np.maximum(up, np.negative(down, out=down), out=up)
-        np.maximum(up, np.float32(1.0), out=up)
-        cb /= up
-        cr /= up
+        to_blue, to_red = 2.0 * (1.0 - m.kb), 2.0 * (1.0 - m.kr)
+        blue, red = cv2.scaleAdd(cb, to_blue, y), cv2.scaleAdd(cr, to_red, y)
+        green = cv2.addWeighted(cb, -m.kb / m.kg * to_blue, cr, -m.kr / m.kg * to_red, 0.0)
+        green = cv2.add(green, y, dst=green)
+        highest, lowest = cv2.max(cv2.max(blue, red), green), cv2.min(cv2.min(blue, red), green)
+        far = np.flatnonzero((highest > 1.0) | (lowest < 0.0))
+        if len(far):  # few pixels leave the cube
+            up, down, y = (plane.ravel()[far] for plane in (highest, lowest, y))
+            times = np.maximum((up - y) / (1 - y), (y - down) / y)  # as far as there is room
+            for plane in (cb, cr):
+                plane.ravel()[far] /= times

@@ -9,7 +9,7 @@ from vidcolor.chromatable import ChromaTable
 from vidcolor.colorspace import Matrix
 from vidcolor.frames import Codes, Floats, Frame, Picture
 
-_RADIUS = 4
+_RADIUS = 2
 _EPSILON = 2e-4
 """Regularisation of the guided filter, in squared luma: edges of 0.014 and more steer the colour."""
 _DETAIL = np.float32(0.7)
@@ -60,13 +60,12 @@ class Recolorer:
         down = _lines(self._subsampling)
         across = luma.shape[1] if self._subsampling == "444" else (luma.shape[1] + 1) // 2
         shape = (luma.shape[0] + down - 1) // down, across
-        # a and b are scaled while they are few
-        columns, rows = cv2.split(
-            table.places(np.ascontiguousarray(frame.orientation.stored(ab)) * self._saturation)
-        )
+        ab, guide = (np.ascontiguousarray(frame.orientation.stored(p)) for p in (ab, picture.grey))
+        if guide.size < shape[0] * shape[1]:
+            ab, guide = _halved(ab), _halved(guide)  # all that generators of chroma at half their size say
+        columns, rows = cv2.split(table.places(ab * self._saturation))  # scaled while they are few
         guided = None
-        if columns.shape != shape:
-            guide = np.ascontiguousarray(frame.orientation.stored(picture.grey))
+        if guide.shape != shape:
             guided = GuidedUpsampling(table.unbounded(guide, columns, rows), guide, shape)
         codes = np.empty((2, *shape), luma.dtype)
         height = max(1, _STRIP // across)
@@ -93,14 +92,25 @@ def chroma_site_luma(luma: Codes, subsampling: str) -> Floats:
     if luma.shape[0] % down or luma.shape[1] % 2:
         border = -luma.shape[0] % down, luma.shape[1] % 2
         luma = np.asarray(cv2.copyMakeBorder(luma, 0, border[0], 0, border[1], cv2.BORDER_REPLICATE))
-    wide = np.uint16 if luma.dtype == np.uint8 else np.uint32  # sums of eight fit
-    columns = np.add(luma[0::2], luma[1::2], dtype=wide) if down == 2 else luma.astype(wide)
-    even, odd = columns[:, 0::2], columns[:, 1::2]
+    single, pair, bits = ("u1", "<u2", 8) if luma.dtype == np.uint8 else ("<u2", "<u4", 16)
+    pairs = luma.astype(single, copy=False).view(pair)  # even samples in the lower bits: no strides
+    even, odd = pairs & ((1 << bits) - 1), pairs >> bits
+    if down == 2:
+        even, odd = even[0::2] + even[1::2], odd[0::2] + odd[1::2]
     total = even + odd
     total += even
-    total[:, 1:] += odd[:, :-1]
-    total[:, 0] += even[:, 0]
-    return np.asarray(total * np.float32(0.25 / down), np.float32)
+    first = total[:, 0] + even[:, 0]
+    total.ravel()[1:] += odd.ravel()[:-1]
+    total[:, 0] = first
+    sites = total.astype(np.float32)
+    sites *= np.float32(0.25 / down)
+    return sites
+
+
+def _halved(plane: Floats) -> Floats:
+    """A plane ``(h, w)`` or several ``(h, w, n)`` at half the size, which is at least 1."""
+    size = max(1, plane.shape[1] // 2), max(1, plane.shape[0] // 2)
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _lines(subsampling: str) -> int:
@@ -136,8 +146,10 @@ class GuidedUpsampling:
     def __call__(self, rows: slice, y: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr of these rows, whose luma is ``y``, 0 to 1."""
         inside = np.clip(y, 0.0, 1.0)
-        (slope_b, offset_b), (slope_r, offset_r) = self._lines
-        return slope_b[rows] * inside + offset_b[rows], slope_r[rows] * inside + offset_r[rows]
+        cb, cr = (slope[rows] * inside for slope, _ in self._lines)
+        for plane, (_, offset) in zip((cb, cr), self._lines, strict=True):
+            plane += offset[rows]
+        return cb, cr
 
 
 def _blurred(plane: np.ndarray) -> Floats:
