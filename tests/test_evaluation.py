@@ -24,6 +24,7 @@ from vidcolor.errors import InputError, OutputError
 from vidcolor.evaluation import backbones
 from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
 from vidcolor.evaluation.cli import main
+from vidcolor.evaluation.cli_common import load_predictor
 from vidcolor.evaluation.collect import Collector, Measures
 from vidcolor.evaluation.images import Sample, colour_pictures
 from vidcolor.evaluation.pictures import list_pictures
@@ -406,3 +407,16 @@ def test_help_names_the_files_that_judge() -> None:
     text = CliRunner().invoke(main, ["images", "--help"]).output
     for word in ("inception*.pt", "alexnet*.pth", "TorchScript"):
         assert word in text
+
+
+def test_scores_do_not_depend_on_the_machine_s_arithmetic(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = load_predictor(weights, "cpu")
+    for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: True, raising=False)
+    _, other = load_predictor(weights, "cpu")
+    picture = torch.rand(1, 1, 64, 64) * 100
+    assert np.array_equal(plain(picture, (64, 64))[0], other(picture, (64, 64))[0])
+    exact = Predictor(load_generator(weights), torch.device("cpu"), torch.float32)
+    assert np.array_equal(plain(picture, (64, 64))[0], exact(picture, (64, 64))[0])

@@ -50,16 +50,21 @@ def progress(items: Iterable[T], total: int) -> Iterator[T]:
 
 
 def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
-    """The generator of that name, ready on that device."""
+    """The generator of that name, ready on that device.
+
+    It computes in fp32 everywhere: scores are of weights, not of the machine's arithmetic.
+    """
+    import torch
+
     from vidcolor.checkpoint import load_generator
     from vidcolor.memory import keep_freed_memory
     from vidcolor.sharing import Sharing
-    from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+    from vidcolor.stages.predict import Predictor, resolve_device
 
     keep_freed_memory()
     chosen = resolve_device(device)
     generator = load_generator(weights)
-    return generator, Predictor(generator, chosen, resolve_precision("auto", chosen), Sharing())
+    return generator, Predictor(generator, chosen, torch.float32, Sharing())
 
 
 class Damaged:
