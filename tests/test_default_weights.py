@@ -28,6 +28,17 @@ def grainy(level: float, sigma: float) -> Grey:
     return np.asarray(np.clip(cv2.GaussianBlur(noise, (0, 0), 0.7), 0, 255), np.float32)
 
 
+def wall(level: float, *, falls: float = 0.0, lamp: float = 0.0, shadow: float = 0.0) -> Grey:
+    """Plain, code ``level`` in the middle, ``falls`` codes darker at the bottom than at the top.
+
+    It has a lamp's glow at the upper right, and a soft shadow on the lower left, of so many codes.
+    """
+    y, x = np.mgrid[0 : SHAPE[0], 0 : SHAPE[1]] / SHAPE[0]
+    light = level + falls * (0.5 - y) + lamp * np.exp(-((x - 1.1) ** 2 + (y - 0.2) ** 2) / 0.1)
+    light -= shadow / (1.0 + np.exp((x - y + 0.2) * 20.0))
+    return np.asarray(np.clip(light + np.random.default_rng(2).normal(0, 1.5, SHAPE), 0, 255), np.float32)
+
+
 WITHOUT_COLOUR = {
     "white on black": title(0, 255),
     "grey on film black": title(12, 200),
@@ -37,6 +48,11 @@ WITHOUT_COLOUR = {
     "dark": grainy(24, 4),
     "middle grey": grainy(120, 8),
     "white": np.full(SHAPE, 255, np.float32),
+    "white wall, light from above": wall(190, falls=70),
+    "white wall, light from below": wall(170, falls=-90),
+    "white wall, a lamp": wall(150, falls=30, lamp=80),
+    "grey wall, a lamp": wall(90, falls=20, lamp=120),
+    "grey wall, a shadow": wall(120, falls=30, shadow=50),
 }
 
 

@@ -13,14 +13,14 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.film_limits import inexpressible, label_film, loses_detail, movie_timescale
+from vidcolor.film_limits import inexpressible, label_film, loses_detail, lost_pages, movie_timescale
 from vidcolor.frames import Floats, Frame, Orientation, Picture
 from vidcolor.media.containers import MOV_FAMILY, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
-from vidcolor.media.pixels import depth_of, display_matrix, subsampling_of
+from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsampling_of
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
@@ -106,10 +106,12 @@ class Film:
             size=(shown.luma.shape[1], shown.luma.shape[0]),
             interlaced=interlaced,
             turned=first.orientation != Orientation(),
+            exif=has_exif(video),
         )
-        limits = inexpressible(first, self.muxer, plan.codec)
+        limits = inexpressible(first, self.muxer, plan)
         if not is_image(self.muxer):
             limits += loses_detail(self._stream, options, plan.codec)
+        limits += lost_pages(self._source)
         for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(

@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
+import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
+from PIL import Image
 
-from vidcolor.frames import Frame
-from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.frames import Frame, Orientation
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
+from vidcolor.media.encoders import EncoderPlan, is_image
+from vidcolor.media.pixels import is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 
 _STATE_THEIR_ASPECT = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
 )
+_STATE_RANGE_AND_MATRIX = frozenset(
+    ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
+)
+_STATE_MATRIX = _STATE_RANGE_AND_MATRIX | {"mpeg2video", "prores", "prores_aw", "prores_ks"}
+_ALWAYS_LIMITED = frozenset(["mpeg2video", "prores", "prores_aw", "prores_ks"])
+_HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
+_HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _FINEST_TIMESCALE = 10_000_000
@@ -40,9 +51,13 @@ _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
-def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
+def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     """A line for each thing of the picture that the target cannot express."""
-    found = []
+    codec = plan.codec
+    found = _signal_left_out(first, muxer, plan)
+    lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
+    if lies and muxer not in MOV_FAMILY | MATROSKA_FAMILY:
+        found.append(f"{label(muxer)} cannot say that the picture is turned: it lies as it is stored")
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
     if transfer is not None:
         found.append(
@@ -59,6 +74,28 @@ def inexpressible(first: Frame, muxer: str, codec: str) -> list[str]:
     return found
 
 
+def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
+    """Lines on range and matrix: players guess what neither the codec nor the container tells them."""
+    codec, signal = plan.codec, first.signal
+    if is_rgb(av.VideoFormat(plan.pix_fmt)) or plan.is_jfif:
+        return []
+    found = []
+    told = codec in _STATE_RANGE_AND_MATRIX or (muxer in _HOLD_RANGE and codec not in _ALWAYS_LIMITED)
+    if signal.full_range and not told:
+        found.append(
+            f"{codec} in {label(muxer)} cannot say that luma has its full range: players will show it with "
+            "too much contrast; H.264 says so, and mkv does"
+        )
+    usual = usual_matrix(first.luma.shape[0])
+    differs = (signal.matrix.kr, signal.matrix.kb) != (usual.kr, usual.kb)
+    if differs and codec not in _STATE_MATRIX and muxer not in _HOLD_MATRIX:
+        found.append(
+            f"{codec} in {label(muxer)} has no place for the matrix ({signal.matrix.name}): players take "
+            f"{usual.name}, and show colours that are a little off"
+        )
+    return found
+
+
 def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]:
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
     name = stream.codec_context.name
@@ -69,6 +106,18 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
         f"the source ({name}) is of the kind that archives keep: {codec} at its usual "
         "quality is smaller and holds less detail; --crf 0, or --codec ffv1 in mkv, keeps the luma as it is"
     ]
+
+
+def lost_pages(source: InputContainer) -> list[str]:
+    """A line where a TIFF has more pages than the first, which alone is decoded."""
+    if source.format.name != "tiff_pipe":
+        return []
+    try:
+        with Image.open(source.name.removeprefix("file:")) as picture:
+            pages = getattr(picture, "n_frames", 1)
+    except OSError:
+        return []
+    return [f"the TIFF has {pages} pages: only the first is coloured"] if pages > 1 else []
 
 
 def label_film(output: OutputContainer, label: str) -> None:

@@ -69,6 +69,14 @@ class Watch:
         if frame.fields > self._first.fields and not self._interlaced and "fields" not in said:
             said.add("fields")
             log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
+        turns = frame.fields == self._first.fields == 2 and frame.bottom_first != self._first.bottom_first
+        if turns and "order" not in said:
+            said.add("order")
+            log.warning(
+                "the order of the fields changes at %s: H.264 marks frames with the wrong one; --codec ffv1 "
+                "marks each as it is",
+                clock(float(frame.seconds)),
+            )
         if frame.fields == 2 and "interlaced" not in said:
             said.add("interlaced")
             log.warning(

@@ -41,6 +41,8 @@ _TS = _words(
 _ONLY = {"mpegts": _TS}
 # AVI has no place for the headers and durations that these need.
 _NEVER = {"avi": frozenset({"vorbis", "opus", "hdmv_pgs_subtitle", "dvd_subtitle", "subrip", "ass"})}
+# What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
+_LENGTHS_FIRST = b"\x01"
 # Program streams take text for the pictures of a DVD's subtitles.
 _NO_TEXT = _words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
 _NEVER |= {"mpeg": _NO_TEXT, "vob": _NO_TEXT}
@@ -152,6 +154,9 @@ def can_copy(format_name: str, template: Stream) -> bool:
     """Tell whether the packets of ``template`` can go into the container as they are."""
     name = codec_name(template)
     if name in _NEVER.get(format_name, ()) or name not in _ONLY.get(format_name, {name}):
+        return False
+    header = getattr(template.codec_context, "extradata", None) or b""
+    if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False
     # Only a header with the sample description in it shows whether this PCM can be described.
     early = format_name in MOV_FAMILY and name.startswith("pcm_")

@@ -30,6 +30,7 @@ _IMAGE_ENCODERS = {
 }  # fmt: skip
 _H26X_MUXERS = frozenset(["mp4", "mov", "3gp", "matroska", "mpegts", "flv", "avi", "nut"])
 _EVEN_CHROMA = frozenset(["libx264", "libx265", "h264_nvenc", "hevc_nvenc"])
+_EVEN_FIELDS = frozenset(["libx264", "h264_nvenc"])
 _USUAL = {"asf": "wmv2", "mpeg": "mpeg2video", "mxf": "libx264"}  # better than what the muxer proposes
 # Muxers that name only their usual codec when asked for all.
 _ALSO_HELD = {
@@ -37,7 +38,9 @@ _ALSO_HELD = {
     "mpeg": frozenset(["mpeg1video", "mpeg2video"]),
     "vob": frozenset(["mpeg1video", "mpeg2video"]),
     "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "rawvideo", "ffv1"]),
+    "yuv4mpegpipe": frozenset(["rawvideo"]),
 }
+_NOT_HELD = {"mov": frozenset(["vp9", "av1"])}  # listed with those of mp4, and refused with the header
 _ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
             "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
 
@@ -116,12 +119,14 @@ def plan_encoder(
     subsampling: str,
     size: tuple[int, int],
     turned: bool = False,
+    exif: bool = False,
     interlaced: bool = False,
 ) -> EncoderPlan:
     """Choose encoder and pixel format for a source of this depth and subsampling.
 
     Args:
         turned: whether a display matrix goes with the picture.
+        exif: whether EXIF goes with it, which states that, too.
         interlaced: whether it is encoded as fields.
 
     Raises:
@@ -131,8 +136,14 @@ def plan_encoder(
     name = _known(codec or _default_codec(output, muxer, target, wanted), asked=codec is not None)
     encoder = av.Codec(name, "w")
     _check_container(output, muxer, name, encoder.canonical_name)
+    _check_picture(muxer, target, name)
+    if muxer == "mov" and name == "rawvideo" and pix_fmt != "uyvy422":
+        raise UsageError("--codec rawvideo: mov holds raw pictures as --pix-fmt uyvy422 alone")
+    if interlaced and size[1] % 2 and name in _EVEN_FIELDS:
+        raise UsageError(f"{name} takes no fields of {size[1]} lines: --codec ffv1 does, or --deinterlace")
     notes = []
-    upright = turned and is_image(muxer) and name not in ("png", "tiff")
+    states_turn = name == "tiff" or (name == "png" and exif)
+    upright = turned and not states_turn and (is_image(muxer) or muxer == "gif")
     if upright or (is_image(muxer) and name != "mjpeg"):
         subsampling = "444"  # turns every way, and becomes RGB without harm to luma
     fitting = _fitting_subsampling(name, subsampling, size, interlaced)
@@ -216,14 +227,22 @@ def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int)
 
 def _check_container(output: OutputContainer, muxer: str, name: str, canonical: str) -> None:
     # muxers without a list of codecs (raw ones) say nothing; those with one are believed
-    if muxer in ("yuv4mpegpipe", "image2", "webp", "nut"):
+    if muxer in ("image2", "webp", "nut"):
         return
-    held = _ALSO_HELD.get(muxer, output.supported_codecs)
+    held = _ALSO_HELD.get(muxer, output.supported_codecs) - _NOT_HELD.get(muxer, frozenset())
     if held and canonical not in held:
         raise UsageError(
             f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything "
             "(in a folder of films: --format mkv)"
         )
+
+
+def _check_picture(muxer: str, target: str, name: str) -> None:
+    """Pictures are what their suffix says."""
+    suffix = Path(target).suffix.lower().lstrip(".")
+    usual = _IMAGE_ENCODERS.get(suffix)
+    if is_image(muxer) and usual is not None and not name.startswith(usual):
+        raise UsageError(f"--codec {name}: pictures called .{suffix} hold {usual}")
 
 
 def _depth_of_name(pix_fmt: str) -> int:

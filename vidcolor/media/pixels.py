@@ -19,6 +19,7 @@ _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
+_EXIF = 31  # AV_FRAME_DATA_EXIF
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
 
@@ -55,11 +56,14 @@ def signal_of(frame: av.VideoFrame) -> Signal:
 
 def _matrix_of(frame: av.VideoFrame) -> Matrix:
     tagged = MATRICES.get(int(frame.colorspace))
-    if tagged is not None:
-        return tagged
-    if frame.height > _STANDARD_LINES:
+    return usual_matrix(frame.height) if tagged is None else tagged
+
+
+def usual_matrix(height: int) -> Matrix:
+    """The matrix that pictures of so many lines are taken to have where nothing tells."""
+    if height > _STANDARD_LINES:
         return BT709
-    return BT470BG if frame.height in _PAL_LINES else SMPTE170M
+    return BT470BG if height in _PAL_LINES else SMPTE170M
 
 
 def planar(frame: av.VideoFrame) -> av.VideoFrame:
@@ -130,6 +134,11 @@ def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
         if data.type == SideDataType.DISPLAYMATRIX:
             return tuple(int(v) for v in np.frombuffer(data, np.int32))
     return None
+
+
+def has_exif(video: av.VideoFrame) -> bool:
+    """Whether EXIF came with a frame, in which its orientation is written; PyAV has no name for it."""
+    return any(int(data.type.value) == _EXIF for data in side_data_of(video))
 
 
 def side_data_of(video: av.VideoFrame) -> list[Any]:

@@ -126,7 +126,7 @@ def main(debug: bool, **arguments: Any) -> None:
             raise
         message, code = str(error), error.exit_code
     except KeyboardInterrupt:
-        message, code = "interrupted; the same command goes on from the last checkpoint", 130
+        message, code = "interrupted; the same command goes on from the last checkpoint, if there is one", 130
     except Exception as error:
         if debug:
             raise

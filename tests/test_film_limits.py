@@ -1,0 +1,190 @@
+"""What a target cannot hold is named, or refused at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from calling import call, one_line
+from media import make_film, read_film
+from PIL import Image
+from test_decode import oriented
+from test_recolor import frame_of
+
+from vidcolor.errors import UsageError
+from vidcolor.media.encoders import plan_encoder
+from vidcolor.watching import Watch
+
+Said = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "named"),
+    [
+        ("out.avi", ["--codec", "ffv1"], True),
+        ("out.avi", ["--codec", "mpeg4"], True),
+        ("out.mpg", [], True),
+        ("out.mov", ["--codec", "prores_ks", "--pix-fmt", "yuv422p10le"], True),
+        ("out.mkv", ["--codec", "mpeg2video"], True),
+        ("out.avi", [], False),
+        ("out.mkv", ["--codec", "ffv1"], False),
+        ("out.mp4", [], False),
+        ("out.mp4", ["--codec", "mpeg4"], False),
+        ("out.webm", [], False),
+        ("out.y4m", [], False),
+        ("out.gif", [], False),
+    ],
+)
+def test_full_range_is_kept_or_named(
+    target: str, given: list[str], named: bool, tmp_path: Path, capsys: Said
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=3, size=(176, 144), codec="ffv1", full=True)
+    assert call(source, tmp_path / target, *given) == 0
+    assert ("full range" in capsys.readouterr().err) == named
+    read = read_film(tmp_path / target)[0]
+    if not read.format.is_rgb:
+        assert (read.color_range != 2) == named
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "named"),
+    [
+        ("out.avi", ["--codec", "ffv1"], True),
+        ("out.nut", ["--codec", "ffv1"], True),
+        ("out.avi", [], False),
+        ("out.mpg", [], False),
+        ("out.mov", ["--codec", "mpeg4"], False),
+        ("out.mkv", ["--codec", "ffv1"], False),
+    ],
+)
+def test_a_matrix_is_kept_or_named(
+    target: str, given: list[str], named: bool, tmp_path: Path, capsys: Said
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=3, size=(176, 144), codec="ffv1", colorspace=1)
+    assert call(source, tmp_path / target, *given) == 0
+    assert ("no place for the matrix (bt709)" in capsys.readouterr().err) == named
+    assert (int(read_film(tmp_path / target)[0].colorspace) != 1) == named
+
+
+def test_a_matrix_that_is_guessed_rightly_needs_no_word(tmp_path: Path, capsys: Said) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=2, size=(64, 720), codec="ffv1", colorspace=1)
+    assert call(source, tmp_path / "out.avi", "--codec", "ffv1") == 0
+    assert "the matrix (" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "named"), [("out.ts", True), ("out.avi", True), ("out.mkv", False), ("out.mp4", False)]
+)
+def test_a_rotation_is_kept_or_named(target: str, named: bool, tmp_path: Path, capsys: Said) -> None:
+    source = oriented(tmp_path, (0, 1, -1, 0), "mp4")
+    assert call(source, tmp_path / target) == 0
+    assert ("cannot say that the picture is turned" in capsys.readouterr().err) == named
+    assert (read_film(tmp_path / target)[0].rotation == 0) == named
+
+
+@pytest.mark.parametrize("target", ["out_%02d.png", "out.gif"])
+def test_pictures_that_cannot_say_it_are_turned_upright(target: str, tmp_path: Path, capsys: Said) -> None:
+    source = oriented(tmp_path, (0, 1, -1, 0), "mp4")
+    stored = read_film(source)[0]
+    assert stored.rotation != 0
+    assert call(source, tmp_path / target) == 0
+    assert "turned" not in capsys.readouterr().err
+    made = read_film(tmp_path / target.replace("%02d", "01"))[0]
+    assert (made.width, made.height) == (stored.height, stored.width)
+
+
+def test_a_png_keeps_the_orientation_in_its_exif(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 6
+    grey = Image.fromarray(np.tile(np.arange(96, dtype=np.uint8) * 2, (64, 1)))
+    grey.save(tmp_path / "in.jpg", exif=exif)
+    assert call(tmp_path / "in.jpg", tmp_path / "out.png") == 0
+    with Image.open(tmp_path / "out.png") as made:
+        assert made.size == (96, 64)
+        assert made.getexif()[0x112] == 6
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "word"),
+    [
+        ("out_%d.png", ["--codec", "ffv1"], "hold png"),
+        ("out.png", ["--codec", "mjpeg"], "hold png"),
+        ("out.webp", ["--codec", "png"], "hold libwebp"),
+        ("out.jpg", ["--codec", "libx264", "--pix-fmt", "yuv444p"], "hold mjpeg"),
+        ("out.mov", ["--codec", "libvpx-vp9"], "mov cannot hold vp9"),
+        ("out.mov", ["--codec", "rawvideo"], "uyvy422"),
+        ("out.y4m", ["--codec", "ffv1"], "cannot hold ffv1"),
+    ],
+)
+def test_codecs_that_a_target_does_not_take_are_refused_with_2(
+    target: str, given: list[str], word: str, tmp_path: Path, capsys: Said
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=1)
+    assert call(source, tmp_path / target, *given) == 2
+    assert word in one_line(capsys.readouterr().err)
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
+
+
+def test_raw_pictures_go_into_mov_in_the_one_format_that_is_read(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=2)
+    assert call(source, tmp_path / "out.mov", "--codec", "rawvideo", "--pix-fmt", "uyvy422") == 0
+    assert read_film(tmp_path / "out.mov")[0].format.name == "uyvy422"
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [("mp4", 1), ("ts", 2)])
+def test_a_second_track_of_h264_that_avi_cannot_take_is_named(
+    suffix: str, kept: int, tmp_path: Path, capsys: Said
+) -> None:
+    source = tmp_path / f"in.{suffix}"
+    with av.open(str(make_film(tmp_path / "one.mp4", frames=10))) as film, av.open(str(source), "w") as out:
+        streams = [out.add_stream_from_template(film.streams.video[0]) for _ in range(2)]
+        for packet in film.demux(video=0):
+            if packet.dts is not None:
+                data, pts, dts, base = bytes(packet), packet.pts, packet.dts, packet.time_base
+                for stream in streams:
+                    copy = av.Packet(data)
+                    copy.pts, copy.dts, copy.time_base, copy.stream = pts, dts, base, stream
+                    copy.is_keyframe = packet.is_keyframe
+                    out.mux(copy)
+    assert call(source, tmp_path / "out.avi") == 0
+    said = capsys.readouterr().err
+    assert "damaged" not in said
+    assert ("avi cannot hold" in said) == (kept == 1)
+    with av.open(str(tmp_path / "out.avi")) as film:
+        assert len(film.streams.video) == kept
+
+
+def test_an_order_of_fields_that_changes_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    luma = np.zeros((48, 64), np.uint8)
+    first = frame_of(luma, fields=2)
+    for other, says in ((False, 0), (True, 1)):
+        watch, said = Watch(first, "matroska", 25, interlaced=True), {"interlaced", "colour"}  # type: ignore[arg-type]
+        for frame in (first, frame_of(luma, fields=2, bottom_first=other)):
+            watch(frame, said)
+        assert caplog.text.count("the order of the fields changes") == says
+
+
+def test_fields_of_an_odd_number_of_lines_are_refused_in_words(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "out.mkv"), "w") as out:
+        for codec in ("ffv1", "libx265"):
+            plan_encoder(
+                out, "matroska", "out.mkv", codec=codec, pix_fmt=None, depth=8, subsampling="444",
+                size=(161, 97), interlaced=True,
+            )  # fmt: skip
+        with pytest.raises(UsageError, match="fields of 97 lines"):
+            plan_encoder(
+                out, "matroska", "out.mkv", codec=None, pix_fmt=None, depth=8, subsampling="444",
+                size=(161, 97), interlaced=True,
+            )  # fmt: skip
+
+
+def test_pages_of_a_tiff_that_are_left_out_are_named(tmp_path: Path, capsys: Said) -> None:
+    pages = [Image.fromarray(np.full((32, 48), 40 * n, np.uint8)) for n in range(1, 4)]
+    pages[0].save(tmp_path / "three.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "one.tif")
+    assert call(tmp_path / "three.tif", tmp_path / "three.png") == 0
+    assert "3 pages" in capsys.readouterr().err
+    assert call(tmp_path / "one.tif", tmp_path / "one.png") == 0
+    assert "the TIFF has" not in capsys.readouterr().err
