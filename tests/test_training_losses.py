@@ -89,6 +89,13 @@ def test_relative_distance_does_not_gain_by_paler_colours() -> None:
     assert relative_distance(0.5 * one, 0.5 * other).item() == pytest.approx(full, rel=0.05)
 
 
+def test_a_tint_of_the_whole_picture_counts_twice() -> None:
+    one = 20.0 + ab(1)
+    signs = torch.tensor([1.0, -1.0]).repeat(32).view(1, 1, 8, 8)
+    mixed = relative_distance(one, one + 3.0 * signs).item()
+    assert relative_distance(one, one + 3.0).item() == pytest.approx(2.0 * mixed, rel=0.1)
+
+
 LOSSES: dict[str, Callable[[slice], Tensor]] = {
     "l1": lambda part: l1(ab(1)[part], ab(2)[part]),
     "huber": lambda part: huber(ab(1)[part], ab(2)[part], 0.7),

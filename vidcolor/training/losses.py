@@ -39,11 +39,14 @@ def huber(ab: Tensor, target: Tensor, chroma_weight: float = 0.0) -> Tensor:
 
 
 def relative_distance(one: Tensor, other: Tensor) -> Tensor:
-    """Mean over pictures of the mean distance of two ab pictures ``(N, 2, h, w)`` over their mean chroma.
+    """Mean over pictures of how far two ab pictures ``(N, 2, h, w)`` lie apart, over their mean chroma.
 
-    Paler colours do not make it smaller, so it does not drain them as a plain distance does.
+    That is the mean distance of their pixels and, once more, that of their tints (means of ab), which is what
+    moves most from frame to frame. Paler colours do not make it smaller, so it does not drain them as a plain
+    distance does.
     """
-    apart = (one - other).norm(dim=1).mean((1, 2))
+    difference = one - other
+    apart = difference.norm(dim=1).mean((1, 2)) + difference.mean((2, 3)).norm(dim=1)
     chroma = 0.5 * (one.norm(dim=1) + other.norm(dim=1)).mean((1, 2))
     relative: Tensor = apart / (chroma + _LEAST_CHROMA)
     return relative.mean()

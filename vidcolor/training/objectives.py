@@ -29,7 +29,7 @@ from vidcolor.training.losses import (
 )
 from vidcolor.training.recipes import Recipe, Stage
 
-_SOME = 4
+_SOME = 2
 Losses = dict[str, Tensor]
 Evidence = Tensor | list[Tensor]
 
@@ -126,7 +126,7 @@ class Paired:
         return maps
 
     def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
-        """How far ab of the same picture, degraded otherwise, lies apart; of every fourth picture of a part.
+        """How far ab of the same picture, degraded otherwise, lies apart; of every second picture of a part.
 
         BatchNorm keeps its statistics meanwhile: so few pictures of another size would blur them.
         """

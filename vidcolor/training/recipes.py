@@ -121,7 +121,7 @@ RECIPES: dict[str, Recipe] = {
                 decay="cosine",
                 pixel="huber",
                 chroma_weight=1.0,
-                weights={"pixel": 0.2, "perceptual": 6.0, "gan": 0.15, "consistency": 0.3},
+                weights={"pixel": 0.2, "perceptual": 6.0, "gan": 0.3, "consistency": 1.5},
             ),
         ),
     ),
