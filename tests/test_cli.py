@@ -102,6 +102,16 @@ def test_one_film_goes_into_a_folder_under_its_own_name(film: Path, tmp_path: Pa
     assert len(read_film(folder / film.name)) == 6
 
 
+def test_a_directory_among_the_films_is_named_and_the_others_are_coloured(
+    film: Path, tmp_path: Path, capsys: Said
+) -> None:
+    reels = tmp_path / "reels"
+    reels.mkdir()
+    assert call(reels, film, f"{tmp_path}/out/") == 3
+    assert f"{reels}: is a directory" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "out") == [film.name]
+
+
 def test_a_folder_that_is_named_as_one_is_made(film: Path, tmp_path: Path) -> None:
     assert call(film, f"{tmp_path}/new/deep/") == 0
     assert [p.name for p in (tmp_path / "new" / "deep").iterdir()] == ["film.mp4"]

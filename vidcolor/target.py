@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vidcolor.errors import OutputError
 from vidcolor.media.encoders import is_image, muxer_for
-from vidcolor.media.opening import STDIN
+from vidcolor.media.opening import STDIN, refuse_directory
 from vidcolor.options import Options
 from vidcolor.writing import mark, sync_folder
 
@@ -131,9 +131,11 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     """Refuse early what would fail late; nothing is created yet.
 
     Raises:
+        InputError: the source is a directory, after which a target in a folder would be named.
         OutputError: the target exists, is the source, or cannot be created.
         UsageError: its suffix names no container.
     """
+    refuse_directory(source)
     muxer = muxer_for(target, options.format)
     if target == STDOUT:
         return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer, seekable=False)

@@ -117,8 +117,7 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     if is_image_sequence(name):
         return f"file:{_sequence(path)}", "image2"
     try:
-        if path.is_dir():
-            raise InputError(f"{name}: is a directory; name a film, or an image sequence as {name}/%05d.png")
+        refuse_directory(name)
         if not path.exists():
             hint = "; URLs need --allow-network" if _URL.match(name) else ""
             raise InputError(f"{name}: no such file{hint}")
@@ -127,6 +126,16 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     except (OSError, ValueError) as error:
         raise InputError(f"{name}: cannot be opened ({error})") from error
     return f"file:{name}", None
+
+
+def refuse_directory(name: str) -> None:
+    """Say what to name instead of a directory.
+
+    Raises:
+        InputError: ``name`` is one.
+    """
+    if os.path.isdir(name):
+        raise InputError(f"{name}: is a directory; name a film, or an image sequence as {name}/%05d.png")
 
 
 def reads_once(name: str) -> bool:
