@@ -134,7 +134,7 @@ def refuse_directory(name: str) -> None:
     Raises:
         InputError: ``name`` is one.
     """
-    if os.path.isdir(name):
+    if name != STDIN and os.path.isdir(name):
         raise InputError(f"{name}: is a directory; name a film, or an image sequence as {name}/%05d.png")
 
 
