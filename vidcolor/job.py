@@ -127,13 +127,12 @@ class _Job:
             options=on_its_clock(self.options, container),
             callback=self.progress,
         )
-        precision = str(dtype).removeprefix("torch.")
         if self.place.is_film and keeps(self.name):
             if reads_once(self.name):
                 self.container = container
             else:
                 container.close()
-            counts, codec = self._in_segments(generator, predictor, precision, meter)
+            counts, codec = self._in_segments(generator, predictor, meter)
         else:
             counts, codec = self._in_one_go(container, predictor, meter)
             container.close()
@@ -150,7 +149,7 @@ class _Job:
             damaged=damaged,
             seconds=meter.spent,
             device=str(device),
-            precision=precision,
+            precision=predictor.precision,
             engine=predictor.engine,
             codec=codec,
         )
@@ -196,7 +195,7 @@ class _Job:
         return table.anchors
 
     def _in_segments(
-        self, generator: Generator, predictor: Predictor, precision: str, meter: Meter
+        self, generator: Generator, predictor: Predictor, meter: Meter
     ) -> tuple[tuple[int, int, int], str]:
         settings = self._settings(meter.options)
         size = self.options.render_size
@@ -212,7 +211,7 @@ class _Job:
                 source=identify(self.name),
                 options=describe_options(self.options),
                 weights=digest_weights(generator.path),
-                machine=describe_machine(predictor.device, precision, predictor.engine, batch),
+                machine=describe_machine(predictor.device, predictor.precision, predictor.engine, batch),
                 segment_frames=0,
             ),
             anchors=lambda: self._anchors(settings, predictor),

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from av.container import InputContainer
@@ -32,6 +33,7 @@ from vidcolor.result import clock
 from vidcolor.segments import Coded, Place, SegmentStore, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import other_packets
+from vidcolor.stages.predict import engine_installed
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.workplace import Workplace, hidden_name
@@ -179,16 +181,24 @@ class ResumableJob:
             work.clear()
             terms = wanted
         else:
-            options, predictor = self.order.options, self.order.predictor
-            if options.engine == "auto" and found.machine["engine"] == TORCH:
-                predictor.engine = TORCH  # it was begun before there was another
-            wanted = replace(wanted, machine=wanted.machine | {"engine": predictor.engine})
+            options = self.order.options
+            wanted = replace(wanted, machine=wanted.machine | self._taken_up(found.machine))
             settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
             wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
             terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)
         if terms != found:
             terms.write(work.manifest)
         return terms
+
+    def _taken_up(self, begun: dict[str, Any]) -> dict[str, Any]:
+        """Have ``auto`` mean what it meant where the job was begun, if it can; what it means then."""
+        options, predictor = self.order.options, self.order.predictor
+        if predictor.device.type == begun["device"] == "cpu":
+            if options.precision == "auto":
+                predictor.dtype = getattr(torch, begun["precision"])
+            if options.engine == "auto" and begun["engine"] in (TORCH, engine_installed()):
+                predictor.engine = begun["engine"]
+        return {"engine": predictor.engine, "precision": predictor.precision}
 
     def _put_together(self, source: FrameSource, first: Frame, paths: list[Path], frames: int) -> None:
         final = self.order.place.final

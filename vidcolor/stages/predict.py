@@ -102,6 +102,11 @@ def resolve_engine(name: str, generator: Generator, device: torch.device, dtype:
     return TORCH
 
 
+def engine_installed() -> str:
+    """ONNX Runtime with its version, as :func:`resolve_engine` would say it."""
+    return f"{ONNX_RUNTIME} {installed()}"
+
+
 def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.device) -> int:
     """Pictures a batch: as asked, or what fits into a fifth of the GPU's free memory.
 
@@ -140,6 +145,7 @@ class Predictor:
 
     Attributes:
         engine: what computes it, as :func:`resolve_engine` says it; can be changed until it has been used.
+        dtype: its arithmetic; likewise.
         multiple: height and width of what it takes must be multiples of this.
         device: where it runs.
         limit: pictures a batch to which memory has forced it; None while it has not.
@@ -156,18 +162,23 @@ class Predictor:
         fuse_batch_norm(generator.network)
         self._module = generator.network
         self._run: Callable[[Tensor], Tensor] | None = None
-        self._dtype = dtype
+        self.dtype = dtype
         self.engine = engine
         self.device = device
         self.limit: int | None = None
         self.multiple = generator.multiple
         self._share = share
 
+    @property
+    def precision(self) -> str:
+        """Its arithmetic by name, such as ``float32``."""
+        return str(self.dtype).removeprefix("torch.")
+
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None and self.engine != TORCH:
             self._run = OnnxRuntimeNetwork(self._module)
         elif self._run is None:
-            self._run = self._module.to(self.device, self._dtype).to(memory_format=torch.channels_last)
+            self._run = self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
             if self.device.type == "cpu":
                 fuse_activations(self._module)
         return self._run
@@ -207,7 +218,7 @@ class Predictor:
         if all(math.isfinite(float(ab.sum())) for ab in predictions):
             return predictions
         fault = "the generator's colours are no numbers"
-        if self._dtype == torch.float16:
+        if self.dtype == torch.float16:
             raise WeightsError(f"{fault} in half precision: use --precision bf16 or fp32")
         raise WeightsError(f"{fault}: its weights are of no use")
 
