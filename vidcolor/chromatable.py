@@ -104,7 +104,7 @@ class ChromaTable:
 
         Args:
             y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma becomes zero.
-            cb, cr: ``(h, w)``.
+            cb, cr: ``(h, w)``, contiguous.
         """
         m, y = self._matrix, np.clip(y, _NEAR, 1 - _NEAR)
         to_blue, to_red = 2.0 * (1.0 - m.kb), 2.0 * (1.0 - m.kr)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import warnings
 from fractions import Fraction
 
 import av
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
-from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
@@ -16,6 +18,8 @@ from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.pixels import is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
+
+log = logging.getLogger(__name__)
 
 _STATE_THEIR_ASPECT = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
@@ -113,9 +117,12 @@ def lost_pages(source: InputContainer) -> list[str]:
     if source.format.name != "tiff_pipe":
         return []
     try:
-        with Image.open(source.name.removeprefix("file:")) as picture:
-            pages = getattr(picture, "n_frames", 1)
-    except OSError:
+        # not Image.open, which warns of large scans and refuses larger ones
+        with open(source.name.removeprefix("file:"), "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pages = TiffImageFile(file).n_frames
+    except Exception as error:  # whatever Pillow stumbles over, the first page was decoded
+        log.debug("%s: its pages cannot be counted: %r", source.name, error)
         return []
     return [f"the TIFF has {pages} pages: only the first is coloured"] if pages > 1 else []
 
