@@ -128,9 +128,9 @@ def interlaced(path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving:
     graph.configure()
     with av.open(str(path), "w") as out:
         options = {"qp": "0", "x264-params": f"{order}=1", "flags": "+ildct+ilme"}
+        options["field_order"] = "tt" if top_first else "bb"
         stream = out.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
-        stream.codec_context.field_order = 2 if top_first else 3
         for index in range(4):
             frame = grey_frame(64, 48, pix_fmt, index)
             luma = planes_of(frame)[0]

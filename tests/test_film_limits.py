@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,7 +15,9 @@ from test_decode import oriented
 from test_recolor import frame_of
 
 from vidcolor.errors import UsageError
+from vidcolor.film_limits import untold_order
 from vidcolor.media.encoders import plan_encoder
+from vidcolor.media.pixels import field_order_of
 from vidcolor.watching import Watch
 
 Said = pytest.CaptureFixture[str]
@@ -188,3 +191,11 @@ def test_pages_of_a_tiff_that_are_left_out_are_named(tmp_path: Path, capsys: Sai
     assert "3 pages" in capsys.readouterr().err
     assert call(tmp_path / "one.tif", tmp_path / "one.png") == 0
     assert "the TIFF has" not in capsys.readouterr().err
+
+
+def test_an_order_of_fields_that_pyav_does_not_tell_is_named() -> None:
+    fields, whole = SimpleNamespace(fields=2), SimpleNamespace(fields=1)
+    old, new = (SimpleNamespace(codec_context=SimpleNamespace(**given)) for given in ({}, {"field_order": 3}))
+    assert "Python 3.11" in untold_order(fields, old)[0]  # type: ignore[arg-type]
+    assert untold_order(whole, old) == untold_order(fields, new) == []  # type: ignore[arg-type]
+    assert [field_order_of(stream) for stream in (old, new)] == [0, 3]  # type: ignore[arg-type]

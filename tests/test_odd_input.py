@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -32,7 +33,7 @@ def make_picture(path: Path, rgb: np.ndarray, codec: str) -> Path:
 def test_any_size_is_coloured(
     tmp_path: Path, size: tuple[int, int], target: str, interlaced: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    flags = {"field_order": 2} if interlaced else {}
+    flags: dict[str, Any] = {"options": {"field_order": "tt"}} if interlaced else {}
     source = make_film(tmp_path / "a.nut", size=size, frames=3, codec="rawvideo", pix_fmt="yuv420p", **flags)
     with caplog.at_level(logging.WARNING, logger="vidcolor"):
         colour(source, tmp_path / target, crf=0)

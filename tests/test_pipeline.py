@@ -60,6 +60,9 @@ class Film:
     def write_packet(self, packet: Any) -> None:
         self.said.append(f"packet {packet.pts}")
 
+    def colour(self, frame: Frame, pictures: list[Any], abs_: list[Any]) -> Any:
+        return pictures, abs_
+
     def write_frame(self, frame: Frame, pictures: list[Any], abs_: list[Any]) -> None:
         assert len(pictures) == len(abs_) == frame.fields
         assert abs_[0].shape == (*pictures[0].grey.shape, 2)
@@ -128,7 +131,7 @@ def test_an_exception_of_the_source_before_the_first_frame_arrives() -> None:
         run(source(), colouring(), Film())
 
 
-@pytest.mark.parametrize("where", ["begin", "write_frame", "write_packet", "finish"])
+@pytest.mark.parametrize("where", ["begin", "colour", "write_frame", "write_packet", "finish"])
 def test_an_exception_of_the_film_arrives(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise KeyError(where)
@@ -312,6 +315,26 @@ class Flickering(torch.nn.Module):
         count, _, height, width = lightness.shape
         mean = lightness.mean((1, 2, 3)) * 1000.0 % 40.0
         return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+def test_frames_that_are_recoloured_at_once_stay_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    film, busy, most, lock = Film(), 0, 0, threading.Lock()
+
+    def colour(frame: Frame, pictures: list[Any], abs_: list[Any]) -> Any:
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.02 * (frame.pts % 3))
+        with lock:
+            busy -= 1
+        return pictures, abs_
+
+    film.colour = colour  # type: ignore[method-assign]
+    assert run((frame_of(i) for i in range(30)), colouring(batch_size=lambda _: 16), film) == 30
+    assert film.frames == sorted(film.frames) and len(film.frames) == 30
+    assert 1 < most <= 4
 
 
 def test_smoothed_colours_do_not_depend_on_the_batch() -> None:

@@ -126,6 +126,48 @@ def test_out_of_memory_halves_the_batch_and_colours_every_picture(
     assert all(abs(a - b).max() < 1e-3 for a, b in zip(found, expected, strict=True))
 
 
+def test_a_gpu_gets_batches_of_one_size(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    seen: list[int] = []
+
+    def colour(run: object, luminance: torch.Tensor, shape: object, count: int) -> list[np.ndarray]:
+        seen.append(len(luminance))
+        return [picture[0].numpy() for picture in luminance[:count]]
+
+    monkeypatch.setattr(predictor, "_ready", lambda: None)
+    monkeypatch.setattr(predictor, "_colour", colour)
+    luminance = torch.rand(6, 1, 64, 64)
+    for count in (1, 6, 2):
+        made = predictor(luminance[:count], (64, 64))
+        assert np.array_equal(made, luminance[:count, 0].numpy())
+    assert seen == [1, 6, 6]
+    predictor.limit = 4
+    assert len(predictor(luminance, (64, 64))) == 6
+    assert seen[3:] == [4, 4]
+
+
+def test_a_filled_batch_that_is_too_much_is_halved(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    monkeypatch.setattr(predictor, "_ready", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    most = 8
+
+    def colour(run: object, luminance: torch.Tensor, shape: object, count: int) -> list[np.ndarray]:
+        if len(luminance) > most:
+            raise torch.OutOfMemoryError("no")
+        return [picture[0].numpy() for picture in luminance[:count]]
+
+    monkeypatch.setattr(predictor, "_colour", colour)
+    luminance = torch.rand(8, 1, 64, 64)
+    predictor(luminance, (64, 64))
+    most = 2  # another program has taken the rest
+    assert len(predictor(luminance[:1], (64, 64))) == 1
+    assert predictor.limit == 2
+    most = 0
+    with pytest.raises(UsageError, match="a single picture"):
+        predictor(luminance[:1], (64, 64))
+
+
 def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
     class Broken(torch.nn.Module):
         def forward(self, _: torch.Tensor) -> torch.Tensor:

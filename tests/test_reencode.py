@@ -116,8 +116,8 @@ def test_settings_that_an_encoder_refuses_are_an_error_of_use(tmp_path: Path) ->
 
 def test_lossless_fields_are_key_frames(tmp_path: Path) -> None:
     """x264 predicts interlaced frames not quite losslessly, so it is kept from predicting them."""
-    woven = {"x264-params": "tff=1", "flags": "+ildct+ilme"}
-    source = make_film(tmp_path / "a.mkv", frames=6, size=(128, 96), field_order=2, options=woven)
+    woven = {"x264-params": "tff=1", "flags": "+ildct+ilme", "field_order": "tt"}
+    source = make_film(tmp_path / "a.mkv", frames=6, size=(128, 96), options=woven)
     assert read_film(source)[0].interlaced_frame
     colour(source, tmp_path / "b.mkv", crf=0)
     assert all(frame.key_frame for frame in read_film(tmp_path / "b.mkv"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import cv2
@@ -46,14 +47,14 @@ class ChromaTable:
     A slice of the table holds all (a, b) at one luma; 64 slices lie below each other in one picture, each
     point holding its own CbCr and that of the next slice, so that one bilinear look-up and one mix
     give the trilinear value. On natural pictures it is within 0.1 code (8 bits) of the exact form.
+    Several threads may ask at once.
     """
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
         self._limit = _limit(matrix)
         self._atlas = _atlas(matrix)
-        self._pairs = np.empty((0, 0, 4), np.float32)  # kept from call to call: fresh memory costs as much
-        self._parts = [np.empty((0, 0), np.float32)] * 4  # again as what is done in it
+        self._kept = threading.local()  # from call to call: fresh memory costs as much again
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:
         """CbCr ``(h, w, 2)`` within ±0.5; arguments as of :meth:`planes`, but ab ``(h, w, 2)``."""
@@ -74,7 +75,7 @@ class ChromaTable:
     def unbounded(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr ``(h, w)``, which may lead out of the R'G'B' cube.
 
-        They are good until the next call, and for one thread at a time.
+        They are good until the thread's next call.
 
         Args:
             y: luma ``(h, w)``, 0 black to 1 white; what lies outside is clipped.
@@ -88,16 +89,23 @@ class ChromaTable:
             np.clip(places, 0.0, np.float32(_AB_POINTS - 1), out=places)
         below *= np.float32(_AB_POINTS)
         rows += below
-        if self._parts[0].shape != y.shape:
-            self._pairs = np.empty((*y.shape, 4), np.float32)
-            self._parts = [np.empty(y.shape, np.float32) for _ in range(4)]
-        cv2.remap(self._atlas, columns, rows, cv2.INTER_LINEAR, dst=self._pairs)
-        cb, cr, next_cb, next_cr = cv2.split(self._pairs, self._parts)
+        pairs, parts = self._room(y.shape)
+        cv2.remap(self._atlas, columns, rows, cv2.INTER_LINEAR, dst=pairs)
+        cb, cr, next_cb, next_cr = cv2.split(pairs, parts)
         for plane, upper in ((cb, next_cb), (cr, next_cr)):
             upper -= plane
             upper *= fraction
             plane += upper
         return cb, cr
+
+    def _room(self, shape: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
+        """Memory of this thread for what is looked up."""
+        kept = self._kept
+        if getattr(kept, "shape", None) != shape:
+            kept.shape = shape
+            kept.pairs = np.empty((*shape, 4), np.float32)
+            kept.parts = [np.empty(shape, np.float32) for _ in range(4)]
+        return kept.pairs, kept.parts
 
     def fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
         """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place.

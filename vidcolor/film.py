@@ -12,15 +12,15 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from vidcolor import film_limits
 from vidcolor.errors import UsageError
-from vidcolor.film_limits import inexpressible, label_film, loses_detail, lost_pages, movie_timescale
-from vidcolor.frames import Floats, Frame, Orientation, Picture
+from vidcolor.frames import Codes, Frame, Orientation
 from vidcolor.media.containers import MOV_FAMILY, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
-from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsampling_of
+from vidcolor.media.pixels import depth_of, display_matrix, field_order_of, has_exif, subsampling_of
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
@@ -53,6 +53,7 @@ class Film:
         processors: encode as a machine of so many does; None: as this one does.
 
     Attributes:
+        colour: makes the chroma of a frame, in any thread; there once the film has begun.
         said: what has been said of its frames.
     """
 
@@ -108,10 +109,10 @@ class Film:
             turned=first.orientation != Orientation(),
             exif=has_exif(video),
         )
-        limits = inexpressible(first, self.muxer, plan)
+        limits = film_limits.inexpressible(first, self.muxer, plan)
         if not is_image(self.muxer):
-            limits += loses_detail(self._stream, options, plan.codec)
-        limits += lost_pages(self._source)
+            limits += film_limits.loses_detail(self._stream, options, plan.codec)
+        limits += film_limits.lost_pages(self._source) + film_limits.untold_order(first, self._stream)
         for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(
@@ -128,14 +129,14 @@ class Film:
         offset = self._shift(first)
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
-        self._recolorer = Recolorer(plan.subsampling, options.saturation)
+        self.colour = Recolorer(plan.subsampling, options.saturation)
         if options.compare is not None:
             self._comparison = Comparison(options.compare, plan.subsampling)
         self.codec = plan.codec
         with mapped_errors(self._target):
             coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
         if self._label is not None:
-            label_film(self._output, self._label)
+            film_limits.label_film(self._output, self._label)
         self._coloured = coloured
         self._reencoder = Reencoder(coloured, plan)
 
@@ -143,7 +144,7 @@ class Film:
         options = muxer_options(self.muxer)
         if self.muxer in MOV_FAMILY:
             options["movflags"] = "faststart" if self._seekable else _FRAGMENTS
-            options["movie_timescale"] = str(movie_timescale(first, self._source))
+            options["movie_timescale"] = str(film_limits.movie_timescale(first, self._source))
         if not self._seekable:
             options["flush_packets"] = "1"
         if self.muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
@@ -178,7 +179,7 @@ class Film:
         return stream
 
     def _field_order(self) -> int:
-        return _PROGRESSIVE if self._options.deinterlace else int(self._stream.codec_context.field_order)
+        return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream)
 
     def _shift(self, first: Frame) -> Fraction:
         """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
@@ -204,17 +205,16 @@ class Film:
         with mapped_errors(self._target):
             self._remuxer.write(packet)
 
-    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
-        """Colour, encode and mux one frame."""
+    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
+        """Encode and mux one frame."""
         with mapped_errors(self._target):
-            self._mux(self.encode(frame, pictures, abs_))
+            self._mux(self.encode(frame, cb, cr))
 
-    def encode(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> list[Packet[Stream]]:
-        """Colour and encode one frame; returns the packets that are ready."""
+    def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
+        """Encode one frame; returns the packets that are ready."""
         if self._watch.written and holds_one(self._target, self.muxer):
             raise UsageError(f"{self._target}: {_ONE_PICTURE}")
         self._watch(frame, self.said)
-        cb, cr = self._recolorer(frame, pictures, abs_)
         if self._comparison is not None:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)

@@ -112,6 +112,13 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
     ]
 
 
+def untold_order(first: Frame, stream: VideoStream) -> list[str]:
+    """A line where fields come in an order that PyAV 17, the last for Python 3.10, does not tell."""
+    if first.fields == 1 or hasattr(stream.codec_context, "field_order"):
+        return []
+    return ["which field comes first is known with Python 3.11 or newer alone: taken to be the upper one"]
+
+
 def lost_pages(source: InputContainer) -> list[str]:
     """A line where a TIFF has more pages than the first, which alone is decoded."""
     if source.format.name != "tiff_pipe":

@@ -20,7 +20,7 @@ from av.stream import Stream
 from vidcolor.batches import Span
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.film import Film
-from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.framesource import WITNESSES, FrameSource, luma_check
 from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
@@ -86,10 +86,14 @@ class _SegmentWriter:
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Other tracks are read anew when the film is put together."""
 
-    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
-        """Colour and encode a frame."""
+    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
+        """Chroma planes of a frame."""
+        return self._film.colour(frame, pictures, abs_)
+
+    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
+        """Encode a frame."""
         self.lumas.append(luma_check(frame))
-        self._packets += self._film.encode(frame, pictures, abs_)
+        self._packets += self._film.encode(frame, cb, cr)
         self.ticks = self._film.ticks(frame.pts, frame.time_base, self.ticks)
         self.frames += 1
         self.last = frame

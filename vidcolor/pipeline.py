@@ -1,7 +1,7 @@
 """Composes the stages; owns every thread and queue.
 
-    reader thread: decode, luminance, shots │ caller's thread: predict, propagate │ writer thread: recolor,
-    reencode, remux; a few more threads: motion
+    reader thread: decode, luminance, shots │ caller's thread: predict, propagate │ writer thread: reencode,
+    remux; a few more threads: motion, and for the writer recolor
 
 Each arrow is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
 """
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,7 +20,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
-from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
@@ -29,10 +30,11 @@ from vidcolor.threads import ByteQueue, Closed, Worker
 _QUEUED_BATCHES = 1
 _PACKET_ROOM = 8 << 20
 _MOST_SEARCHERS = 4
+_MOST_PAINTERS = 4
 
 
 class FilmWriter(Protocol):
-    """Takes what comes out of the pipeline, in order; called from one thread at a time."""
+    """Takes what comes out of the pipeline, in order; called from one thread at a time but for ``colour``."""
 
     def begin(self, first: Frame) -> None:
         """The first frame is known: sizes, depth, time base."""
@@ -40,8 +42,11 @@ class FilmWriter(Protocol):
     def write_packet(self, packet: Packet[Stream]) -> None:
         """A packet of another track."""
 
-    def write_frame(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> None:
-        """A frame with the ab of its pictures."""
+    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
+        """Cb and Cr of a frame from the ab of its pictures; called from several threads at once."""
+
+    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
+        """A frame with its chroma."""
 
     def finish(self) -> None:
         """Nothing more comes."""
@@ -84,18 +89,35 @@ def run(
     Exceptions of any stage are raised here. With no frame at all, ``writer.begin`` is never called.
     After a cancellation the reader may still hang in a blocking read; ``items`` is then not to be closed.
     """
-    searchers = max(1, min(_MOST_SEARCHERS, os.cpu_count() or 1))
-    with ThreadPoolExecutor(searchers, thread_name_prefix="vidcolor-motion") as executor:
-        source = _Reader(items, colouring, executor, span)
+    processors = os.cpu_count() or 1
+    searchers, painters = min(_MOST_SEARCHERS, processors), max(1, min(_MOST_PAINTERS, processors // 2))
+    with (
+        ThreadPoolExecutor(searchers, thread_name_prefix="vidcolor-motion") as motion,
+        ThreadPoolExecutor(painters, thread_name_prefix="vidcolor-recolor") as recolor,
+    ):
+        source = _Reader(items, colouring, motion, span)
         with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
             try:
-                return _colour(source, reader, colouring, writer, span)
+                return _colour(source, reader, colouring, writer, span, _Painters(recolor, painters + 1))
             finally:
                 source.queue.close()
 
 
+@dataclass(frozen=True)
+class _Painters:
+    """Threads that recolor frames, and how many frames may be on their way through them."""
+
+    threads: Executor
+    ahead: int
+
+
 def _colour(
-    source: _Reader, reader: Worker, colouring: Colouring, writer: FilmWriter, span: Span | None
+    source: _Reader,
+    reader: Worker,
+    colouring: Colouring,
+    writer: FilmWriter,
+    span: Span | None,
+    painters: _Painters,
 ) -> int:
     before: list[Packet[Stream]] = []
     batches = source.queue.drain(colouring.cancel)
@@ -112,7 +134,7 @@ def _colour(
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)
-    sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES)
+    sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, painters)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
             return _predict_all(_chain(first, batches), reader, colouring, sink, span)
@@ -215,9 +237,10 @@ class _Reader:
 class _Writer:
     """Hands coloured frames and packets to the film, in order."""
 
-    def __init__(self, film: FilmWriter, batch_bytes: int) -> None:
+    def __init__(self, film: FilmWriter, batch_bytes: int, painters: _Painters) -> None:
         self.queue: ByteQueue[Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
         self._film = film
+        self._painters = painters
         self._dropped = False
 
     def drop(self) -> None:
@@ -238,9 +261,17 @@ class _Writer:
             self.queue.close()
 
     def _write_batch(self, batch: Coloured) -> None:
-        at = 0
+        at, begun = 0, deque[tuple[Frame, Future[tuple[Codes, Codes]]]]()
         for index, frame in enumerate(batch.frames):
             until = at + frame.fields
-            self._film.write_frame(frame, batch.pictures[at:until], batch.abs_[at:until])
+            of_it = batch.pictures[at:until], batch.abs_[at:until]
+            begun.append((frame, self._painters.threads.submit(self._film.colour, frame, *of_it)))
             at = until
             batch.frames[index] = None  # type: ignore[call-overload]  # its planes can go
+            if len(begun) == self._painters.ahead:
+                self._write(*begun.popleft())
+        while begun:
+            self._write(*begun.popleft())
+
+    def _write(self, frame: Frame, chroma: Future[tuple[Codes, Codes]]) -> None:
+        self._film.write_frame(frame, *chroma.result())

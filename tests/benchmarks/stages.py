@@ -3,7 +3,7 @@
 The floor is the same film transcoded by the same encoder with the same settings, plus the generator's forward
 and the search for motion: what a colorizer cannot do without.
 
-Run by hand: ``python tests/benchmarks/stages.py CLIP [--height N] [--bits 8|10] [--frames N]``
+Run by hand: ``python tests/benchmarks/stages.py CLIP [--height N] [--bits 8|10] [--frames N] [--device D]``
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -35,13 +35,19 @@ from vidcolor.options import Options
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance, padded
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine, resolve_precision
+from vidcolor.stages.predict import (
+    Predictor,
+    choose_batch_size,
+    resolve_device,
+    resolve_engine,
+    resolve_precision,
+)
 from vidcolor.stages.propagate import Propagator
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.shots import ShotDetector
 
 T = TypeVar("T")
-_BATCH = 4
+_COMMAND = [sys.executable, "-c", "from vidcolor.cli import main; main()"]
 
 
 class Clock:
@@ -89,18 +95,32 @@ def read(path: Path) -> list[Frame]:
 
 def transcode(path: Path, target: Path, bits: int) -> None:
     """In one process, without colouring, as vidcolor's encoder is set."""
-    with av.open(str(path)) as source, av.open(str(target), "w") as out:
+    with av.open(str(path)) as source:
         stream = source.streams.video[0]
         stream.thread_type = "AUTO"
+        encode(source.decode(stream), stream, target, bits)
+
+
+def encode(frames: Iterable[av.VideoFrame], stream: av.VideoStream, target: Path, bits: int) -> None:
+    """Frames of ``stream``, as vidcolor's encoder is set."""
+    with av.open(str(target), "w") as out:
         name = "libx264"
         made = out.add_stream(name, rate=stream.average_rate or 25, options={"crf": "18"})
         made.width, made.height = stream.width, stream.height
         made.pix_fmt = "yuv420p" if bits == 8 else "yuv420p10le"
         made.codec_context.thread_type = "FRAME"
         made.time_base = Fraction(1, 1000)
-        for frame in source.decode(stream):
+        for frame in frames:
             out.mux(made.encode(frame))
         out.mux(made.encode(None))
+
+
+def encode_alone(path: Path, target: Path, bits: int, clock: Clock) -> None:
+    """The same, of frames that are decoded already."""
+    with av.open(str(path)) as source:
+        stream = source.streams.video[0]
+        frames = list(source.decode(stream))
+        clock("encode alone", lambda: encode(frames, stream, target, bits))
 
 
 def children(command: list[str]) -> tuple[float, float, float]:
@@ -118,24 +138,28 @@ def children(command: list[str]) -> tuple[float, float, float]:
 @click.option("--bits", default=8, show_default=True, type=click.Choice([8, 10]))
 @click.option("--frames", default=120, show_default=True)
 @click.option("--render-size", default=256, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
 @click.option("--stages-only", is_flag=True, help="Leave out the whole and the transcode.")
-def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stages_only: bool) -> None:
+def main(
+    clip: Path, height: int, bits: int, frames: int, render_size: int, device: str, stages_only: bool
+) -> None:
     """Print the table."""
     keep_freed_memory()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         film = Path(folder) / "film.mkv"
         prepare(clip, film, height, bits, frames)
         clock = Clock()
-        device = resolve_device("cpu")
-        generator, dtype = load_generator("default"), resolve_precision("auto", device)
-        engine = resolve_engine("auto", generator, device, dtype)
-        predictor = Predictor(generator, device, dtype, Sharing(), engine)
-        whole = None if stages_only else children(_command(film, Path(folder) / "whole.mkv", render_size))
-        short = (
-            None if stages_only else children(_command(film, Path(folder) / "short.mkv", render_size, 0.04))
-        )
+        place = resolve_device(device)
+        generator, dtype = load_generator("default"), resolve_precision("auto", place)
+        engine = resolve_engine("auto", generator, place, dtype)
+        predictor = Predictor(generator, place, dtype, Sharing(), engine)
+        whole = short = None
         if not stages_only:
+            asked = ["-q", "--render-size", str(render_size), "--device", device, str(film)]
+            whole = children([*_COMMAND, *asked, str(Path(folder) / "whole.mkv")])
+            short = children([*_COMMAND, "--duration", "0.04", *asked, str(Path(folder) / "short.mkv")])
             clock("transcode", lambda: transcode(film, Path(folder) / "floor.mkv", bits))
+            encode_alone(film, Path(folder) / "encoded.mkv", bits, clock)
         seen = stages(film, predictor, render_size, clock)
     count = len(seen)
     size = f"{seen[0].luma.shape[1]}x{seen[0].luma.shape[0]}"
@@ -148,24 +172,10 @@ def main(clip: Path, height: int, bits: int, frames: int, render_size: int, stag
         cpu, wall = whole[0] - short[0], whole[1] - short[1]
         floor = [sum(clock.parts[n][i] for n in ("transcode", "generator", "motion")) for i in (0, 1)]
         click.echo(f"{'whole':12}{1000 * cpu / count:9.2f}{1000 * wall / count:9.2f}")
+        slowest = max(value[1] for name, value in clock.parts.items() if name != "transcode")
+        click.echo(f"whole / slowest stage, wall clock: {wall / slowest:.3f}")
         click.echo(f"whole / (transcode + generator + motion), CPU seconds: {cpu / floor[0]:.3f}")
         click.echo(f"CPU seconds a wall second: {cpu / wall:.2f}; peak memory {whole[2]:.0f} MB")
-
-
-def _command(film: Path, target: Path, render_size: int, seconds: float | None = None) -> list[str]:
-    code = "from vidcolor.cli import main; main()"
-    duration = [] if seconds is None else ["--duration", str(seconds)]
-    return [
-        sys.executable,
-        "-c",
-        code,
-        "-q",
-        "--render-size",
-        str(render_size),
-        *duration,
-        str(film),
-        str(target),
-    ]
 
 
 def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> list[Frame]:
@@ -174,12 +184,13 @@ def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> 
     pictures = clock("luminance", lambda: [luminance(frame, frame.luma, render_size) for frame in seen])
     planes = [picture.luminance for picture in pictures]
     shape = (planes[0].shape[0], planes[0].shape[1])
+    batch = choose_batch_size(None, shape, predictor.device)
 
     def predict() -> list[Floats]:
-        parts = [planes[i : i + _BATCH] for i in range(0, len(planes), _BATCH)]
+        parts = [planes[i : i + batch] for i in range(0, len(planes), batch)]
         return [ab for part in parts for ab in predictor(padded(part, predictor.multiple), shape)]
 
-    predictor(padded(planes[:_BATCH], predictor.multiple), shape)  # the first time is slower
+    predictor(padded(planes[:batch], predictor.multiple), shape)  # the first time is slower
     abs_ = clock("generator", predict)
     detector = ShotDetector()
     clock("shots", lambda: [detector.push(picture.grey) for picture in pictures])

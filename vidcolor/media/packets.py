@@ -7,6 +7,7 @@ missing is filled in, what is impossible is moved by the least amount, and every
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +16,6 @@ from typing import TypeAlias
 import av
 from av.container import OutputContainer
 from av.packet import Packet
-from av.rational import AVRational
 from av.stream import Stream
 
 log = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class PacketWriter:
         self._fill(packet)
         time_base = self._stream.time_base
         if time_base and packet.time_base != time_base:
-            packet.rescale_ts(AVRational(time_base.numerator, time_base.denominator))
+            _rescale(packet, time_base)
         assert packet.dts is not None
         if self._from_zero and packet.dts + (packet.duration or 0) / 2 < 0:
             return
@@ -222,3 +222,17 @@ class CoverAttachment:
         """Say so if the picture never arrived, or arrived too late."""
         if not self._kept:
             log.warning("%s is left out: it came after the file had begun", self._name)
+
+
+def _rescale(packet: Packet[Stream], time_base: Fraction) -> None:
+    """Bring a packet's times to another time base: the nearest tick, of two the one farther from zero."""
+    ratio = Fraction(packet.time_base) / Fraction(time_base)
+
+    def ticks(number: int) -> int:
+        nearest = math.floor(abs(number) * ratio + Fraction(1, 2))
+        return nearest if number >= 0 else -nearest
+
+    packet.pts, packet.dts = (None if t is None else ticks(t) for t in (packet.pts, packet.dts))
+    if packet.duration:
+        packet.duration = ticks(packet.duration)
+    packet.time_base = time_base

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import BT470BG, BT709, MATRICES, SMPTE170M, Matrix, luma_from_rgb
@@ -126,6 +127,11 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     codes = np.rint(y * np.float32(span) + np.float32(low))
     result: Codes = codes.astype(np.uint8 if signal.depth == 8 else np.uint16)
     return result
+
+
+def field_order_of(stream: VideoStream) -> int:
+    """Which field comes first (AVFieldOrder); 0, unknown, with PyAV 17, which does not tell."""
+    return int(getattr(stream.codec_context, "field_order", 0))
 
 
 def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.deinterlace import Deinterlacer
-from vidcolor.media.pixels import display_matrix, luma_of, signal_of
+from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 
 log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock)
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
-        bottom_first=bool(interlaced) and stream.codec_context.field_order in _BOTTOM_FIRST,
+        bottom_first=bool(interlaced) and field_order_of(stream) in _BOTTOM_FIRST,
         orientation=_orientation(video),
         aspect=stream.sample_aspect_ratio or Fraction(1),
     )

@@ -166,6 +166,7 @@ class Predictor:
         self.engine = engine
         self.device = device
         self.limit: int | None = None
+        self._most = 0
         self.multiple = generator.multiple
         self._share = share
 
@@ -206,10 +207,11 @@ class Predictor:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                if len(parts[0]) == 1:
+                tried = max(len(parts[0]), self._most)
+                if tried == 1:
                     advice = "lower --render-size, or use --device cpu"
                     raise UsageError(f"out of memory with a single picture: {advice}") from error
-                self.limit = len(parts[0]) // 2
+                self.limit = tried // 2
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             log.warning("out of memory: going on with %d pictures a batch", self.limit)
@@ -225,21 +227,37 @@ class Predictor:
     def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
         run = self._ready()
         if self.device.type != "cpu":
-            return self._colour(run, luminance, shape)
-        return self._share(lambda picture: self._colour(run, picture, shape)[0], torch.split(luminance, 1))
+            count = len(luminance)
+            self._most = max(self._most, count)
+            if self.limit is not None:
+                self._most = min(self._most, self.limit)
+            return self._colour(run, filled_up(luminance, self._most), shape, count)
+        return self._share(lambda picture: self._colour(run, picture, shape, 1)[0], torch.split(luminance, 1))
 
     @torch.inference_mode()
     def _colour(
-        self, run: Callable[[Tensor], Tensor], luminance: Tensor, shape: tuple[int, int]
+        self, run: Callable[[Tensor], Tensor], luminance: Tensor, shape: tuple[int, int], count: int
     ) -> list[Floats]:
         import cv2  # here, because training takes devices from this module and does without OpenCV
 
         moved = luminance.to(self.device).contiguous(memory_format=torch.channels_last)
-        ab = run(moved).float().cpu().permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, H, W, 2)
+        ab = run(moved)[:count].float().cpu().permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, H, W, 2)
         size = (luminance.shape[-1], luminance.shape[-2])
         # torch's interpolation takes ten times as long; from a GPU less is fetched so
         full = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in ab.contiguous().numpy()]
         return [np.ascontiguousarray(one[: shape[0], : shape[1]], np.float32) for one in full]
+
+
+def filled_up(luminance: Tensor, count: int) -> Tensor:
+    """``(N, 1, H, W)`` with its last picture repeated, so that there are ``count``, or N where that is more.
+
+    The first batch of each size takes long on a GPU: on an H200 the odd one at the end of 360 pictures
+    took some 1.4 of their 1.6 seconds.
+    """
+    missing = count - len(luminance)
+    if missing <= 0:
+        return luminance
+    return torch.cat((luminance, luminance[-1:].expand(missing, -1, -1, -1)))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -75,7 +75,7 @@ def add_video_stream(
     Raises:
         UsageError: the encoder refuses its settings.
     """
-    settings = dict(settings)
+    settings = dict(settings) | ({"field_order": str(field_order)} if field_order else {})
     interlaced = is_interlaced(first, field_order)
     if interlaced and plan.codec == "libx264":
         extra = ["tff=1"] if field_order in _TOP_FIRST else []
@@ -94,8 +94,6 @@ def add_video_stream(
     context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
     if interlaced:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-    if field_order:
-        context.field_order = field_order
     if "global_header" in str(output.format.flags):
         context.flags |= Flags.global_header
     for name, value in color_tags(first, plan).items():
