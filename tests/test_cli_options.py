@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
 from calling import call, one_line
+from click.testing import CliRunner
 from media import luma_of_film, make_film, planes_of, read_film
 
+from vidcolor.evaluation.cli import main as score
 from vidcolor.stages.predict import Predictor
+from vidcolor.training.cli import main as train
 
 Said = pytest.CaptureFixture[str]
 
@@ -160,3 +164,24 @@ def test_out_of_memory_with_a_single_picture_is_a_failure(
     assert call(film, tmp_path / "out.mkv") == 2
     assert "lower --render-size" in capsys.readouterr().err.splitlines()[-1]
     assert [p.name for p in tmp_path.iterdir()] == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("command", "given", "said"),
+    [
+        (
+            train,
+            ["nowhere", "--out", "x.safetensors"],
+            "'nowhere' does not exist; vidcolor-train --help lists",
+        ),
+        (train, [], "Missing argument 'DATA...'; vidcolor-train --help lists"),
+        (score, ["images", "nowhere"], "'nowhere' does not exist; vidcolor-eval images --help lists"),
+        (score, ["pictures"], "No such command 'pictures'; vidcolor-eval --help lists"),
+    ],
+)
+def test_the_other_commands_say_in_one_line_what_is_wrong(command: Any, given: list[str], said: str) -> None:
+    name = "vidcolor-train" if command is train else "vidcolor-eval"
+    result = CliRunner().invoke(command, given, prog_name=name)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert said in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,32 @@ from vidcolor.options import parse_seconds
 
 TALK = "Messages"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class OneLineCommand(click.Command):
+    """A command that says in one line what is wrong with how it was called."""
+
+    def main(self, *args: Any, **settings: Any) -> Any:
+        """Run it, and end the process unless ``standalone_mode`` is off."""
+        if not settings.get("standalone_mode", True):
+            return super().main(*args, **settings)
+        try:
+            code = super().main(*args, **settings | {"standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            code = error.exit_code
+        except click.UsageError as error:
+            name = error.ctx.command_path if error.ctx else self.name
+            message = " ".join(error.format_message().rstrip(".").split())
+            click.echo(f"{name}: {message}; {name} --help lists what there is", err=True)
+            code = error.exit_code
+        except click.Abort:
+            code = 130
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class OneLineGroup(OneLineCommand, click.Group):
+    """The same of a group of commands."""
 
 
 class GroupedCommand(click.Command):

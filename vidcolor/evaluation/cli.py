@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from vidcolor.cli_options import OneLineGroup
 from vidcolor.evaluation.cli_images import images
 from vidcolor.evaluation.cli_stability import stability
 from vidcolor.evaluation.cli_video import video
 
 
-@click.group(short_help="score generators")
+@click.group(cls=OneLineGroup, short_help="score generators")
 def main() -> None:
     """Score generators on pictures and films whose colours are known."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.cli_options import CONTEXT
+from vidcolor.cli_options import CONTEXT, OneLineCommand
 from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     return {"type": click.FloatRange(min=0.0, min_open=True), "default": default, "show_default": True}
 
 
-@click.command(context_settings=CONTEXT, short_help="train a generator of colours")
+@click.command(cls=OneLineCommand, context_settings=CONTEXT, short_help="train a generator of colours")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=_PATH, help="The .safetensors to write.")
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
