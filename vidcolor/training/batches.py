@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -21,6 +22,7 @@ from vidcolor.networks.base import scale_lab
 from vidcolor.training.cards import with_cards
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.degrade import degrade
+from vidcolor.training.mixing import turned, with_insets
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place
 from vidcolor.training.randomness import uniforms
@@ -28,10 +30,14 @@ from vidcolor.training.recipes import Recipe
 from vidcolor.training.sampling import sample_batch
 
 _SIZE_STEP = 32
+_SMALLEST = 0.55
+"""Of the crops' size: that of the smallest where sizes vary."""
 _AGAIN = 2_000_003
 """Added to the seed for the second degradation of a picture."""
 _OTHERS = 1_000_003
 """Added to the seed for the colour pictures of unpaired training."""
+_INSETS = 3_000_017
+"""Added to the seed for the pictures of which parts are set into others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,25 +104,40 @@ def batches(
     twice = any(stage.weights.get("consistency", 0.0) > 0.0 for stage in recipe.stages)
     step = first_step
     while True:
-        rgb = _crops(photos, options, place, step, options.seed)
+        side = _side(options, step) if recipe.mixing else options.crop
+        rgb = _crops(photos, options, place, step, options.seed, side)
         first = place.rank * rgb.shape[0]
         if others is None:
             rgb = with_cards(rgb, seed=options.seed, step=step, first=first)
+            if recipe.mixing:
+                insets = _crops(photos, options, place, step, options.seed + _INSETS, side)
+                rgb = turned(rgb, seed=options.seed, step=step, first=first)
+                rgb = with_insets(rgb, insets, seed=options.seed, step=step, first=first)
         batch = prepare(rgb, options, step=step, first=first, twice=twice)
         if others is not None:
-            other = _crops(others, options, place, step, options.seed + _OTHERS)
+            other = _crops(others, options, place, step, options.seed + _OTHERS, side)
             lab = scaled_lab(lightness_from_luma(luma_from_rgb(other, BT709)), ab_from_rgb(other))
             batch = replace(batch, others=lab)
         yield batch
         step += 1
 
 
-def _crops(photos: PhotoSet, options: TrainOptions, place: Place, step: int, seed: int) -> Tensor:
+def _side(options: TrainOptions, step: int) -> int:
+    """Pixels of a step's crops: those of ``options.crop`` every other time, else fewer, down to about half.
+
+    Smaller crops show smaller parts of the photographs, and these smaller.
+    """
+    sides = range(math.ceil(options.crop * _SMALLEST / _SIZE_STEP) * _SIZE_STEP, options.crop, _SIZE_STEP)
+    draw = float(uniforms("side", options.seed, step, first=0, rows=1, columns=1)[0, 0])
+    return sides[int((2.0 * draw - 1.0) * len(sides))] if sides and draw >= 0.5 else options.crop
+
+
+def _crops(photos: PhotoSet, options: TrainOptions, place: Place, step: int, seed: int, side: int) -> Tensor:
     made = sample_batch(
         photos,
         step=step,
         size=options.batch,
-        crop=options.crop,
+        crop=side,
         seed=seed,
         rank=place.rank,
         world=place.world,
@@ -150,7 +171,8 @@ def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int, twice:
 def _zoomed(lightness: Tensor, options: TrainOptions, step: int) -> Tensor:
     """The pictures ``(N, 1, h, w)`` at the same or a neighbouring size that the generator can take."""
     draw = float(uniforms("zoom", options.seed, step, first=0, rows=1, columns=1)[0, 0])
-    side = max(_SIZE_STEP, options.crop + _SIZE_STEP * (int(3.0 * draw) - 1))
-    if side != options.crop:
+    own = lightness.shape[-1]
+    side = max(_SIZE_STEP, own + _SIZE_STEP * (int(3.0 * draw) - 1))
+    if side != own:
         lightness = F.interpolate(lightness, size=(side, side), mode="bilinear", antialias=True)
     return lightness.contiguous(memory_format=torch.channels_last)

@@ -18,6 +18,7 @@ from vidcolor.networks.discriminators import Projected
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.encoder_unet import ImageNetEncoder
 from vidcolor.networks.pix2pixhd import Pix2PixHD
+from vidcolor.training.depth import BlockDropout
 from vidcolor.training.features import FeatureNetwork, load_features, read_state, torchvision_state
 from vidcolor.training.objectives import Objective, Paired, Unpaired
 from vidcolor.training.options import TORCHVISION, Files, TrainOptions
@@ -47,6 +48,9 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     for network in (*networks.values(), average, *([features] if features is not None else [])):
         network.to(device).to(memory_format=torch.channels_last)
+    encoder, dropout = getattr(generator, "encoder", None), None
+    if isinstance(encoder, EfficientNetLite) and recipe.block_dropout:
+        dropout = BlockDropout(encoder, recipe.block_dropout, options.seed)
     if options.freeze_norm:
         _freeze_norms(networks.values())
     scaled = device.type == "cuda" and training_precision(options.precision, device) == torch.float16
@@ -56,6 +60,7 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
         features=features,
         pretrained=files.encoder is not None or files.init is not None,
         objective=_objective(networks, features, recipe),
+        block_dropout=dropout,
         scaler=torch.amp.GradScaler(device.type, enabled=scaled),
     )
 

@@ -103,6 +103,8 @@ def train(
 def _prepare(state: TrainState, stage: Stage, options: TrainOptions, within: float) -> None:
     """Modes, rates and randomness of a step."""
     step = state.counters.step
+    if state.block_dropout is not None:
+        state.block_dropout.begin(step)
     for network in state.networks.values():
         network.train()
     encoder = getattr(state.generator, "encoder", None)

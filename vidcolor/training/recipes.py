@@ -61,6 +61,8 @@ class Recipe:
         sees: what the discriminator judges: ``lab`` (L* and ab at ab's size, ±1) or ``rgb``.
         gan: form of the adversarial loss, a key of :data:`.losses.ADVERSARIAL`.
         unpaired: grey and colour pictures are different ones.
+        mixing: vary the crops' size, turn pictures, and set parts of others into them (:mod:`.mixing`).
+        block_dropout: share of the encoder's last residual blocks that is left out by chance (:mod:`.depth`).
     """
 
     source: str
@@ -70,6 +72,8 @@ class Recipe:
     gan: str
     stages: tuple[Stage, ...]
     unpaired: bool = False
+    mixing: bool = False
+    block_dropout: float = 0.0
     arguments: dict[str, Any] = field(default_factory=dict)
 
 
@@ -97,6 +101,8 @@ RECIPES: dict[str, Recipe] = {
         source="U-Net on EfficientNet-Lite, after Sauer et al., 'Projected GANs' (NeurIPS 2021)",
         generator=LiteUNet,
         arguments={"auto_exposure": 0.7},
+        mixing=True,
+        block_dropout=0.1,
         adversary=_projected,
         sees="rgb",
         gan="hinge",

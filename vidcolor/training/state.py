@@ -12,6 +12,7 @@ from torch import nn
 
 from vidcolor.errors import OutputError, ResumeMismatch, first_line
 from vidcolor.networks.base import ColourNetwork
+from vidcolor.training.depth import BlockDropout
 from vidcolor.training.features import FeatureNetwork
 from vidcolor.training.objectives import Objective
 from vidcolor.training.options import Files, TrainOptions
@@ -44,6 +45,7 @@ class TrainState:
         pretrained: whether the generator's encoder came with weights.
         optimisers: of the present stage: ``generator`` and, where it is adversarial, ``adversary``.
         scaler: gradient scaler for fp16.
+        block_dropout: what leaves out blocks of the generator's encoder, or None.
     """
 
     networks: dict[str, nn.Module]
@@ -52,6 +54,7 @@ class TrainState:
     pretrained: bool
     objective: Objective
     scaler: torch.amp.GradScaler
+    block_dropout: BlockDropout | None = None
     optimisers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
 
