@@ -14,6 +14,7 @@ from media import grey_frame, make_film, packets_of, read_film, times_of
 from quick import colour
 
 from vidcolor.errors import UsageError
+from vidcolor.media.packets import rescale
 
 VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
 MS = Fraction(1, 1000)
@@ -226,3 +227,23 @@ def test_a_raw_stream_is_cut_by_the_times_that_it_gets(tmp_path: Path) -> None:
     result = colour(source, tmp_path / "b.mkv", start=Fraction(1))
     assert result.frames == 35
     assert times_of(tmp_path / "b.mkv")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("pts", "dts", "duration", "base", "wanted"),
+    [
+        (1, -1, 3, Fraction(1, 3), (1, -1, 2)),
+        (1, -1, 1, Fraction(1, 4), (1, -1, 1)),
+        (7, None, 0, Fraction(1, 1000), (0, None, 0)),
+        (90000, 3, 2, Fraction(1, 1), (180000, 6, 4)),
+        (5, 4, 3, Fraction(0), (5, 4, 3)),
+    ],
+)
+def test_times_are_brought_to_the_nearest_tick(
+    pts: int, dts: int | None, duration: int, base: Fraction, wanted: tuple[int | None, ...]
+) -> None:
+    packet = av.Packet(b"x")
+    packet.pts, packet.dts, packet.duration, packet.time_base = pts, dts, duration, base
+    rescale(packet, Fraction(1, 2))
+    assert (packet.pts, packet.dts, packet.duration or 0) == wanted
+    assert packet.time_base == Fraction(1, 2)

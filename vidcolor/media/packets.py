@@ -125,7 +125,7 @@ class PacketWriter:
         self._fill(packet)
         time_base = self._stream.time_base
         if time_base and packet.time_base != time_base:
-            _rescale(packet, time_base)
+            rescale(packet, time_base)
         assert packet.dts is not None
         if self._from_zero and packet.dts + (packet.duration or 0) / 2 < 0:
             return
@@ -224,9 +224,13 @@ class CoverAttachment:
             log.warning("%s is left out: it came after the file had begun", self._name)
 
 
-def _rescale(packet: Packet[Stream], time_base: Fraction) -> None:
+def rescale(packet: Packet[Stream], time_base: Fraction) -> None:
     """Bring a packet's times to another time base: the nearest tick, of two the one farther from zero."""
-    ratio = Fraction(packet.time_base) / Fraction(time_base)
+    source = packet.time_base
+    packet.time_base = time_base
+    if not source:
+        return  # the muxer's own, then
+    ratio = Fraction(source) / Fraction(time_base)
 
     def ticks(number: int) -> int:
         nearest = math.floor(abs(number) * ratio + Fraction(1, 2))
@@ -235,4 +239,3 @@ def _rescale(packet: Packet[Stream], time_base: Fraction) -> None:
     packet.pts, packet.dts = (None if t is None else ticks(t) for t in (packet.pts, packet.dts))
     if packet.duration:
         packet.duration = ticks(packet.duration)
-    packet.time_base = time_base
