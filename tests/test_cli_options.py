@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +188,14 @@ def test_the_other_commands_say_in_one_line_what_is_wrong(command: Any, given: l
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert said in line
+
+
+@pytest.mark.parametrize(("asked", "threads"), [(None, "1"), ("2", "2")])
+def test_the_command_keeps_opencv_to_one_thread_unless_told_otherwise(
+    asked: str | None, threads: str
+) -> None:
+    code = "import vidcolor.cli as c; c.prepare_process(); import cv2; print(cv2.getNumThreads())"
+    name = "OPENCV_FOR_THREADS_NUM"
+    environment = {k: v for k, v in os.environ.items() if k != name} | ({name: asked} if asked else {})
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == threads, done.stderr

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from vidcolor.networks.efficientnet import EfficientNetLite, MBConv
+from vidcolor.networks.unet import LiteUNet
 from vidcolor.training.batches import batches
+from vidcolor.training.building import build_state
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.depth import BlockDropout
+from vidcolor.training.loop import _prepare
 from vidcolor.training.mixing import INSET_SHARE, TURN_SHARE, turned, with_insets
-from vidcolor.training.options import TrainOptions
+from vidcolor.training.options import Files, TrainOptions
 from vidcolor.training.parallel import Place
 from vidcolor.training.recipes import RECIPES
 from vidcolor.training.screening import Report
@@ -97,6 +101,50 @@ def test_crops_vary_in_size_where_a_recipe_mixes(mixing: bool) -> None:
         assert set(sizes) == {64, 96} and 10 <= sizes.count(96) <= 30
     else:
         assert set(sizes) == {96}
+
+
+def test_a_recipe_that_mixes_turns_pictures_and_sets_parts_of_others_into_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    side, count = 64, 40
+    colours = np.random.default_rng(1).integers(40, 216, (count, 1, 1, 3), np.uint8)
+    pixels = np.broadcast_to(colours, (count, side, side, 3)).reshape(-1)
+    table = np.array([(i * side * side * 3, side, side) for i in range(count)])
+    listing = tuple((f"{i}", f"{i}") for i in range(count))
+    photos = PhotoSet(pixels=pixels, table=table, listing=listing, report=Report(kept=count))
+    options = TrainOptions(steps=1, batch=count, crop=side, strength=0.0)
+    place = Place(rank=0, world=1, device=torch.device("cpu"))
+    monkeypatch.setattr("vidcolor.training.batches.with_cards", lambda rgb, **_: rgb)
+    steps: list[int] = []
+
+    def noted(rgb: torch.Tensor, *, seed: int, step: int, first: int) -> torch.Tensor:
+        steps.append(step)
+        return turned(rgb, seed=seed, step=step, first=first)
+
+    monkeypatch.setattr("vidcolor.training.batches.turned", noted)
+    for mixing in (False, True):
+        recipe = dataclasses.replace(RECIPES["default"], mixing=mixing)
+        batch = next(batches(photos, options, place, first_step=3, recipe=recipe))
+        mixed = int((batch.ab.flatten(2).std(2).sum(1) > 0.5).sum())
+        assert mixed in (range(5, 25) if mixing else range(1))
+        assert steps == [3] * mixing
+
+
+def test_a_run_leaves_out_blocks_as_its_recipe_says(tmp_path: Path) -> None:
+    options = TrainOptions(
+        steps=1, generator={"variant": "lite0", "decoder": [16, 16, 8, 8]}, crop=64, seed=4
+    )
+    state = build_state(options, Files(out=tmp_path / "a", work=tmp_path), torch.device("cpu"))
+    assert isinstance(state.generator, LiteUNet)
+    picture = torch.rand(1, 1, 64, 64) * 100.0
+    seen = []
+    for step in range(12):
+        state.counters.step = step
+        _prepare(state, RECIPES["default"].stages[0], options, 0.0)
+        state.generator.eval()
+        seen.append(float(state.generator.encoder(picture)[-1].sum().detach()))
+    assert len(set(seen)) > 2
+    assert len({float(state.average.get_submodule("encoder")(picture)[-1].sum()) for _ in range(2)}) == 1
 
 
 def test_blocks_are_left_out_by_step_and_only_with_gradients() -> None:
