@@ -23,6 +23,7 @@ LAYERS = [
     ["processes", "cluster"],
     ["crew"],
     ["assembly", "making", "planning"],
+    ["ending"],
     ["film"],
     ["film_limits", "watching"],
     ["target", "manifest", "workplace"],

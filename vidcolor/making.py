@@ -6,7 +6,6 @@ import io
 import logging
 import signal
 import threading
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -14,21 +13,20 @@ from pathlib import Path
 
 import av
 from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Stream
 
 from vidcolor.batches import Span
+from vidcolor.ending import Endings, SegmentWriter
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.film import Film
-from vidcolor.frames import Codes, Floats, Frame, Picture
-from vidcolor.framesource import WITNESSES, FrameSource, luma_check
+from vidcolor.frames import Frame
+from vidcolor.framesource import FrameSource
 from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import open_source, pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
-from vidcolor.segments import Coded, Place, Segment, SegmentStore, finished_segments
+from vidcolor.segments import Place, SegmentStore, finished_segments
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
@@ -67,51 +65,6 @@ class _Discard(io.RawIOBase):
 
     def write(self, data: object) -> int:
         return len(data)  # type: ignore[arg-type]
-
-
-class _SegmentWriter:
-    """The pipeline's writer: encodes a segment and keeps its packets."""
-
-    def __init__(self, film: Film, before: int | None) -> None:
-        self._film = film
-        self._packets: list[Packet[Stream]] = []
-        self.frames = 0
-        self.last: Frame | None = None
-        self.lumas: deque[int] = deque(maxlen=WITNESSES)
-        self.ticks = before
-
-    def begin(self, first: Frame) -> None:
-        """The film knows its first frame already."""
-
-    def write_packet(self, packet: Packet[Stream]) -> None:
-        """Other tracks are read anew when the film is put together."""
-
-    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
-        """Chroma planes of a frame."""
-        return self._film.colour(frame, pictures, abs_)
-
-    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
-        """Encode a frame."""
-        self.lumas.append(luma_check(frame))
-        self._packets += self._film.encode(frame, cb, cr)
-        self.ticks = self._film.ticks(frame.pts, frame.time_base, self.ticks)
-        self.frames += 1
-        self.last = frame
-
-    def finish(self) -> None:
-        """Empty the encoder."""
-        self._packets += self._film.flush()
-
-    def coded(self) -> Coded:
-        """What has been encoded."""
-        packets = [p for p in self._packets if p.size]
-        return Coded(
-            data=tuple(bytes(p) for p in packets),
-            pts=tuple(int(p.pts or 0) for p in packets),
-            durations=tuple(int(p.duration or 0) for p in packets),
-            keys=tuple(bool(p.is_keyframe) for p in packets),
-            extradata=self._film.extradata,
-        )
 
 
 @dataclass(kw_only=True)
@@ -183,27 +136,30 @@ class Maker:
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
-        found, paths = self.found, list[Path]()
-        place: Place | None = None
-        while place is None or place.state is not None:
-            number = len(paths)
-            if number not in found:
-                found[number] = self.store.write(self.make(number, place))
-            place = self.store.read(found[number]).after
-            paths.append(found[number])
-        return paths, place
+        number, place = 0, None
+        with self._endings() as endings:
+            while place is None or place.state is not None:
+                place = self._read_or_make(number, place, endings)
+                number += 1
+        return [self.found[n] for n in range(number)], place
 
     def make_shot(self, number: int, place: Place | None) -> None:
         """Make those missing of the segments from there on, up to the first that ends with a shot."""
-        while True:
-            if number in self.found:
-                segment = self.store.read(self.found[number])
-            else:
-                segment = self.make(number, place)
-                self.found[number] = self.store.write(segment)
-            number, place = number + 1, segment.after
-            if place.state is None or place.independent:
-                return
+        with self._endings() as endings:
+            while True:
+                place = self._read_or_make(number, place, endings)
+                number += 1
+                if place.state is None or place.independent:
+                    return
+
+    def _endings(self) -> Endings:
+        return Endings(self.found, beside=self.order.predictor.device.type != "cpu")
+
+    def _read_or_make(self, number: int, place: Place | None, endings: Endings) -> Place:
+        """Where the segment of that number ends, which begins at ``place``."""
+        if number in self.found:
+            return self.store.read(self.found[number]).after
+        return self.make(number, place, endings)
 
     def rehearse(self) -> Film:
         """Refuse now what the target cannot be; one line for who runs the command again.
@@ -225,21 +181,25 @@ class Maker:
             log.info("%s: resuming at %s%s", self.order.place.name, clock(kept[-1].seconds), share)
         return film
 
-    def make(self, number: int, place: Place | None) -> Segment:
+    def make(self, number: int, place: Place | None, endings: Endings) -> Place:
         """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""
         predictor = self.order.predictor
         self.order.meter.before = 0 if place is None else place.frames
         while True:
             predictor.limit = self.terms.batch_limit
-            segment = self._try(number, place)
+            writer, after = self._colour(number, place, endings)
             if predictor.limit == self.terms.batch_limit:
-                return segment
+                break
             self.terms = replace(self.terms, batch_limit=predictor.limit)
             self.terms.write(self.work.manifest)
             if self.source.spool is not None:
-                return segment  # its frames do not come again
+                break  # its frames do not come again
+            writer.abandon()
+        endings.add(number, lambda: self.store.write(writer.end(number, after)))
+        return after
 
-    def _try(self, number: int, place: Place | None) -> Segment:
+    def _colour(self, number: int, place: Place | None, endings: Endings) -> tuple[SegmentWriter, Place]:
+        """All of a segment but its end; returns its writer, and where it ends."""
         source, order, meter = self.source, self.order, self.order.meter
         source.go_to(number, place)
         meter.container, meter.stream = source.container, source.stream
@@ -249,20 +209,20 @@ class Maker:
         film.said = self.said
         if place is not None:
             film.go_on(place.frames, place.ticks)
-        writer = _SegmentWriter(film, place.ticks if place else None)
+        writer = SegmentWriter(film, place.ticks if place else None)
         most = self.terms.segment_frames
         span = Span(frames=most, least=most // 2, start=place.state if place else None)
         try:
-            run(source.span(span.frames), self._colouring(meter), writer, span)
-        finally:
-            film.abandon()
-        if order.cancel.is_set():
-            raise Interrupted(signal.SIGINT)
-        last = writer.last
-        if last is None:
-            raise InputError(f"{order.name}: no frame of it decodes any more")
-        source.finish_span(number, writer.frames)
-        coded = writer.coded()
+            run(source.span(span.frames), self._colouring(meter, endings), writer, span)
+            if order.cancel.is_set():
+                raise Interrupted(signal.SIGINT)
+            last = writer.last
+            if last is None:
+                raise InputError(f"{order.name}: no frame of it decodes any more")
+            source.finish_span(number, writer.frames)
+        except BaseException:
+            writer.abandon()
+            raise
         after = Place(
             frames=writer.frames + (place.frames if place else 0),
             last=last.pts,
@@ -273,13 +233,18 @@ class Maker:
             ticks=writer.ticks or 0,
             state=None if source.ended else span.end,
         )
-        return Segment(number=number, frames=writer.frames, delay=coded.delay, coded=coded, after=after)
+        return writer, after
 
-    def _colouring(self, meter: Meter) -> Colouring:
+    def _colouring(self, meter: Meter, endings: Endings) -> Colouring:
         options, order = self.order.options, self.order
         if self.anchors is None:
             self.anchors = order.anchors()
         batch = int(self.terms.machine["batch size"])
+
+        def progress(last: Frame, frames: int) -> None:
+            endings.check()
+            meter.tell(last, frames)
+
         return Colouring(
             predictor=order.predictor,
             temporal=options.temporal,
@@ -287,7 +252,7 @@ class Maker:
             anchors=self.anchors,
             render_size=options.render_size,
             batch_size=lambda shape: batch,
-            progress=meter.tell,
+            progress=progress,
             cancel=order.cancel,
             flush_on_cancel=False,
         )
