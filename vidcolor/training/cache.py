@@ -114,7 +114,7 @@ def cached(request: Request, folder: Path, workers: int, progress: Progress | No
         with _locked(folder / "lock"):
             index = read_index(path)
             if index is None or index.state != state:
-                for left in folder.glob("*.part"):
+                for left in folder.glob("photos-*.part"):
                     left.unlink()
                 index = _build(request, state, path, workers, progress)
     except OSError as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
-from vidcolor.training.cache import Index, Progress, Request, cached, read_index
+from vidcolor.training.cache import Index, Progress, Request, cached
 from vidcolor.training.screening import Report
 
 LARGEST_PX = 320
@@ -48,11 +48,6 @@ class PhotoSet:
         """SHA-256 of the listing, written as ``sha256sum`` does: hash, two spaces, name, a line each."""
         lines = "".join(f"{content}  {name}\n" for name, content in self.listing)
         return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
-
-    @property
-    def skipped(self) -> int:
-        """How many pictures were left out."""
-        return self.report.skipped
 
     def name_of(self, index: int) -> str:
         """What one picture is called."""
@@ -114,18 +109,6 @@ def load_photos(
     )
     path, index = cached(request, cache, workers, progress)
     return _usable(path, index, smallest, ", ".join(map(str, sources)))
-
-
-def open_photos(path: Path, *, smallest: int) -> PhotoSet:
-    """Open a cache by its index file (``photos-….json``), whether or not the sources are still there.
-
-    Raises:
-        InputError: it is no cache, not whole, or holds fewer than ``FEWEST_PICTURES`` that can be used.
-    """
-    index = read_index(path)
-    if index is None:
-        raise InputError(f"{path}: not the index of a whole cache of pictures")
-    return _usable(path, index, smallest, str(path))
 
 
 def _usable(path: Path, index: Index, smallest: int, name: str) -> PhotoSet:

@@ -18,6 +18,10 @@ from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
 
+METRICS, CURVES = "metrics.jsonl", "curves.png"
+SAMPLES = "samples/step-*.png"
+"""What a run's folder holds, and which of its files are pictures."""
+
 
 class Records:
     """Writes to a run's folder: ``metrics.jsonl``, ``samples/step-NNNNNN.png``, ``curves.png``.
@@ -34,7 +38,7 @@ class Records:
 
     def __init__(self, folder: Path, step: int) -> None:
         self._folder = folder
-        self._lines = folder / "metrics.jsonl"
+        self._lines = folder / METRICS
         self._board: Any = _board(folder / "tensorboard", step)
         found = self._read()
         kept = [line for line in found if line["step"] <= step]
@@ -55,7 +59,7 @@ class Records:
 
     def sample(self, step: int, picture: NDArray[np.uint8]) -> None:
         """Write a sample picture ``(h, w, 3)``."""
-        path = self._folder / "samples" / f"step-{step:06d}.png"
+        path = self._folder / SAMPLES.replace("*", f"{step:06d}")
         try:
             path.parent.mkdir(exist_ok=True)
             Image.fromarray(picture).save(path)
@@ -67,7 +71,7 @@ class Records:
         if self._board is not None:
             self._board.close()
         try:
-            _draw(self._read(), self._folder / "curves.png")
+            _draw(self._read(), self._folder / CURVES)
         except ImportError:
             log.warning("no curves.png: matplotlib is not installed (pip install 'vidcolor[train]')")
 
@@ -119,8 +123,5 @@ def _draw(lines: list[dict[str, Any]], path: Path) -> None:
         axes.plot(*zip(*points, strict=True), linewidth=1.0)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
-    try:
-        FigureCanvasAgg(figure)
-        figure.savefig(str(path))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error})") from error
+    FigureCanvasAgg(figure)
+    write_whole(path, lambda file: figure.savefig(file, format="png"))

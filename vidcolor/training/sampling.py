@@ -48,28 +48,26 @@ def sample_batch(
     seed: int,
     rank: int = 0,
     world: int = 1,
-    scale: tuple[float, float] = (0.0, 1.0),
 ) -> Tensor:
     """Random crops as R'G'B' ``(size / world, 3, crop, crop)``, float32, 0..1, on the photos' device.
 
     Pictures come in epochs without replacement; place, scale, stretch and mirroring of each depend on
     ``seed``, ``step`` and its place in the batch of ``size`` only. Rank r of ``world`` gets the r-th part.
+    A window has from ``crop`` pixels to the photograph's short side, evenly on a logarithmic scale, or fewer
+    where the short side is hardly longer, so that sizes vary: down to 1/1.5 of it, enlarged by 1.25 at most.
 
     Args:
         step: number of the batch, from 0.
         size: pictures of the batch over all ranks; a multiple of ``world``.
-        scale: range of the window's size, on a logarithmic scale between the smallest (0) and the
-            photograph's short side (1). The smallest has ``crop`` pixels, or fewer where the short side
-            is hardly longer, so that sizes vary: down to 1/1.5 of that, enlarged by 1.25 at most.
 
     Raises:
-        UsageError: ``size`` does not divide by ``world``, or ``scale`` is no range within 0 to 1.
+        UsageError: ``size`` does not divide by ``world``.
         InputError: a picture would have to be enlarged by more than 1.25.
     """
-    if size % world or not 0.0 <= scale[0] <= scale[1] <= 1.0:
-        raise UsageError(f"a batch of {size} on {world} processes, scales {scale[0]:g} to {scale[1]:g}")
+    if size % world:
+        raise UsageError(f"a batch of {size} on {world} processes")
     count = size // world
-    windows = _windows(photos, step * size, rank * count, count, crop, (seed, step), scale)
+    windows = _windows(photos, step * size, rank * count, count, crop, (seed, step))
     if photos.resident is not None:
         parts = [windows[at : at + _CHUNK] for at in range(0, count, _CHUNK)]
         return torch.cat([_crops_on_device(photos.resident, photos, part, crop) for part in parts])
@@ -86,7 +84,6 @@ def _windows(
     count: int,
     crop: int,
     counters: tuple[int, int],
-    scale: tuple[float, float],
 ) -> list[Window]:
     """Windows of the places from ``first`` in the batch whose first picture is the run's ``start``-th."""
     draws = uniforms("crop", *counters, first=first, rows=count, columns=5)
@@ -101,7 +98,7 @@ def _windows(
                 f"{photos.name_of(index)}: {width}x{height} px is too small for crops of {crop} px"
             )
         smallest = max(min(crop, short / _VARIETY), crop / LARGEST_ENLARGEMENT)
-        base = smallest * (short / smallest) ** (scale[0] + (scale[1] - scale[0]) * size_at)
+        base = smallest * (short / smallest) ** size_at
         stretch = _STRETCH ** (stretch_at - 0.5)
         floor = math.ceil(smallest)
         tall = min(max(round(base * stretch), floor), height)

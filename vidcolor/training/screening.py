@@ -51,11 +51,6 @@ class Report:
         if len(named) < _NAMED:
             named.append(name)
 
-    @property
-    def skipped(self) -> int:
-        """How many pictures cannot be used."""
-        return sum(self.left_out.values())
-
     def summary(self) -> str:
         """``3 damaged, 1 without colour``; ``none`` where nothing was left out."""
         counted = sorted(self.left_out.items(), key=lambda item: (-item[1], item[0]))

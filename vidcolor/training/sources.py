@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, first_line
 from vidcolor.training import videos
+from vidcolor.training.records import CURVES, METRICS, SAMPLES
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -73,8 +74,7 @@ def _files(sources: list[Path]) -> Iterator[_File]:
     for source in sources:
         try:
             if source.is_dir():
-                inside = sorted(p for p in source.rglob("*") if not p.name.startswith(".") and p.is_file())
-                found = [_File(p.relative_to(source).as_posix(), p, named=False) for p in inside]
+                found = [_File(p.relative_to(source).as_posix(), p, named=False) for p in _inside(source)]
             elif source.is_file():
                 found = [_File(source.name, source, named=True)]
             else:
@@ -84,12 +84,27 @@ def _files(sources: list[Path]) -> Iterator[_File]:
             raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
 
 
+def _inside(folder: Path) -> list[Path]:
+    """Files below a folder, but what is hidden and what a training run has drawn there."""
+    found = sorted(folder.rglob("*"))
+    runs = {path.parent for path in found if path.name == METRICS}
+    drawn = {run / CURVES for run in runs} | {path for run in runs for path in run.glob(SAMPLES)}
+    return [
+        path
+        for path in found
+        if path not in drawn
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+
+
 def state_of(sources: list[Path]) -> str:
     """SHA-256 over name, size and time of change of every file that would be read."""
     digest = hashlib.sha256()
     for file in _files(sources):
         status = file.path.stat()
-        digest.update(f"{file.path.absolute()} {status.st_size} {status.st_mtime_ns}\n".encode())
+        line = f"{file.path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
 
@@ -147,7 +162,7 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
                     yield member.name, partial(_read, path, handle)
             _check_end(archive)
     except _BROKEN_TAR as error:
-        raise InputError(f"{path}: the tar is damaged ({error})") from error
+        raise InputError(f"{path}: the tar is damaged ({first_line(error)})") from error
 
 
 def _check_end(archive: tarfile.TarFile) -> None:
@@ -165,7 +180,7 @@ def _read(path: Path, handle: IO[bytes]) -> bytes:
     try:
         return handle.read()
     except _BROKEN_TAR as error:
-        raise InputError(f"{path}: the tar is damaged ({error})") from error
+        raise InputError(f"{path}: the tar is damaged ({first_line(error)})") from error
 
 
 def _tar_entries(path: Path) -> Iterator[Entry]:
@@ -209,7 +224,9 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
                 over = turned.convert("RGBA")
                 turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
             return _reduced(turned.convert("RGB"), largest)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+    except MemoryError:
+        raise
+    except Exception:  # Pillow's readers raise what they like on damaged files: struct.error, RuntimeError…
         return None
 
 
