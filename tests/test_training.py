@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from vidcolor.networks.unet import LiteUNet
 from vidcolor.stages.predict import Predictor
 from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet
+from vidcolor.training.run import held
 
 SMALL = {
     "default": ["-g", "variant=lite0", "-g", "decoder=[16,16,8,8]"],
@@ -171,7 +173,8 @@ def test_killed_and_run_again_it_gives_the_same_losses(
 ) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
     settings = {"steps": 16, "features": features, "checkpoint_minutes": 1e-6, "every": 8, "batch": 2}
-    settings["first_share"] = 0.25  # the kill is to fall into the adversarial stage
+    if recipe == "default":
+        settings["first_share"] = 0.25  # the kill is to fall into the adversarial stage
     settings["crop"] = 64 if recipe == "pix2pix" else 32
     assert train(folder, whole, recipe, **settings).exit_code == 0
     process = start(arguments(folder, broken, recipe, **settings))
@@ -226,6 +229,14 @@ def test_a_batch_in_parts_gives_the_same_step(folder: Path, features: Path, tmp_
     [left], [right] = lines(whole, "train"), lines(parted, "train")
     for name in ("pixel", "perceptual", "gan", "adversary"):
         assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-4), name
+
+
+def test_statistics_see_a_batch_in_parts_once(folder: Path, features: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out, steps=1, first_share=0, accumulate=2, features=features).exit_code == 0
+    stored = torch.load(tmp_path / "own.safetensors.train" / "checkpoint.pt", weights_only=True)
+    seen = {int(v) for k, v in stored["networks"]["generator"].items() if k.endswith("num_batches_tracked")}
+    assert seen == {2}
 
 
 def test_training_learns(folder: Path, tmp_path: Path) -> None:
@@ -298,6 +309,10 @@ def test_a_restart_that_is_refused_loses_nothing(folder: Path, tmp_path: Path) -
     before = (tmp_path / "own.safetensors.train" / "checkpoint.pt").read_bytes()
     for wrong in ({"crop": 72}, {"generator_option": "decoder=[1]"}, {"encoder": tmp_path / "none.pth"}):
         assert train(folder, out, restart=True, **wrong).exit_code == 2
+    few = tmp_path / "few"
+    few.mkdir()
+    save(photograph(1), few / "1.png")
+    assert train(folder, out, restart=True, validation=few).exit_code == 3
     assert (tmp_path / "own.safetensors.train" / "checkpoint.pt").read_bytes() == before
     assert train(folder, out, restart=True, steps=2).exit_code == 0
     assert [line["step"] for line in lines(out, "train")] == [2]
@@ -389,6 +404,40 @@ def test_a_full_disk_keeps_the_checkpoint_before(folder: Path, tmp_path: Path) -
     assert not list(checkpoint.parent.glob("*.part"))
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
+def test_a_disk_that_fills_up_in_the_middle_is_named(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    work = tmp_path / "own.safetensors.train"
+    before, room = (work / "checkpoint.pt").read_bytes(), (work / "checkpoint.pt").stat().st_size // 2
+    code = (
+        "import resource, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room}))\n"
+        "from vidcolor.training.cli import main\n"
+        "main()"
+    )
+    parts = arguments(folder, out, steps=6, every=100)
+    result = subprocess.run([sys.executable, "-c", code, *parts], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 5, result.stderr
+    assert "File too large" in result.stderr and "make room" in result.stderr
+    assert (work / "checkpoint.pt").read_bytes() == before
+    assert not list(work.glob("*.part"))
+
+
+def test_a_restart_leaves_files_of_others(folder: Path, tmp_path: Path) -> None:
+    work, out = tmp_path / "work", tmp_path / "own.safetensors"
+    mine = [work / "samples" / "mine.txt", work / "stage-plan.safetensors"]
+    for path in mine:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert train(folder, out, work_dir=work, restart=True).exit_code == 0
+    assert len(list(work.glob("samples/step-*.png"))) > 1
+    assert train(folder, out, steps=1, work_dir=work, restart=True).exit_code == 0
+    assert [path.name for path in work.glob("samples/step-*.png")] == ["step-000001.png"]
+    assert all(path.exists() for path in mine)
+
+
 def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> None:
     with mock.patch("vidcolor.training.objectives.huber", return_value=torch.tensor(float("nan"))):
         result = train(folder, tmp_path / "own.safetensors")
@@ -414,6 +463,8 @@ def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> 
         ({"encoder": "torchvision"}, 2, "name a file"),
         ({"device": "gpu"}, 2, "auto, cpu, cuda"),
         ({"precision": "fp16"}, 2, "fp16 is for GPUs"),
+        ({"seed": 2**70}, 2, "seed"),
+        ({"encoder": "torchvision", "init": __file__}, 2, "--init brings its own"),
     ],
 )
 def test_odd_requests_are_refused(
@@ -423,6 +474,63 @@ def test_odd_requests_are_refused(
     assert result.exit_code == code, result.output
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_a_recipe_of_one_stage_has_no_first(folder: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "own.safetensors", "pix2pix", first_share=0.5)
+    assert result.exit_code == 2 and "has one stage" in result.output
+
+
+def test_one_picture_is_too_few_for_batchnorm(folder: Path, features: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "own.safetensors", crop=32, batch=1, features=features)
+    assert result.exit_code == 2 and "BatchNorm" in result.output
+    assert train(folder, tmp_path / "own.safetensors", crop=32, batch=2, features=features).exit_code == 0
+
+
+def test_nothing_can_judge_nine_pictures(folder: Path, tmp_path: Path) -> None:
+    few = [str(folder / f"{index:02d}.png") for index in range(1, 9)]
+    out = tmp_path / "own.safetensors"
+    result = CliRunner().invoke(main, [*few, *arguments(folder / "00.png", out, keep="best")])
+    assert result.exit_code == 2 and "--keep best" in result.output
+
+
+@pytest.mark.parametrize(("variables", "words"), [({"WORLD_SIZE": "2"}, "RANK is not set")])
+def test_half_an_environment_of_torchrun_is_refused(
+    variables: dict[str, str], words: str, folder: Path, tmp_path: Path
+) -> None:
+    with mock.patch.dict(os.environ, variables):
+        result = train(folder, tmp_path / "own.safetensors")
+    assert result.exit_code == 2 and words in result.output
+
+
+def test_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    with held(tmp_path / "own.safetensors.train"):
+        result = train(folder, out)
+    assert result.exit_code == 5 and "another run is at work there" in result.output
+    assert train(folder, out).exit_code == 0
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_names_need_not_be_unicode(folder: Path, features: Path, tmp_path: Path) -> None:
+    out, odd = tmp_path / "own.safetensors", tmp_path / os.fsdecode(b"li\xe9.pth")
+    odd.write_bytes(features.read_bytes())
+    result = train(folder, out, steps=2, features=odd)
+    assert result.exit_code == 0, result.output
+    assert "features li\N{REPLACEMENT CHARACTER}.pth" in load_generator(str(out)).metadata["recipe"]
+
+
+def test_two_weights_with_dots_in_their_names_have_a_list_each(folder: Path, tmp_path: Path) -> None:
+    assert train(folder, tmp_path / "own.v1", steps=1).exit_code == 0
+    assert (tmp_path / "own.v1.data.sha256").exists()
+
+
+def test_a_run_within_its_data_goes_on(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(folder, data)
+    assert train(data, data / "own.safetensors").exit_code == 0
+    assert list(data.glob("own.safetensors.train/samples/*.png"))
+    assert train(data, data / "own.safetensors", steps=6).exit_code == 0
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path) -> None:

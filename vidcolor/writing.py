@@ -49,10 +49,13 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = 
         if not special:
             os.replace(part, path)
             sync_folder(path.parent)
-    except OSError as error:
+    except BaseException as error:
         if not special:
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise
 
 
 def mark(path: Path, text: str) -> None:

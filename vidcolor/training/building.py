@@ -35,6 +35,10 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
         WeightsError: encoder, features or initial weights that do not fit.
     """
     recipe = RECIPES[options.recipe]
+    if options.first_share is not None and len(recipe.stages) == 1:
+        raise UsageError(f"--first-share: the recipe {options.recipe} has one stage")
+    if files.encoder is not None and files.init is not None:
+        raise UsageError("--encoder: --init brings its own; name one of them")
     torch.manual_seed(options.seed)
     generator, made = _generator(recipe, options, files)
     features = load_features(files.features) if files.features else None

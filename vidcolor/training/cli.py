@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from vidcolor.cli_options import CONTEXT, OneLineCommand
-from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError
+from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, first_line
 
 if TYPE_CHECKING:
     import torch
 
-    from vidcolor.training.data import PhotoSet
-    from vidcolor.training.options import Files, TrainOptions
-    from vidcolor.training.parallel import Place
-    from vidcolor.training.state import TrainState
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -36,7 +33,11 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=_PATH, help="The .safetensors to write.")
 @click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
-@click.option("--minutes", **_positive(), help="Budget by the clock, over all resumptions.")
+@click.option(
+    "--minutes",
+    **_positive(),
+    help="Budget by the clock, over all resumptions; validations and checkpoints come on top.",
+)
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Budget in steps; repeats exactly on one CPU thread."
 )
@@ -100,7 +101,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--precision", default="auto", show_default=True, type=_PRECISION)
-@click.option("--seed", default=1, show_default=True)
+@click.option("--seed", default=1, show_default=True, type=click.IntRange(0, 2**32 - 1))
 @click.option("--every", default=1000, show_default=True, type=_COUNT, help="Steps between validations.")
 @click.option("--checkpoint-minutes", **_positive(3.0), help="Time between checkpoints.")
 @click.option(
@@ -145,7 +146,14 @@ def _unforeseen(error: Exception) -> tuple[str, int]:
             f"out of memory: {advice}; the same command goes on from the last checkpoint",
             UsageError.exit_code,
         )
-    return f"a fault of vidcolor itself: {error!r}; --debug shows where", EXIT_BUG
+    if "Expected more than 1 value per channel" in str(error):  # BatchNorm, by then at 1×1 pixels
+        return "BatchNorm needs more: raise --batch or --crop, or lower --accumulate", UsageError.exit_code
+    if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
+        return "another of the processes has ended; what it says counts", EXIT_BUG
+    return (
+        f"a fault of vidcolor itself ({type(error).__name__}: {first_line(error)}); --debug shows where",
+        EXIT_BUG,
+    )
 
 
 def _run(
@@ -166,10 +174,11 @@ def _run(
 ) -> None:
     from vidcolor.memory import keep_freed_memory
     from vidcolor.training.building import build_state, missing_networks
+    from vidcolor.training.cli_progress import photos_shown, train_shown
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions
     from vidcolor.training.parallel import joined, wait_for_all
     from vidcolor.training.precision import training_precision
-    from vidcolor.training.run import prepare_folder
+    from vidcolor.training.run import check_parts, held
     from vidcolor.writing import check_writable
 
     options = TrainOptions(generator=_generator_options(generator_option), **rest)
@@ -181,17 +190,19 @@ def _run(
     keep_freed_memory()
     with joined(_device(device)) as place:
         training_precision(options.precision, place.device)
+        check_parts(options, place)
         state = build_state(options, files, place.device)  # refuses what does not fit before work begins
-        if place.leads:
-            prepare_folder(work, restart=restart)
-            for line in missing_networks(options, files):
+        with held(work) if place.leads else nullcontext():
+            for line in missing_networks(options, files) if place.leads else []:
                 click.echo(f"vidcolor-train: {line}", err=True)
-        wait_for_all(place)
-        photos = _photos(list(data), cache or work / "cache", options.crop, place, cache_on_device, quiet)
-        judged = None
-        if validation:
-            judged = _photos(list(validation), work / "validation", options.crop, place, False, quiet)
-        _train(state, photos, judged, options, files, place, quiet)
+            wait_for_all(place)
+            found = cache or work / "cache"
+            photos = photos_shown(list(data), found, options.crop, place, cache_on_device, quiet)
+            judged = None
+            if validation:
+                found = work / "validation"
+                judged = photos_shown(list(validation), found, options.crop, place, False, quiet)
+            train_shown(state, photos, judged, options, files, place, restart=restart, quiet=quiet)
 
 
 def _device(name: str) -> torch.device:
@@ -214,86 +225,3 @@ def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[name] = value
     return found
-
-
-def _photos(
-    sources: list[Path], cache: Path, crop: int, place: Place, on_device: bool, quiet: bool
-) -> PhotoSet:
-    """Open the cache; where several processes make it, one does and the others wait."""
-    from tqdm import tqdm
-
-    from vidcolor.training.data import load_photos
-
-    with tqdm(unit="picture", desc="decoding", leave=False, disable=True if quiet else None) as bar:
-
-        def show(done: int, of: int | None) -> None:
-            bar.total = of
-            bar.update(done - bar.n)
-
-        photos = load_photos(sources, cache, smallest=crop, progress=show)
-    if place.leads:
-        left_out = photos.report.summary()
-        click.echo(f"{len(photos)} pictures" + (f"; left out: {left_out}" if left_out else ""), err=True)
-        for line in photos.report.lines():
-            click.echo(f"  {line}", err=True)
-    return photos.on(place.device) if on_device else photos
-
-
-def _train(
-    state: TrainState,
-    photos: PhotoSet,
-    judged: PhotoSet | None,
-    options: TrainOptions,
-    files: Files,
-    place: Place,
-    quiet: bool,
-) -> None:
-    from tqdm import tqdm
-
-    from vidcolor.training.loop import Event
-    from vidcolor.training.run import run
-    from vidcolor.training.validation import Validation
-    from vidcolor.training.watcher import Listener
-
-    bar: Any = tqdm(
-        total=100.0, unit="%", disable=True if quiet or not place.leads else None, bar_format=_BAR
-    )
-
-    def started(step: int, progress: float) -> None:
-        bar.initial = bar.n = min(100.0, 100.0 * progress)
-        bar.refresh()
-        if step and place.leads:
-            bar.write(f"going on at step {step}", file=sys.stderr)
-
-    def step(event: Event) -> None:
-        bar.update(min(100.0, 100.0 * event.progress) - bar.n)
-        if event.step % 10 == 0 or event.ended:
-            losses = " ".join(f"{k} {v:.4f}" for k, v in event.losses.items())
-            bar.set_postfix_str(f"step {event.step} {losses} {event.pictures_per_second:.1f} pictures/s")
-
-    def validated(step: int, result: Validation) -> None:
-        more = "" if result.perceptual is None else f", perceptual {result.perceptual:.4f}"
-        bar.write(
-            f"step {step}: PSNR {result.psnr:.2f} dB (grey {result.grey_psnr:.2f}), ab error "
-            f"{result.ab_error:.2f}, colourfulness {result.colourfulness:.2f}{more}",
-            file=sys.stderr,
-        )
-
-    with bar:
-        outcome = run(
-            state,
-            photos,
-            judged,
-            options,
-            files,
-            place,
-            Listener(started=started, step=step, validated=validated),
-        )
-    if place.leads:
-        click.echo(
-            f"{files.out}: {outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes",
-            err=True,
-        )
-
-
-_BAR = "{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -134,7 +134,7 @@ def _step(
         for part, ready in zip(parts, made, strict=True):
             with _autocast(options, place.device):
                 if ready is None:
-                    with torch.no_grad():
+                    with torch.no_grad(), _norms_aside(state):
                         ready = state.objective.make(part, stage)
                 losses = state.objective.adversary_losses(ready, stage)
             _backward(state, losses["adversary"], losses, len(parts), sums)
@@ -154,6 +154,24 @@ def _step(
 def _make(state: TrainState, batch: Batch, stage: Stage, options: TrainOptions, place: Place) -> Made:
     with _autocast(options, place.device):
         return state.objective.make(batch, stage)
+
+
+@contextmanager
+def _norms_aside(state: TrainState) -> Iterator[None]:
+    """Leave BatchNorm's statistics alone: the generators see the same pictures once more."""
+    layers = [
+        layer
+        for network in state.networks.values()
+        for layer in network.modules()
+        if isinstance(layer, nn.BatchNorm2d) and layer.training and layer.track_running_stats
+    ]
+    for layer in layers:
+        layer.track_running_stats = False
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.track_running_stats = True
 
 
 def _judges(state: TrainState) -> list[nn.Module]:

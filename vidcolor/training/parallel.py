@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from vidcolor.errors import UsageError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -34,12 +36,20 @@ def joined(device: torch.device) -> Iterator[Place]:
     """Join the processes that ``torchrun`` started; without it, there is just this one.
 
     On CUDA each process takes the GPU of its local rank and talks NCCL, elsewhere gloo.
+
+    Raises:
+        UsageError: the environment is not torchrun's, or there are more processes than GPUs.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         yield Place(device=device)
         return
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if missing:
+        raise UsageError(f"WORLD_SIZE is {world}, but {missing[0]} is not set: start it with torchrun")
     if device.type == "cuda":
+        if int(os.environ.get("LOCAL_RANK", "0")) >= torch.cuda.device_count():
+            raise UsageError(f"--nproc-per-node: there are {torch.cuda.device_count()} GPUs")
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from vidcolor.errors import OutputError, ResumeMismatch, UsageError
+from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
 from vidcolor.training.batches import batches
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.loop import train
 from vidcolor.training.options import Files, TrainOptions
-from vidcolor.training.parallel import Place, same_everywhere
+from vidcolor.training.parallel import Place, same_everywhere, wait_for_all
 from vidcolor.training.recipes import RECIPES
+from vidcolor.training.records import CURVES, METRICS, SAMPLES
 from vidcolor.training.sampling import background
 from vidcolor.training.schedule import position, stages_of
 from vidcolor.training.state import TrainState, inputs_of, load_checkpoint
@@ -36,23 +38,55 @@ class Outcome:
     validation: Validation | None
 
 
-def prepare_folder(work: Path, *, restart: bool) -> None:
-    """Make the folder of a run; with ``restart`` without what an earlier run left there.
+@contextmanager
+def held(work: Path) -> Iterator[None]:
+    """Make the folder of a run and keep other runs out of it; a crash does not leave the lock behind.
 
     Raises:
-        OutputError: it cannot be made or written.
+        OutputError: it cannot be made or written, or another run is at work there.
     """
+    from filelock import FileLock, Timeout  # the command alone needs it
+
+    lock = FileLock(work / "run.lock")
     try:
         work.mkdir(parents=True, exist_ok=True)
-        if restart:
-            for old in (work / CHECKPOINT, work / BEST, work / "metrics.jsonl", work / "curves.png"):
-                old.unlink(missing_ok=True)
-            for old in work.glob("stage-*.safetensors"):
-                old.unlink()
-            shutil.rmtree(work / "samples", ignore_errors=True)
-            shutil.rmtree(work / "tensorboard", ignore_errors=True)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise OutputError(
+            f"{work}: another run is at work there; wait for it, or name another --work-dir"
+        ) from error
+    except (OSError, NotImplementedError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise OutputError(f"{work}: cannot be made or written ({reason})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _forget(work: Path) -> None:
+    """Remove what an earlier run left in its folder, and nothing else."""
+    if not any((work / name).exists() for name in (CHECKPOINT, METRICS)):
+        return
+    try:
+        for old in (*(work / name for name in (CHECKPOINT, BEST, METRICS, CURVES)), *work.glob(SAMPLES)):
+            old.unlink(missing_ok=True)
+        for old in (*work.glob("stage-[0-9].safetensors"), *work.glob("tensorboard/events.out.tfevents.*")):
+            old.unlink()
     except OSError as error:
-        raise OutputError(f"{work}: cannot be made or written ({error.strerror or error})") from error
+        raise OutputError(f"{work}: cannot be written ({error.strerror or error})") from error
+
+
+def check_parts(options: TrainOptions, place: Place) -> None:
+    """Refuse a batch that does not divide.
+
+    Raises:
+        UsageError: into as many equal parts as there are processes and parts of each.
+    """
+    if options.batch % (place.world * options.accumulate):
+        raise UsageError(
+            f"--batch {options.batch} does not divide by {place.world} processes x {options.accumulate} parts"
+        )
 
 
 def hold_out(photos: PhotoSet, count: int) -> tuple[PhotoSet, PhotoSet]:
@@ -73,6 +107,8 @@ def run(
     files: Files,
     place: Place,
     listener: Listener,
+    *,
+    restart: bool = False,
 ) -> Outcome:
     """Train, or go on training, until the budget is spent; writes the weights to ``files.out``.
 
@@ -80,17 +116,17 @@ def run(
         state: as built; a checkpoint in ``files.work`` is loaded into it.
         photos: what to learn from.
         validation: what to judge by; None takes every n-th picture out of ``photos``.
+        restart: forget what an earlier run left in ``files.work``; nothing of it is lost to a wrong request.
 
     Raises:
-        UsageError: the batch does not divide.
+        UsageError: the batch does not divide, or the best weights are to be kept and nothing can judge them.
         WeightsError, ResumeMismatch, OutputError: as their docstrings say.
     """
-    if options.batch % (place.world * options.accumulate):
-        raise UsageError(
-            f"--batch {options.batch} does not divide by {place.world} processes x {options.accumulate} parts"
-        )
+    check_parts(options, place)
     if validation is None:
         photos, validation = hold_out(photos, _VALIDATION_PICTURES)
+    if options.keep == "best" and not len(validation):
+        raise UsageError("--keep best: --validation is needed, or 10 pictures, one of which is held out")
     if place.device.type == "cuda":
         # what cuDNN takes unasked for gradients of depthwise convolutions in bf16 takes tens of times as long
         # as its best, which it seeks for 20 to 60 s for each size of crops (seen on an H200, torch 2.11)
@@ -98,6 +134,9 @@ def run(
     recipe = RECIPES[options.recipe]
     stages = stages_of(recipe, options)
     inputs = inputs_of(files, photos.digest, validation.digest) | {"count": str(len(photos))}
+    if restart and place.leads:
+        _forget(files.work)
+    wait_for_all(place)
     if (files.work / CHECKPOINT).exists():
         load_checkpoint(state, options, inputs, stages, files.work / CHECKPOINT)
     _check_together(state, place)
@@ -111,8 +150,11 @@ def run(
         with background(batches(photos, options, place, first_step=counters.step, recipe=recipe)) as ready:
             train(state, ready, stages, options, place, watcher.after_step)
         watcher.finish()
-    finally:
-        watcher.close()
+    except BaseException:
+        with suppress(OutputError):  # what came first says more
+            watcher.close()
+        raise
+    watcher.close()
     return Outcome(
         steps=counters.step,
         pictures=counters.pictures,
@@ -131,6 +173,7 @@ def _check_together(state: TrainState, place: Place) -> None:
 def _write_listing(photos: PhotoSet, files: Files) -> None:
     text = "".join(f"{content}  {name}\n" for name, content in photos.listing)
     content = text.encode("utf-8", "surrogateescape")
-    path = files.out.with_suffix(".data.sha256")
+    name = files.out.name.removesuffix(".safetensors")
+    path = files.out.with_name(f"{name}.data.sha256")
     if not (path.is_file() and path.read_bytes() == content):
         write_whole(path, lambda file: file.write(content))

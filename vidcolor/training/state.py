@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from torch import nn
@@ -76,7 +76,8 @@ def begin_stage(state: TrainState, stage: Stage, options: TrainOptions) -> None:
     rate = stage.rate * options.rate
     groups = [{"params": others, "peak": rate}]
     if encoder:
-        groups.append({"params": encoder, "peak": rate * stage.encoder_factor})
+        factor = stage.encoder_factor if state.pretrained else 1.0
+        groups.append({"params": encoder, "peak": rate * factor})
     state.optimisers = {
         "generator": torch.optim.AdamW(groups, lr=rate, betas=stage.betas, weight_decay=stage.weight_decay)
     }
@@ -128,9 +129,35 @@ def save_checkpoint(state: TrainState, options: TrainOptions, inputs: dict[str, 
         "counters": vars(state.counters),
     }
     try:
-        write_whole(path, lambda file: torch.save(stored, file))
-    except (OutputError, RuntimeError) as error:
+        write_whole(path, lambda file: _save(stored, file))
+    except OutputError as error:
         raise OutputError(f"{error}; the checkpoint before it is kept: make room and run again") from error
+
+
+class _Noting:
+    """A file that notes why it could not be written: torch says another thing."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            self.error = error
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _save(stored: dict[str, Any], file: IO[bytes]) -> None:
+    noting: Any = _Noting(file)
+    try:
+        torch.save(stored, noting)
+    except RuntimeError as error:
+        raise noting.error or error from error
 
 
 def load_checkpoint(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -128,7 +129,8 @@ def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
     usual = TrainOptions(steps=1).fixed()
     changed = [f"{k} {v}" for k, v in options.fixed().items() if v != usual[k]]
     read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
-    changed += [f"{name} {path.name}" for name, path in read.items() if path is not None]
+    names = {kind: path.name for kind, path in read.items() if path is not None}
+    changed += [f"{kind} {os.fsencode(name).decode('utf-8', 'replace')}" for kind, name in names.items()]
     device = next(state.generator.parameters()).device.type
     return (
         f"{RECIPES[options.recipe].source}; to stage {counters.stage + 1}, {counters.step} steps, "
