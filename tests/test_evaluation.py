@@ -7,10 +7,13 @@ import os
 import random
 import shutil
 import socket
+import subprocess
+import sys
 import tarfile
 import urllib.error
 from pathlib import Path
 from typing import IO, Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -371,6 +374,54 @@ def test_what_cannot_be_written_is_said_before_the_work(
     assert result.exit_code == 5
     assert str(target) in result.stderr
     assert not result.stdout
+
+
+@pytest.mark.parametrize("sheet", ["sheet.png", "below/sheet.png"])
+def test_a_sheet_is_not_put_among_the_photographs(sheet: str, folder: Path, weights: str) -> None:
+    result = run(folder, "--weights", weights, "--sheet", folder / sheet)
+    assert result.exit_code == 2 and "among the photographs" in result.stderr
+
+
+def test_what_is_no_device_is_refused(folder: Path, weights: str) -> None:
+    result = run(folder, "--weights", weights, "--device", "meta")
+    assert result.exit_code == 2 and "cuda:N" in result.stderr
+
+
+@pytest.mark.parametrize(("output", "code"), [("/dev/full", 5), ("closed", 141)])
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+def test_scores_are_kept_where_nobody_reads_them(
+    output: str, code: int, folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    parts = ["images", folder, "--render-size", "64", "--weights", weights, "--metric-weights", judges]
+    command = [sys.executable, "-c", "from vidcolor.evaluation.cli import main; main()", *parts]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer if output == "closed" else output, "w") as out:
+        done = subprocess.run(
+            [*command, "--results", tmp_path / "results.json", "--sheet", tmp_path / "sheet.png"],
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    assert (tmp_path / "results.json").exists() and (tmp_path / "sheet.png").exists()
+
+
+def test_scores_come_also_where_they_cannot_be_recorded(
+    folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OutputError("weights: cannot be written")
+
+    with mock.patch("vidcolor.checkpoint.record", refuse):
+        given = ("--metric-weights", judges, "--record", "--results", tmp_path / "results.json")
+        result = run(folder, "--weights", weights, *given)
+    assert result.exit_code == 5 and "cannot be written" in result.stderr
+    assert "PSNR" in result.stdout
+    assert (tmp_path / "results.json").exists()
 
 
 def test_a_pipe_is_written_and_not_replaced(tmp_path: Path) -> None:

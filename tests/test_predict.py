@@ -187,6 +187,12 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
         resolve_device("mps")
 
 
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:-1", "meta", "xpu", "cpu:0x"])
+def test_what_is_no_device_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:N or mps"):
+        resolve_device(name)
+
+
 def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import shutil
 import sys
@@ -187,6 +188,14 @@ def test_the_command(pair: tuple[str, str], tmp_path: Path) -> None:
     assert run(*pair, "-o", out, "-y") == 0
     assert run(*pair) == 2
     assert run(pair[0], str(tmp_path / "none.mkv"), "-o", out, "-y") == 3
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_names_need_not_be_unicode(pair: tuple[str, str], tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"f\xe9.mkv")
+    shutil.copy(pair[1], odd)
+    make_report(pair[0], str(odd), tmp_path / "report.html", overwrite=False)
+    assert "f?.mkv" in (tmp_path / "report.html").read_text()
 
 
 @pytest.fixture(scope="module")

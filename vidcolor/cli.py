@@ -26,7 +26,7 @@ from vidcolor.cli_options import (
     targets_of,
 )
 from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process
-from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, worst
+from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, fault, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
@@ -234,7 +234,7 @@ def _one(
             _complain(str(error), debug)
         return error.exit_code
     except Exception as error:
-        _complain(f"{source}: a fault of vidcolor itself: {error!r}; --debug shows where", debug)
+        _complain(f"{source}: {fault(error)}", debug)
         return EXIT_BUG
     spent = clock(result.seconds)
     if result.already:
@@ -278,7 +278,7 @@ def main() -> None:
         code = error.exit_code
     except Exception as error:
         _set_up_log(False, False)
-        _complain(f"a fault of vidcolor itself: {error!r}; --debug shows where", debug)
+        _complain(fault(error), debug)
         code = EXIT_BUG
     _leave(int(code or 0))
 

@@ -81,6 +81,11 @@ def worst(codes: list[int]) -> int:
     return ranked[-1] if ranked else EXIT_DONE
 
 
+def fault(error: BaseException) -> str:
+    """What is said of an exception that nobody foresaw."""
+    return f"a fault of vidcolor itself ({type(error).__name__}: {first_line(error)}); --debug shows where"
+
+
 def first_line(error: BaseException) -> str:
     """The first line of what an error of a library says, cut to a readable length; else its kind."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, VidcolorError
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, OutputError, ReaderClosed, VidcolorError
 
 if TYPE_CHECKING:
     from vidcolor.checkpoint import Generator
@@ -32,14 +33,38 @@ def reporting(command: Callable[P, int]) -> Callable[P, None]:
             code = error.exit_code
         except KeyboardInterrupt:
             code = _INTERRUPTED
-        sys.exit(code)
+        _leave(code)
 
     return run
+
+
+def _leave(code: int) -> NoReturn:
+    """End; what standard output still holds and cannot write is nothing to complain of again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(code)
 
 
 def say(line: str) -> None:
     """One line for people."""
     click.echo(f"vidcolor-eval: {line}", err=True)
+
+
+def show(text: str) -> None:
+    """The result, on standard output.
+
+    Raises:
+        ReaderClosed: nobody reads it any more.
+        OutputError: it cannot be written.
+    """
+    try:
+        click.echo(text)
+    except BrokenPipeError as error:
+        raise ReaderClosed("standard output: its reader has gone") from error
+    except OSError as error:
+        raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
 
 def progress(items: Iterable[T], total: int) -> Iterator[T]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, say
+from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, say, show
 from vidcolor.evaluation.options import ImageOptions
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def images(as_json: bool, **given: Any) -> int:
         if path is not None:
             check_writable(path)
     generator, predictor = load_predictor(options.weights, options.device)
+    if options.record:
+        check_writable(generator.path)
     return _score(options, generator, predictor, as_json)
 
 
@@ -91,8 +93,10 @@ def _score(options: ImageOptions, generator: Generator, predictor: Predictor, as
         say(note)
     found = {"weights": options.weights, "render_size": options.render_size, **report.as_dict()}
     count = len(damaged.names)
-    click.echo(json.dumps(found) if as_json else table(report, options, found=pictures.found, damaged=count))
-    _write(options, report, pictures, damaged.names, backbones, generator, sheet)
+    try:
+        _write(options, report, pictures, damaged.names, backbones, generator, sheet)
+    finally:
+        show(json.dumps(found) if as_json else table(report, options, found=pictures.found, damaged=count))
     return damaged.exit_code
 
 
@@ -136,11 +140,11 @@ def _write(
     from vidcolor.evaluation.results import results, write_results
     from vidcolor.writing import write_whole
 
-    if options.record:
-        record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))
     if options.results is not None:
         origin = (generator.path, generator.metadata)
         write_results(options.results, results(report, options, pictures, damaged, backbones, origin))
     if options.sheet is not None:
         drawn = Image.fromarray(sheet.draw())
         write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))
+    if options.record:
+        record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting
+from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, show
 
 if TYPE_CHECKING:
     from vidcolor.evaluation.stability import Stability
@@ -53,7 +53,7 @@ def stability(
     decoded = progress(pictures.decoded(damaged), len(pictures))
     found = measure_stability(decoded, predictor, render_size, seed=seed)
     described = {"weights": weights, "render_size": render_size, "seed": seed, **asdict(found)}
-    click.echo(json.dumps(described) if as_json else _table(found, weights, render_size, seed))
+    show(json.dumps(described) if as_json else _table(found, weights, render_size, seed))
     return damaged.exit_code
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError
-from vidcolor.evaluation.cli_common import load_predictor, reporting, say
+from vidcolor.evaluation.cli_common import load_predictor, reporting, say, show
 from vidcolor.options import MAX_RENDER_SIZE, TEMPORAL, Options
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ def _score(options: VideoOptions, paths: list[Path], as_json: bool) -> int:
         raise InputError("no clip could be measured")
     described = {"weights": options.weights, "render_size": options.render_size, "temporal": options.temporal}
     described |= {"smoothing": options.smoothing, "seed": options.seed, "flow": judge["name"]}
-    click.echo(json.dumps(described | as_dict(clips)) if as_json else table(clips, options, judge["name"]))
     if options.strips is not None:
         save_strips(options.strips, clips)
     if options.results is not None:
         origin = (generator.path, generator.metadata)
         write_results(options.results, results(clips, options, damaged, judge, origin))
+    show(json.dumps(described | as_dict(clips)) if as_json else table(clips, options, judge["name"]))
     return EXIT_LOSSES if damaged else EXIT_DONE
 
 

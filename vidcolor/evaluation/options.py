@@ -42,6 +42,8 @@ class ImageOptions:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit}: at least one picture is needed")
+        if self.sheet is not None and any(one.resolve() in self.sheet.resolve().parents for one in self.data):
+            raise UsageError(f"--sheet {self.sheet}: would be among the photographs next time")
         if self.kid_subset < 2:
             raise UsageError(f"--kid-subset {self.kid_subset}: at least two pictures are needed")
 

@@ -51,7 +51,7 @@ def make_report(
         "frames": f"{frames}, {clock(round(seconds))}, {shots} shot{'s' * (shots != 1)}",
     }
     text = page(Path(after).name, known | dict(facts or {}), found, warnings)
-    write_whole(target, lambda file: file.write(text.encode()))
+    write_whole(target, lambda file: file.write(text.encode("utf-8", "replace")))
     return found
 
 

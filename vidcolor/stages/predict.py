@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from vidcolor.frames import Floats
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
-from vidcolor.options import ONNX_RUNTIME, TORCH
+from vidcolor.options import ONE_DEVICE, ONNX_RUNTIME, TORCH
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +33,10 @@ def resolve_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
 
     Raises:
-        UsageError: it is asked for by name and is not there.
+        UsageError: it is asked for by name and is not there, or is none of these.
     """
+    if not re.fullmatch(ONE_DEVICE, name):
+        raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps")
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

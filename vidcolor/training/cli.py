@@ -6,16 +6,12 @@ import json
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from vidcolor.cli_options import CONTEXT, OneLineCommand
-from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, first_line
-
-if TYPE_CHECKING:
-    import torch
-
+from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -150,10 +146,7 @@ def _unforeseen(error: Exception) -> tuple[str, int]:
         return "BatchNorm needs more: raise --batch or --crop, or lower --accumulate", UsageError.exit_code
     if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
         return "another of the processes has ended; what it says counts", EXIT_BUG
-    return (
-        f"a fault of vidcolor itself ({type(error).__name__}: {first_line(error)}); --debug shows where",
-        EXIT_BUG,
-    )
+    return fault(error), EXIT_BUG
 
 
 def _run(
@@ -173,6 +166,7 @@ def _run(
     **rest: Any,
 ) -> None:
     from vidcolor.memory import keep_freed_memory
+    from vidcolor.stages.predict import resolve_device
     from vidcolor.training.building import build_state, missing_networks
     from vidcolor.training.cli_progress import photos_shown, train_shown
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions
@@ -188,7 +182,7 @@ def _run(
         raise UsageError(f"--encoder {encoder}: there is no such file")
     check_writable(out)
     keep_freed_memory()
-    with joined(_device(device)) as place:
+    with joined(resolve_device(device)) as place:
         training_precision(options.precision, place.device)
         check_parts(options, place)
         state = build_state(options, files, place.device)  # refuses what does not fit before work begins
@@ -203,15 +197,6 @@ def _run(
                 found = work / "validation"
                 judged = photos_shown(list(validation), found, options.crop, place, False, quiet)
             train_shown(state, photos, judged, options, files, place, restart=restart, quiet=quiet)
-
-
-def _device(name: str) -> torch.device:
-    from vidcolor.stages.predict import resolve_device
-
-    try:
-        return resolve_device(name)
-    except RuntimeError as error:
-        raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps") from error
 
 
 def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:
