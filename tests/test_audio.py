@@ -30,6 +30,7 @@ def film(
     with av.open(buffer, "w", format=fmt) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.layout = layout
+        stream.bit_rate = 128_000  # WMA has none of its own
         shift = round(late * rate)
         for begin in range(0, len(wave), rate // 50):
             if gap and gap[0] <= begin / rate < gap[1]:
@@ -136,6 +137,17 @@ def test_a_jump_of_hours_costs_no_silence():
         made += sum(p.duration for p in packets)
     assert made < 3 * 48_000
     assert packets[-1].pts > 3600 * 48_000
+
+
+@pytest.mark.parametrize("codec", ["wmav2", "wmav1"])
+def test_frames_without_times_in_a_track_of_milliseconds_follow_on(codec: str) -> None:
+    """The last frame of WMA's decoder has none."""
+    heard = film(codec, fmt="asf")
+    done = convert(heard, "matroska", "flac")
+    assert clicks(done) == pytest.approx(clicks(heard), abs=0.003)
+    done.seek(0)
+    with av.open(done) as sound:
+        assert 1.9 < float(sound.duration / av.time_base) < 2.2
 
 
 def test_a_start_is_padded_for_a_container_without_timestamps():

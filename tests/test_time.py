@@ -6,15 +6,21 @@ import logging
 import os
 import threading
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
-from media import grey_frame, make_film, packets_of, read_film, times_of
+from media import grey_frame, luma_of_film, make_film, packets_of, read_film, times_of
 from quick import colour
+from test_resume import Stop, fingerprint
+from test_resume import run as resumed
 
 from vidcolor.errors import UsageError
+from vidcolor.making import on_its_clock
 from vidcolor.media.packets import rescale
+from vidcolor.options import Options
+from vidcolor.result import Meter
 
 VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
 MS = Fraction(1, 1000)
@@ -194,6 +200,80 @@ def test_start_counts_from_where_a_broadcast_begins(tmp_path: Path) -> None:
     result = colour(source, tmp_path / "b.mkv", start=Fraction(1), duration=Fraction(1, 2))
     assert 12 <= result.frames <= 13
     assert abs(times_of(tmp_path / "b.mkv")[0]) <= Fraction(1, 20)
+
+
+@pytest.mark.parametrize("begin", [-3000, 5_000_000])
+def test_start_counts_from_where_the_picture_begins_whole_or_in_part(begin: int, tmp_path: Path) -> None:
+    settings = {"avoid_negative_ts": "disabled"}
+    pts = [n * 40 + begin for n in range(200)]
+    source = make_film(tmp_path / "a.ts", pts=pts, time_base=MS, container_options=settings)
+    for number, (given, first, count) in enumerate(
+        [({"duration": Fraction(1)}, 0, 25), ({"start": Fraction(5), "duration": Fraction(1)}, 125, 25)]
+    ):
+        target = tmp_path / f"b{number}.mkv"
+        assert colour(source, target, crf=0, **given).frames == count
+        assert luma_of_film(target)[0].tolist() == luma_of_film(source)[first].tolist()
+
+
+def test_what_is_left_of_a_broadcast_is_known(tmp_path: Path) -> None:
+    pts = [n * 40 + 5_000_000 for n in range(50)]
+    source = make_film(tmp_path / "a.ts", pts=pts, time_base=MS)
+    with av.open(str(source)) as film:
+        options = on_its_clock(Options(start=Fraction(1)), film, "a.ts")
+        meter = Meter(container=film, stream=film.streams.video[0], options=options, callback=None)
+        assert meter.duration() == pytest.approx(1.0, abs=0.05)
+        assert 23 <= meter.total() <= 27
+
+
+def test_before_the_beginning_nothing_can_begin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="start -1: not before 0"):
+        colour(make_film(tmp_path / "a.mkv"), tmp_path / "b.mkv", start=Fraction(-1))
+
+
+def joined(tmp_path: Path, suffix: str, *, later: int = 0, parts: int = 2) -> Path:
+    """Recordings of 1.2 s one after another, each on a clock of its own; that of the first is later."""
+    source = tmp_path / f"joined.{suffix}"
+    codec = "mpeg2video" if suffix == "mpg" else "libx264"
+    with open(source, "wb") as whole:
+        for number in range(parts):
+            part = make_film(
+                tmp_path / f"part.{suffix}",
+                frames=30,
+                codec=codec,
+                audio="mp2",
+                format={"mpg": "vob"}.get(suffix),
+                options={"g": "10"},
+                container_options={"output_ts_offset": str(0 if number else later)},
+            )
+            whole.write(part.read_bytes())
+    return source
+
+
+@pytest.mark.parametrize("target", ["mkv", "mp4"])
+@pytest.mark.parametrize("audio", ["auto", "aac"])
+@pytest.mark.parametrize(("suffix", "later"), [("ts", 0), ("mpg", 0), ("ts", 100)])
+def test_where_the_clock_begins_again_picture_and_sound_go_on_together(
+    suffix: str, later: int, audio: str, target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, result = joined(tmp_path, suffix, later=later), tmp_path / f"out.{target}"
+    assert colour(source, result, audio=audio).frames == 60
+    assert sum("its clock begins again" in line for line in caplog.messages) == 1
+    times = times_of(result)
+    assert all(Fraction(1, 50) < b - a < Fraction(1, 10) for a, b in pairwise(times))
+    (sound,) = packets_of(result, "audio").values()
+    heard = [at for at, _ in sound if at is not None]
+    assert all(0 <= b - a < Fraction(1, 5) for a, b in pairwise(heard))  # a packet may overlap at the joint
+    assert abs(heard[-1] - times[-1]) < Fraction(3, 20)
+
+
+def test_a_joined_recording_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    source = joined(tmp_path, "ts", parts=3)
+    resumed(source, tmp_path / "whole.mkv")
+    for stop in (20, 20, 20):
+        with pytest.raises(Stop):
+            resumed(source, tmp_path / "broken.mkv", stop_after=stop)
+    assert resumed(source, tmp_path / "broken.mkv").frames == 90
+    assert fingerprint(tmp_path / "broken.mkv") == fingerprint(tmp_path / "whole.mkv")
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "nut"])

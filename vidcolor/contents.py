@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
 from vidcolor.hearing import hushed
-from vidcolor.media.opening import pick_video
+from vidcolor.media.opening import beginning, pick_video, sane_rate
 from vidcolor.media.repair import DecodeReport
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import rendered
@@ -101,7 +101,7 @@ class Contents:
         self, container: InputContainer, stream: VideoStream
     ) -> tuple[Fraction, Fraction | None, int]:
         """Where what is wanted begins, how long it is, in seconds, and about how many frames it has."""
-        begin = Fraction(max(container.start_time or 0, 0), 1_000_000)
+        begin = beginning(container, stream)
         length = None
         if stream.duration and stream.time_base:
             length = stream.duration * stream.time_base
@@ -112,8 +112,7 @@ class Contents:
             stop = begin + length if end is None else min(end, begin + length)
             begin = begin if start is None else max(begin, start)
             length = max(Fraction(0), stop - begin)
-        rate = stream.average_rate or Fraction(25)
-        return begin, length, round((length or 0) * rate)
+        return begin, length, round((length or 0) * sane_rate(stream))
 
     def _read_through(self, container: InputContainer, stream: VideoStream) -> list[Moment]:
         detector, greys, decisions = ShotDetector(), list[tuple[Fraction, bool]](), list[str | None]()

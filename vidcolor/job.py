@@ -124,7 +124,7 @@ class _Job:
         meter = Meter(
             container=container,
             stream=pick_video(container, self.name),
-            options=on_its_clock(self.options, container),
+            options=on_its_clock(self.options, container, self.name),
             callback=self.progress,
         )
         if self.place.is_film and keeps(self.name):

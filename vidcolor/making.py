@@ -11,18 +11,17 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
-import av
 from av.container import InputContainer
 
 from vidcolor.batches import Span
 from vidcolor.ending import Endings, SegmentWriter
-from vidcolor.errors import InputError, Interrupted
+from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
 from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.opening import beginning, open_source, pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
@@ -46,12 +45,18 @@ def open_as_asked(name: str, options: Options) -> InputContainer:
     )
 
 
-def on_its_clock(options: Options, container: InputContainer) -> Options:
-    """Count --start from where the source begins: broadcasts begin hours after zero."""
-    begin = max(container.start_time or 0, 0)
+def on_its_clock(options: Options, container: InputContainer, name: str) -> Options:
+    """Count --start from where the source begins.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if options.start is not None and options.start < 0:
+        raise UsageError(f"start {float(options.start):g}: not before 0")
+    begin = beginning(container, pick_video(container, name))
     if not begin or (options.start is None and options.duration is None):
         return options
-    return replace(options, start=(options.start or Fraction(0)) + Fraction(begin, av.time_base))
+    return replace(options, start=(options.start or Fraction(0)) + begin)
 
 
 class _Discard(io.RawIOBase):

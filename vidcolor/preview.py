@@ -10,7 +10,6 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from vidcolor.contents import Contents
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock, open_as_asked
-from vidcolor.media.opening import reads_once
+from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.result import clock
 from vidcolor.sharing import Sharing
@@ -95,8 +94,8 @@ def make_preview(
         find_weights(look.weights)
     device = resolve_device(first.devices[0])
     with open_as_asked(name, first) as container:
-        begin = max(container.start_time or 0, 0) / av.time_base
-        first = on_its_clock(first, container)
+        begin = float(beginning(container, pick_video(container, name)))
+        first = on_its_clock(first, container, name)
     start, duration = first.start, first.duration
     contents = Contents(
         open_it=partial(open_as_asked, name, first),

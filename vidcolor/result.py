@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
@@ -12,6 +13,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
+from vidcolor.media.opening import beginning, sane_rate
 from vidcolor.options import TORCH, Options
 
 
@@ -104,10 +106,10 @@ class Meter:
 
     def total(self) -> int:
         """Frames in all, as far as is known; else 0."""
-        duration, rate = self.duration(), self.stream.average_rate
+        duration = self.duration()
         whole = self.options.start is None and self.options.duration is None
         counted = self.stream.frames if whole else 0
-        return counted or (round(duration * float(rate)) if duration and rate else 0)
+        return counted or (round(duration * float(sane_rate(self.stream))) if duration else 0)
 
     def tell(self, last: Frame, count: int) -> None:
         """Pass on that ``count`` frames of this run are done, ``last`` the last of them."""
@@ -145,4 +147,6 @@ class Meter:
             whole = self.container.duration / av.time_base
         else:
             return None
-        return max(0.0, whole - float(self.options.start or 0))
+        start = self.options.start
+        skipped = Fraction(0) if start is None else start - beginning(self.container, self.stream)
+        return max(0.0, whole - float(skipped))

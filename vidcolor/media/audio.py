@@ -170,6 +170,7 @@ class AudioConverter:
         self.end: Fraction | None = None
         self._graph: Graph | None = None
         self._input: tuple[str, str, int] | None = None
+        self._tick = Fraction(1)  # the graph's time base
         self._next = Fraction(0)  # where the next decoded frame should begin, seconds
 
     def convert(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
@@ -200,19 +201,16 @@ class AudioConverter:
     def _push(self, frame: AudioFrame) -> list[Packet[Stream]]:
         if not frame.samples or not frame.sample_rate:
             return []
-        time_base = frame.time_base or self._source.time_base
-        if time_base is None or frame.pts is None:
-            time_base = Fraction(1, frame.sample_rate)
-            frame.pts = round(self._next / time_base)
-        frame.time_base = time_base
-        begin = frame.pts * time_base
+        time_base = frame.time_base or self._source.time_base or Fraction(1, frame.sample_rate)
+        begin = self._next if frame.pts is None else frame.pts * time_base
         packets: list[Packet[Stream]] = []
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._first is not None and begin - self._here > _LONGEST_FILL:
             packets += self._silence(kind, begin)
         if kind != self._input or begin - self._next > _LONGEST_FILL:
             packets += self._drain()
-            self._graph, self._input = self._build(frame), kind
+            self._graph, self._input, self._tick = self._build(frame, time_base), kind, time_base
+        frame.time_base, frame.pts = self._tick, round(begin / self._tick)  # the graph knows but one
         self._next = begin + Fraction(frame.samples, frame.sample_rate)
         assert self._graph is not None
         self._graph.push(frame)
@@ -233,7 +231,7 @@ class AudioConverter:
             for plane in frame.planes:
                 plane.update((b"\x80" if name.startswith("u8") else b"\0") * plane.buffer_size)
             frame.sample_rate = rate
-            frame.time_base = self._source.time_base or Fraction(1, rate)  # the graph knows but one
+            frame.time_base = self._source.time_base or Fraction(1, rate)
             frame.pts = round(at / frame.time_base)
             packets += self._push(frame)
             at += Fraction(samples, rate)
@@ -247,7 +245,7 @@ class AudioConverter:
         own = (target.format.name, target.layout.name, target.sample_rate)
         return self._silence(self._input or own, end)
 
-    def _build(self, frame: AudioFrame) -> Graph:
+    def _build(self, frame: AudioFrame, time_base: Fraction) -> Graph:
         """Return a filter graph from frames like ``frame`` to an unbroken stream of the encoder's kind."""
         target = self.stream.codec_context
         sync = f"{target.sample_rate}:{_SYNC}"
@@ -257,7 +255,7 @@ class AudioConverter:
         nodes = [
             graph.add(
                 "abuffer",
-                f"time_base={frame.time_base}:sample_rate={frame.sample_rate}"
+                f"time_base={time_base}:sample_rate={frame.sample_rate}"
                 f":sample_fmt={frame.format.name}:channel_layout={frame.layout.name}",
             ),
             graph.add("aresample", sync),

@@ -240,5 +240,17 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
 
 def sane_rate(stream: VideoStream) -> Fraction:
     """Frames a second that the source claims, on average; 25 where it claims nothing believable."""
-    rate = stream.average_rate or stream.guessed_rate
-    return rate if rate and 0 < rate < 1000 else Fraction(25)
+    claims = (stream.average_rate, stream.guessed_rate)
+    return next((Fraction(rate) for rate in claims if rate and 0 < rate < 1000), Fraction(25))
+
+
+def beginning(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Seconds on the source's clock at which it begins, from where ``--start`` counts.
+
+    Broadcasts begin hours after zero; a picture may begin before it, but sound that does is only priming.
+    """
+    begin = Fraction(container.start_time or 0, av.time_base)
+    if begin >= 0:
+        return begin
+    picture = (stream.start_time or 0) * (stream.time_base or Fraction(1))
+    return min(picture, Fraction(0))

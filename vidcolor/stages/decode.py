@@ -15,6 +15,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
+from vidcolor.media.continuity import Continuity
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
@@ -90,7 +91,9 @@ def other_packets(container: InputContainer, coloured: int, end: Fraction | None
         s.index for s in streams if s.type != "attachment" and not s.disposition & Disposition.attached_pic
     }
     try:
-        for packet in container.demux(streams):
+        for packet in _demuxed(container, None):  # the coloured stream's tell where the clock begins again
+            if packet.stream_index == coloured:
+                continue
             ticks = packet.dts if packet.dts is not None else packet.pts
             if end is not None and ticks is not None and ticks * packet.time_base >= end + _SOUND_LAG:
                 left.discard(packet.stream_index)  # another track may lie behind it in the file
@@ -131,7 +134,7 @@ def _seek(container: InputContainer, start: Fraction, name: str) -> None:
     """
     early = start if any(name in container.format.name for name in _INDEXED) else start - _LONGEST_GOP
     target = int(early * av.time_base)
-    if target <= max(container.start_time or 0, 0):
+    if target <= (container.start_time or 0):
         return
     try:
         container.seek(target, backward=True)
@@ -200,21 +203,28 @@ class _Decoder:
 
 def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iterator[Packet[Stream]]:
     """Demux; where damage stops the demuxer itself, the film ends there and the report says so."""
-    late = False
     try:
-        while True:
-            try:
-                yield from container.demux()
-                return
-            except IndexError:  # a packet of a track that was not there yet when the source was opened
-                if not late:
-                    log.warning("%s: a track that begins in mid-film is left out", name)
-                late = True
+        yield from _demuxed(container, name)
     except av.error.InvalidDataError as error:
         log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
     except (OSError, av.FFmpegError) as error:  # some of FFmpeg's errors are no OSError
         raise InputError(f"{name}: reading stopped ({error})") from error
+
+
+def _demuxed(container: InputContainer, name: str | None) -> Iterator[Packet[Stream]]:
+    """Packets of all streams on one clock; what is odd is said, but without a name."""
+    late, continuity = False, Continuity(container, name)
+    while True:
+        try:
+            for packet in container.demux():
+                continuity.mend(packet)
+                yield packet
+            return
+        except IndexError:  # a packet of a track that was not there yet when the source was opened
+            if name is not None and not late:
+                log.warning("%s: a track that begins in mid-film is left out", name)
+            late = True
 
 
 def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock) -> Frame:

@@ -1,0 +1,71 @@
+"""Sources whose clock begins again in mid-film, as joined recordings have it: one clock for all of it."""
+
+from __future__ import annotations
+
+import logging
+from fractions import Fraction
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+log = logging.getLogger(__name__)
+
+# FFmpeg's AVFMT_TS_DISCONT: formats whose timestamps may jump (MPEG transport and program streams).
+_MAY_JUMP = 1 << 9
+_BACK = Fraction(1)
+"""Seconds by which decode times run back where the clock has begun again; by less they are only untidy."""
+_WRAPPED = Fraction(12 * 3600)
+"""A leap this far ahead is a step back that FFmpeg took for the clock's overflow, after 26.5 hours."""
+
+
+class Continuity:
+    """Moves all tracks together when the clock begins again, so that the one that meets it first goes on.
+
+    What FFmpeg's command does with such formats; but gaps, which it closes from 10 s on, stay. Around the
+    place packets of other tracks may still be of the time before, so each track keeps its offset until
+    the new one fits it better.
+
+    Args:
+        container: of a format without such jumps nothing is changed.
+        name: of the source, to say so once; None: say nothing.
+    """
+
+    def __init__(self, container: InputContainer, name: str | None) -> None:
+        self._active = bool(container.format.flags & _MAY_JUMP)
+        self._name = name
+        self._offset = Fraction(0)
+        self._own: dict[int, Fraction] = {}
+        self._next: dict[int, Fraction] = {}
+
+    def mend(self, packet: Packet[Stream]) -> None:
+        """Bring a packet's times to the film's clock; packets come in the order of the file."""
+        if not self._active or not packet.time_base:
+            return
+        ticks = packet.dts if packet.dts is not None else packet.pts
+        offset = self._offset
+        if ticks is not None and packet.stream.type in ("video", "audio"):
+            at, index = ticks * packet.time_base, packet.stream_index
+            offset = self._own[index] = self._offset_of(index, at)
+            self._next[index] = at + offset + (packet.duration or 0) * packet.time_base
+        moved = round(offset / packet.time_base)
+        if packet.pts is not None:
+            packet.pts += moved
+        if packet.dts is not None:
+            packet.dts += moved
+
+    def _offset_of(self, index: int, at: Fraction) -> Fraction:
+        """The offset that fits a track's next packet, which its own clock places there, in seconds."""
+        expected = self._next.get(index)
+        if expected is None:
+            return self._offset
+        offset = min(self._own[index], self._offset, key=lambda known: abs(at + known - expected))
+        if -_BACK <= at + offset - expected <= _WRAPPED:
+            return offset
+        self._offset = expected - at
+        if self._name is not None:
+            log.warning(
+                "%s: its clock begins again at %.3f s; all tracks go on from there", self._name, expected
+            )
+            self._name = None
+        return self._offset
