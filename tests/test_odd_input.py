@@ -265,6 +265,21 @@ def test_frames_that_an_avi_left_out_on_purpose_are_not_lost(tmp_path: Path) -> 
     assert (result.frames, result.exit_code) == (6, 0)
 
 
+def test_a_recording_cut_off_in_a_frame_keeps_all_frames_before_it(tmp_path: Path) -> None:
+    whole = make_film(
+        tmp_path / "whole.mp4",
+        frames=60,
+        options={"g": "20", "bf": "2"},
+        container_options={"movflags": "frag_keyframe+empty_moov"},
+    )
+    with av.open(str(whole)) as film:
+        at = [(p.pos, p.size) for p in film.demux(video=0) if p.size]
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole.read_bytes()[: at[50][0] + at[50][1] // 2])
+    result = colour(cut, tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (50, 1, 7)
+
+
 def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "a.mkv", frames=100, codec="ffv1")
     cut = tmp_path / "cut.mkv"

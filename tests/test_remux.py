@@ -300,6 +300,7 @@ def test_timecode_track_is_made_anew(tmp_path, caplog):
         with av.open(str(tmp_path / f"out{suffix}")) as film:
             (track,) = film.streams.data
             assert track.metadata["timecode"] == "01:02:03:04"
+    assert "no place for" not in caplog.text
     carry(source, tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as film:
         assert film.streams.video[0].metadata["TIMECODE"] == "01:02:03:04"

@@ -19,6 +19,7 @@ from test_resume import run as resumed
 from vidcolor.errors import UsageError
 from vidcolor.making import on_its_clock
 from vidcolor.media.packets import rescale
+from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.options import Options
 from vidcolor.result import Meter
 
@@ -223,6 +224,17 @@ def test_what_is_left_of_a_broadcast_is_known(tmp_path: Path) -> None:
         meter = Meter(container=film, stream=film.streams.video[0], options=options, callback=None)
         assert meter.duration() == pytest.approx(1.0, abs=0.05)
         assert 23 <= meter.total() <= 27
+
+
+def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.ts", frames=2)
+    with av.open(str(source)) as film:
+        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        for pts in (0, 3600, 3600, 3600, 7200):
+            frame = av.VideoFrame(16, 16)
+            frame.pts = pts
+            given.append(clock.pts(frame) * clock.time_base)
+    assert [round(seconds * 1000) for seconds in given] == [0, 40, 41, 42, 80]
 
 
 def test_before_the_beginning_nothing_can_begin(tmp_path: Path) -> None:

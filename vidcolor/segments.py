@@ -164,9 +164,10 @@ class SegmentStore:
             sync_folder(self._folder)
         except OSError as error:
             part.unlink(missing_ok=True)
+            kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
             raise OutputError(
-                f"{self._name}: a segment cannot be written ({error.strerror}); what is finished is kept in "
-                f"{self._folder}: make room and run the same command again"
+                f"{self._name}: a segment cannot be written ({error.strerror}){kept}: make room and run the "
+                "same command again"
             ) from error
         return path
 

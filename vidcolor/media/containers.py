@@ -197,6 +197,8 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
         return []
     if track:
         known |= _BOOKKEEPING
+    if holds_timecode(format_name):
+        known |= {"timecode"}  # see place_timecode
     return [k for k in metadata if k.lower().split("-")[0] not in known]
 
 

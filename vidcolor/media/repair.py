@@ -144,6 +144,7 @@ class Clock:
         self.time_base = Fraction(1, base.denominator * factor)
         self._ticks = int(base / self.time_base)
         self._frame = max(1, round(1 / (sane_rate(stream) * self.time_base)))
+        self._least = max(1, round(Fraction(1, _FINEST_TICK) / self.time_base))  # Matroska counts no finer
         self._last: int | None = None
         self._report = report
 
@@ -160,7 +161,7 @@ class Clock:
             pts = stamp * self._ticks
         if self._last is not None and pts <= self._last:
             behind = (self._last - pts) * self.time_base
-            pts = self._last + (self._frame if behind > 1 else 1)
+            pts = self._last + (self._frame if behind > 1 else self._least)
             self._warn()
         elif stamp is None and self._last is not None:
             self._warn()

@@ -114,16 +114,23 @@ def _raw(
     if settings.seekable and place is not None:
         _seek(container, place, settings.name)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
+    cut: Packet[Stream] | None = None
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
             continue
         report.note(packet)
-        if packet.stream_index == stream.index:
-            yield from decoder.frames(packet)
-            if report.broken_off:
-                break
-        else:
+        if packet.stream_index != stream.index:
             yield packet
+            continue
+        if cut is not None:
+            yield from decoder.frames(cut)
+        cut = packet if packet.is_corrupt else None
+        if cut is None:
+            yield from decoder.frames(packet)
+        if report.broken_off:
+            break
+    # what is cut off at the file's end does not decode, and takes frames that threads still work at with it
+    report.lost += cut is not None
     yield from decoder.frames(None)
 
 

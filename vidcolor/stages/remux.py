@@ -69,10 +69,8 @@ class Remuxer:
     def __init__(
         self, source: InputContainer, output: OutputContainer, coloured: VideoStream, settings: RemuxSettings
     ) -> None:
-        self._source = source
-        self._output = output
-        self._coloured = coloured
-        self._settings = settings
+        self._source, self._output = source, output
+        self._coloured, self._settings = coloured, settings
         self._format = output.format.name
         self._label = label(self._format)
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end)
@@ -189,7 +187,9 @@ class Remuxer:
         if choice == "copy":
             raise UsageError(
                 f"{self._label} cannot hold {describe(stream)} as it is; choose --audio auto (re-encode to "
-                f"{encoder}), --audio none, the name of an encoder, or an .mkv file"
+                f"{encoder}), --audio none, an encoder's name"
+                + ", or an .mkv file"
+                * (self._format != "matroska")
             )
         if choice == "auto" and self._needs_padding(stream) and containers.can_copy(self._format, stream):
             encoder = same_encoder(stream, encoder)
