@@ -13,7 +13,8 @@ from media import make_film
 from quick import colour
 
 from vidcolor.errors import UsageError
-from vidcolor.media.audio import AudioConverter, default_encoder, find_encoder
+from vidcolor.media.audio import AudioConverter
+from vidcolor.media.soundchoice import default_encoder, find_encoder
 
 CLICKS = (0.3, 1.0, 1.75)  # seconds
 
@@ -173,6 +174,8 @@ def test_damaged_packets_are_counted_and_the_rest_stays_in_sync(caplog):
         (44_100, "5.1", "libmp3lame", "avi", (44_100, 2)),
         (22_050, "stereo", "ac3", "matroska", (32_000, 2)),
         (48_000, "5.1(side)", "libopus", "webm", (48_000, 6)),
+        (22_050, "stereo", "mp2", "mpegts", (22_050, 2)),
+        (16_000, "5.1", "libmp3lame", "avi", (32_000, 2)),
     ],
 )
 def test_rate_and_layout_fit_the_encoder(rate, layout, encoder, format_name, expected):
@@ -191,6 +194,41 @@ def test_an_encoder_must_exist_and_encode_sound():
         find_encoder("libx264", "mp4")
     with pytest.raises(UsageError, match="webm cannot hold"):
         find_encoder("aac", "webm")
+    with pytest.raises(UsageError, match="ts cannot hold"):
+        find_encoder("pcm_s16le", "mpegts")
+    find_encoder("mp2", "mpegts")
+
+
+def test_channels_that_are_lost_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    convert(film("pcm_s16le", layout="5.1", fmt="mov"), "avi", "libmp3lame")
+    assert "of its 6 channels 2 are made" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate"), [("ac3", 48_000), ("libmp3lame", 11_025), ("libmp3lame", 44_100), ("eac3", 48_000)]
+)
+def test_sound_in_avi_lasts_as_long_as_it_did(codec: str, rate: int, tmp_path: Path) -> None:
+    heard = film(codec, rate=rate)
+    expected = clicks(heard)
+    heard.seek(0)
+    whole = with_picture(tmp_path / "in.mkv", heard)
+    colour(whole, tmp_path / "first.avi")
+    colour(tmp_path / "first.avi", tmp_path / "second.avi")
+    for name in ("first.avi", "second.avi"):
+        done = io.BytesIO((tmp_path / name).read_bytes())
+        assert clicks(done) == pytest.approx(expected, abs=0.06)
+
+
+def test_sound_that_an_edit_list_hides_stays_unheard(tmp_path: Path) -> None:
+    source = with_picture(tmp_path / "in.mp4", film("aac", late=-1.2, fmt="mp4"), seconds=1.0)
+    heard = clicks(io.BytesIO(source.read_bytes()))
+    assert heard == pytest.approx([CLICKS[2] - 1.2], abs=0.03)
+    for target in ("out.mkv", "out.mp4"):
+        colour(source, tmp_path / target)
+        done = (tmp_path / target).read_bytes()
+        assert [at for at in clicks(io.BytesIO(done)) if at > 0] == pytest.approx(heard, abs=0.03)
+        with av.open(io.BytesIO(done)) as container:
+            assert container.start_time / av.time_base > -0.15
 
 
 @pytest.mark.parametrize(
@@ -255,11 +293,23 @@ def test_mxf_holds_pcm_of_48_khz(
         ({}, {"seconds": 4.0, "sound_first": True}, CLICKS),
         ({"late": 0.5}, {}, [at + 0.5 for at in CLICKS[:2]]),
         ({}, {"late": 0.4}, [at - 0.4 for at in CLICKS[1:]]),
+        ({"rate": 44_100}, {"late": 0.4}, [at - 0.4 for at in CLICKS[1:]]),
+        ({"rate": 96_000, "late": 2.0}, {"late": 2.0}, CLICKS),
         ({"gap": (0.5, 0.9)}, {}, CLICKS),
         ({"late": 12.0}, {"seconds": 14.0}, [at + 12.0 for at in CLICKS]),
         ({"late": 11.33337, "rate": 44_100}, {"seconds": 14.0}, [at + 11.33337 for at in CLICKS]),
     ],
-    ids=["short", "first track", "late", "picture late", "gap", "very late", "between ticks"],
+    ids=[
+        "short",
+        "first track",
+        "late",
+        "picture late",
+        "late picture, 44.1 kHz",
+        "both late, 96 kHz",
+        "gap",
+        "very late",
+        "between ticks",
+    ],
 )
 def test_in_mxf_sound_is_as_long_as_the_picture_and_in_step(
     sound: dict, picture: dict, expected: list[float], tmp_path: Path

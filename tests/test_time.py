@@ -242,8 +242,8 @@ def test_before_the_beginning_nothing_can_begin(tmp_path: Path) -> None:
         colour(make_film(tmp_path / "a.mkv"), tmp_path / "b.mkv", start=Fraction(-1))
 
 
-def joined(tmp_path: Path, suffix: str, *, later: int = 0, parts: int = 2) -> Path:
-    """Recordings of 1.2 s one after another, each on a clock of its own; that of the first is later."""
+def joined(tmp_path: Path, suffix: str, *, later: int = 0, parts: int = 2, rate: int = 25) -> Path:
+    """Recordings of 30 frames one after another, each on a clock of its own; that of the first is later."""
     source = tmp_path / f"joined.{suffix}"
     codec = "mpeg2video" if suffix == "mpg" else "libx264"
     with open(source, "wb") as whole:
@@ -251,6 +251,7 @@ def joined(tmp_path: Path, suffix: str, *, later: int = 0, parts: int = 2) -> Pa
             part = make_film(
                 tmp_path / f"part.{suffix}",
                 frames=30,
+                rate=rate,
                 codec=codec,
                 audio="mp2",
                 format={"mpg": "vob"}.get(suffix),
@@ -276,6 +277,27 @@ def test_where_the_clock_begins_again_picture_and_sound_go_on_together(
     heard = [at for at, _ in sound if at is not None]
     assert all(0 <= b - a < Fraction(1, 5) for a, b in pairwise(heard))  # a packet may overlap at the joint
     assert abs(heard[-1] - times[-1]) < Fraction(3, 20)
+
+
+@pytest.mark.parametrize("start", [10, 35, 80])
+def test_a_place_in_a_joined_recording_is_found(start: int, tmp_path: Path) -> None:
+    source = joined(tmp_path, "ts", rate=1, parts=3)
+    assert (
+        colour(source, tmp_path / "out.mkv", crf=0, start=Fraction(start), duration=Fraction(4)).frames == 4
+    )
+    first = luma_of_film(tmp_path / "out.mkv")[0]
+    assert first.tolist() == luma_of_film(source)[start].tolist()
+
+
+def test_a_clock_that_begins_late_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pts = [n * 40 + 5_000_000 for n in range(10)]
+    source = make_film(tmp_path / "a.ts", pts=pts, time_base=MS)
+    colour(source, tmp_path / "b.mkv")
+    assert sum("begins at 01:23:20 on its clock" in line for line in caplog.messages) == 1
+    caplog.clear()
+    colour(source, tmp_path / "c.mkv", start=Fraction(0))
+    assert "on its clock" not in caplog.text
+    assert abs(times_of(tmp_path / "c.mkv")[0]) < Fraction(1, 20)
 
 
 def test_a_joined_recording_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class Film:
         limits = film_limits.inexpressible(first, self.muxer, plan)
         if not is_image(self.muxer):
             limits += film_limits.loses_detail(self._stream, options, plan.codec)
-        limits += film_limits.lost_pages(self._source) + film_limits.untold_order(first, self._stream)
+        limits += film_limits.oddities(self._source, self._stream, first, options)
         for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(

@@ -18,6 +18,7 @@ from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.pixels import is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
+from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ _HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _FINEST_TIMESCALE = 10_000_000
+_LATE = 60
+"""Seconds of nothing before a film that nobody takes for meant."""
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _MASTERS = frozenset(
@@ -110,6 +113,19 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
         f"the source ({name}) is of the kind that archives keep: {codec} at its usual "
         "quality is smaller and holds less detail; --crf 0, or --codec ffv1 in mkv, keeps the luma as it is"
     ]
+
+
+def oddities(source: InputContainer, stream: VideoStream, first: Frame, options: Options) -> list[str]:
+    """Lines for what is odd in the source itself."""
+    return lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
+
+
+def late_beginning(first: Frame, options: Options) -> list[str]:
+    """A line for a film that begins as late as a broadcast's clock: nothing is shown for that long."""
+    if options.start is not None or first.seconds <= _LATE:
+        return []
+    at = clock(float(first.seconds))
+    return [f"the film begins at {at} on its clock, as its source does: --start 0 has it begin at once"]
 
 
 def untold_order(first: Frame, stream: VideoStream) -> list[str]:

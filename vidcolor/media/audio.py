@@ -7,7 +7,6 @@ resampling. A damaged packet is skipped and counted; silence takes its place.
 from __future__ import annotations
 
 import logging
-import re
 from fractions import Fraction
 
 import av
@@ -15,19 +14,18 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.codec import Codec, CodecContext
-from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
 from av.filter import Graph
 from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import MOV_FAMILY, describe, label, takes
+from vidcolor.media.containers import describe
+from vidcolor.media.soundchoice import find_encoder
 
 log = logging.getLogger(__name__)
 
-# A jump in time longer than this (seconds) starts the resampler afresh: filling it with silence would
-# cost memory in proportion to the jump.
+# A longer jump in time (seconds) starts the resampler afresh: silence costs memory in proportion.
 _LONGEST_FILL = 10
 # Up to 1000 samples a second are stretched to absorb more than 5 ms of drift; more than 15 ms, less than
 # any codec's packet lasts, is a gap.
@@ -38,48 +36,11 @@ _BITS_PER_CHANNEL = 96_000
 PCM_RATE = 48_000
 _RATES = {"mxf": PCM_RATE}
 """The only sample rate (Hz) that some containers hold."""
-_ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
+_LAYERS = frozenset({"libmp3lame", "mp2"})
+_LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
+"""Below this sample rate (Hz) layers II and III of MPEG audio end at this bit rate."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-
-
-def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
-    """Return the encoder for tracks, like ``source``, that ``output`` cannot hold as they are."""
-    name = output.format.name
-    if name == "mxf":
-        fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)
-        return "pcm_s24le" if fine else "pcm_s16le"
-    if name in MOV_FAMILY or name == "matroska":
-        return "aac"
-    fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
-    return _ENCODERS.get(fallback, fallback)
-
-
-def same_encoder(source: AudioStream, fallback: str) -> str:
-    """Return the encoder that keeps PCM as it is, or ``fallback`` for other codecs."""
-    name = source.codec_context.name
-    if not name.startswith("pcm_"):
-        return fallback
-    try:
-        return str(Codec(name, "w").name)
-    except UnknownCodecError:
-        return fallback
-
-
-def find_encoder(name: str, format_name: str) -> Codec:
-    """Return the audio encoder ``name``. UsageError if there is none or the container refuses it."""
-    try:
-        codec = Codec(name, "w")
-    except UnknownCodecError as exc:
-        raise UsageError(
-            f"there is no encoder {name!r}; --audio takes auto, copy, none or an encoder's name"
-        ) from exc
-    if codec.type != "audio":
-        raise UsageError(f"{name!r} encodes {codec.type}, not sound; try --audio auto")
-    options = {"strict": "experimental"}
-    if not takes(format_name, lambda trial: trial.add_stream(name, rate=48000, options=options)):
-        raise UsageError(f"{label(format_name)} cannot hold sound encoded by {name!r}; try --audio auto")
-    return codec
 
 
 def _rate(codec: Codec, wanted: int, format_name: str) -> int:
@@ -88,6 +49,8 @@ def _rate(codec: Codec, wanted: int, format_name: str) -> int:
         return _RATES[format_name]
     if codec.canonical_name == "opus":
         return 48_000  # every decoder of Opus gives 48 kHz
+    if format_name == "avi" and codec.canonical_name == "mp3":
+        wanted = max(wanted, _LOW_RATES)  # below it the muxer's times may be wrong by a factor of two
     rates = codec.audio_rates
     if not rates or wanted in rates:
         return wanted
@@ -100,8 +63,7 @@ def _sample_format(codec: Codec, wanted: str) -> str:
     if not names or wanted in names:
         return wanted
     depth = ["u8", "s16", "s32", "s64", "flt", "dbl"]
-    base = wanted.rstrip("p")
-    better = [n for n in names if depth.index(n.rstrip("p")) >= depth.index(base)]
+    better = [n for n in names if depth.index(n.rstrip("p")) >= depth.index(wanted.rstrip("p"))]
     return min(better or names, key=lambda n: depth.index(n.rstrip("p")))
 
 
@@ -122,7 +84,9 @@ def _configure(
     context.layout = layout
     context.time_base = Fraction(1, context.sample_rate)
     if codec.name in _LOSSY:
-        context.bit_rate = max(_BITS_PER_CHANNEL * context.channels, 96_000)
+        slow = codec.name in _LAYERS and context.sample_rate < _LOW_RATES
+        most = _MOST_AT_LOW_RATES if slow else context.channels * _BITS_PER_CHANNEL
+        context.bit_rate = max(_BITS_PER_CHANNEL, min(most, context.channels * _BITS_PER_CHANNEL))
     if codec.experimental:
         context.options = {**context.options, "strict": "experimental"}
 
@@ -164,9 +128,11 @@ class AudioConverter:
         self.stream = added
         _configure(added.codec_context, codec, source.codec_context, rate, layout)
         added.time_base = Fraction(1, rate)
+        before, after = source.codec_context.channels, added.codec_context.channels
+        if after < before:
+            log.warning("%s: of its %d channels %d are made", describe(source), before, after)
         self.damaged = 0
-        self._source = source
-        self._first = first
+        self._source, self._first = source, first
         self.end: Fraction | None = None
         self._graph: Graph | None = None
         self._input: tuple[str, str, int] | None = None
@@ -223,9 +189,8 @@ class AudioConverter:
 
     def _silence(self, kind: tuple[str, str, int], until: Fraction) -> list[Packet[Stream]]:
         """Return packets of silence from where sound has come to; in pieces, for it may be hours."""
-        name, layout, rate = kind
+        (name, layout, rate), at = kind, self._here
         packets: list[Packet[Stream]] = []
-        at = self._here
         while (samples := min(rate, round((until - at) * rate))) > 0:
             frame = AudioFrame(format=name, layout=layout, samples=samples)
             for plane in frame.planes:
@@ -250,7 +215,7 @@ class AudioConverter:
         target = self.stream.codec_context
         sync = f"{target.sample_rate}:{_SYNC}"
         if self._first is not None and self._input is None:
-            sync += f":first_pts={round(self._first * target.sample_rate)}"
+            sync += f":first_pts={round(self._first * frame.sample_rate)}"  # in samples of what comes in
         graph = Graph()
         nodes = [
             graph.add(

@@ -10,10 +10,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Disposition
 
@@ -40,7 +42,11 @@ _TS = _words(
 )
 _ONLY = {"mpegts": _TS}
 # AVI has no place for the headers and durations that these need.
-_NEVER = {"avi": frozenset({"vorbis", "opus", "hdmv_pgs_subtitle", "dvd_subtitle", "subrip", "ass"})}
+_NEVER = {
+    "avi": _words("vorbis opus eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass")
+}
+# Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
+_UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
 # Program streams take text for the pictures of a DVD's subtitles.
@@ -142,6 +148,9 @@ def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: 
 
 def add_copy(output: OutputContainer, template: Stream) -> Stream:
     """Add a stream for the unchanged packets of ``template``. ValueError where the muxer refuses it."""
+    name = codec_name(template)
+    if output.format.name == "avi" and name in _UNBLOCKED and isinstance(template, AudioStream):
+        return _add_unblocked(output, template)
     stream = output.add_stream_from_template(template, opaque=True)
     context = stream.codec_context
     if isinstance(context, AudioCodecContext) and context.layout.name.endswith("channels"):
@@ -150,10 +159,25 @@ def add_copy(output: OutputContainer, template: Stream) -> Stream:
     return stream
 
 
+def _add_unblocked(output: OutputContainer, template: AudioStream) -> Stream:
+    """Add a stream for such packets without their source's block size, by which AVI would count time."""
+    stream = output.add_stream(_UNBLOCKED[codec_name(template)], rate=template.sample_rate)
+    assert isinstance(stream, AudioStream)
+    stream.layout = template.layout.name
+    stream.bit_rate = template.bit_rate or stream.bit_rate
+    stream.time_base = Fraction(1, template.sample_rate)
+    return stream
+
+
+def may_hold(format_name: str, name: str) -> bool:
+    """Tell whether players understand the codec of that canonical name in this container."""
+    return name not in _NEVER.get(format_name, ()) and name in _ONLY.get(format_name, {name})
+
+
 def can_copy(format_name: str, template: Stream) -> bool:
     """Tell whether the packets of ``template`` can go into the container as they are."""
     name = codec_name(template)
-    if name in _NEVER.get(format_name, ()) or name not in _ONLY.get(format_name, {name}):
+    if not may_hold(format_name, name):
         return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:

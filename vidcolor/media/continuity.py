@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from fractions import Fraction
 
+import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
@@ -15,8 +16,15 @@ log = logging.getLogger(__name__)
 _MAY_JUMP = 1 << 9
 _BACK = Fraction(1)
 """Seconds by which decode times run back where the clock has begun again; by less they are only untidy."""
+_OVERFLOW = Fraction(1 << 33, 90_000)
+"""Seconds after which the clock of these formats begins again at zero: 26.5 hours."""
 _WRAPPED = Fraction(12 * 3600)
-"""A leap this far ahead is a step back that FFmpeg took for the clock's overflow, after 26.5 hours."""
+"""A leap this far ahead is a step back that FFmpeg took for the clock's overflow."""
+
+
+def may_jump(container: InputContainer) -> bool:
+    """Whether the clock of a source of this format can begin again."""
+    return bool(container.format.flags & _MAY_JUMP)
 
 
 class Continuity:
@@ -32,11 +40,17 @@ class Continuity:
     """
 
     def __init__(self, container: InputContainer, name: str | None) -> None:
-        self._active = bool(container.format.flags & _MAY_JUMP)
+        self._active = may_jump(container)
         self._name = name
+        self._begin = Fraction(container.start_time or 0, av.time_base)
         self._offset = Fraction(0)
         self._own: dict[int, Fraction] = {}
         self._next: dict[int, Fraction] = {}
+
+    @property
+    def jumped(self) -> bool:
+        """Whether the clock has begun again."""
+        return self._offset != 0
 
     def mend(self, packet: Packet[Stream]) -> None:
         """Bring a packet's times to the film's clock; packets come in the order of the file."""
@@ -58,7 +72,7 @@ class Continuity:
         """The offset that fits a track's next packet, which its own clock places there, in seconds."""
         expected = self._next.get(index)
         if expected is None:
-            return self._offset
+            return -_OVERFLOW if at - self._begin > _WRAPPED else self._offset  # just before zero
         offset = min(self._own[index], self._offset, key=lambda known: abs(at + known - expected))
         if -_BACK <= at + offset - expected <= _WRAPPED:
             return offset

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 # Matroska leaves out decode times until it knows the reordering; so many pictures it can concern.
 _MOST_HELD = 32
+_PRIMING = Fraction(1, 10)
+"""Seconds before zero that an encoder's priming may take."""
 # FFmpeg's AVFMT_TS_NONSTRICT: two packets of a track may share a decode time.
 _EQUAL_TIMES = 1 << 17
 
@@ -160,6 +162,14 @@ class PacketWriter:
             packet.pts = max(least, packet.pts if packet.pts is not None else least)
 
 
+def hidden(packet: Packet[Stream]) -> bool:
+    """Whether an edit list hides sound that is no priming: most containers have no list to hide it."""
+    if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None or not packet.time_base:
+        return False
+    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+    return end < -_PRIMING or end > 0
+
+
 Convert: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
 Flush: TypeAlias = "Callable[[], list[Packet[Stream]]]"
 
@@ -168,16 +178,21 @@ class Route:
     """The way of one source track: an optional conversion, the move in time, the writer."""
 
     def __init__(
-        self, writer: PacketWriter, clock: Clock, convert: Convert | None = None, flush: Flush | None = None
+        self,
+        writer: PacketWriter,
+        clock: Clock,
+        convert: Convert | None = None,
+        flush: Flush | None = None,
+        hides: Callable[[Packet[Stream]], bool] | None = None,
     ) -> None:
-        self._writer = writer
+        self._writer, self._hides = writer, hides
         self._clock = clock
         self._convert = convert
         self._flush = flush
 
     def write(self, packet: Packet[Stream]) -> None:
         """Send one demuxed packet on its way, unless it lies outside the wanted span."""
-        if not self._clock.keeps(packet):
+        if not self._clock.keeps(packet) or (self._hides is not None and self._hides(packet)):
             return
         self._send([packet] if self._convert is None else self._convert(packet))
 

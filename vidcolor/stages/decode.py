@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.continuity import Continuity
+from vidcolor.media.continuity import Continuity, may_jump
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
@@ -144,10 +144,24 @@ def _seek(container: InputContainer, start: Fraction, name: str) -> None:
     if target <= (container.start_time or 0):
         return
     try:
+        if may_jump(container) and _jumps(container, start):
+            _rewind(container, name)
+            return
         container.seek(target, backward=True)
     except (OSError, av.FFmpegError) as error:
         log.debug("%s: cannot seek (%s); it is read from the beginning", name, error)
         _rewind(container, name)
+
+
+def _jumps(container: InputContainer, until: Fraction) -> bool:
+    """Whether the clock begins again before that time, in seconds: then no seeking finds it."""
+    continuity = Continuity(container, None)
+    for packet in _demuxed(container, None, continuity):
+        if continuity.jumped:
+            return True
+        if packet.dts is not None and packet.time_base and packet.dts * packet.time_base > until:
+            return False
+    return False
 
 
 def _rewind(container: InputContainer, name: str) -> None:
@@ -219,9 +233,11 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
         raise InputError(f"{name}: reading stopped ({error})") from error
 
 
-def _demuxed(container: InputContainer, name: str | None) -> Iterator[Packet[Stream]]:
+def _demuxed(
+    container: InputContainer, name: str | None, continuity: Continuity | None = None
+) -> Iterator[Packet[Stream]]:
     """Packets of all streams on one clock; what is odd is said, but without a name."""
-    late, continuity = False, Continuity(container, name)
+    late, continuity = False, continuity or Continuity(container, name)
     while True:
         try:
             for packet in container.demux():

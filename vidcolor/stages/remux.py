@@ -21,17 +21,11 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
 from vidcolor.media import containers
-from vidcolor.media.audio import (
-    AUDIBLE,
-    PCM_RATE,
-    AudioConverter,
-    default_encoder,
-    find_encoder,
-    same_encoder,
-)
+from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
-from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route
+from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route, hidden
+from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
 
 log = logging.getLogger(__name__)
@@ -163,7 +157,7 @@ class Remuxer:
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
-        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock)
+        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, hides=hidden)
         self._dress(target, stream)
         return target
 

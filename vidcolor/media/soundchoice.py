@@ -1,0 +1,55 @@
+"""Which encoder a sound track gets where its packets cannot be copied."""
+
+from __future__ import annotations
+
+import re
+
+from av.audio.stream import AudioStream
+from av.codec import Codec
+from av.codec.codec import UnknownCodecError
+from av.container import OutputContainer
+
+from vidcolor.errors import UsageError
+from vidcolor.media.containers import MOV_FAMILY, label, may_hold, takes
+
+_ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
+
+
+def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
+    """Return the encoder for tracks, like ``source``, that ``output`` cannot hold as they are."""
+    name = output.format.name
+    if name == "mxf":
+        fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)
+        return "pcm_s24le" if fine else "pcm_s16le"
+    if name in MOV_FAMILY or name == "matroska":
+        return "aac"
+    fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
+    return _ENCODERS.get(fallback, fallback)
+
+
+def same_encoder(source: AudioStream, fallback: str) -> str:
+    """Return the encoder that keeps PCM as it is, or ``fallback`` for other codecs."""
+    name = source.codec_context.name
+    if not name.startswith("pcm_"):
+        return fallback
+    try:
+        return str(Codec(name, "w").name)
+    except UnknownCodecError:
+        return fallback
+
+
+def find_encoder(name: str, format_name: str) -> Codec:
+    """Return the audio encoder ``name``. UsageError if there is none or the container refuses it."""
+    try:
+        codec = Codec(name, "w")
+    except UnknownCodecError as exc:
+        raise UsageError(
+            f"there is no encoder {name!r}; --audio takes auto, copy, none or an encoder's name"
+        ) from exc
+    if codec.type != "audio":
+        raise UsageError(f"{name!r} encodes {codec.type}, not sound; try --audio auto")
+    options = {"strict": "experimental"}
+    known = may_hold(format_name, codec.canonical_name)
+    if not (known and takes(format_name, lambda film: film.add_stream(name, rate=48000, options=options))):
+        raise UsageError(f"{label(format_name)} cannot hold sound encoded by {name!r}; try --audio auto")
+    return codec
