@@ -54,14 +54,15 @@ class Container:
     """Tracks 1 and 2 one behind the other, as bad muxers write them."""
 
     name = "x"
+    format, start_time = SimpleNamespace(flags=0), None
 
     def __init__(self) -> None:
         self.streams = [SimpleNamespace(index=i, type="audio", disposition=Disposition(0)) for i in range(3)]
         self.streams.append(SimpleNamespace(index=3, type="attachment", disposition=Disposition(0)))
         self.streams.append(SimpleNamespace(index=4, type="video", disposition=Disposition.attached_pic))
 
-    def demux(self, streams: list[Any]) -> Iterator[Any]:
-        for stream in streams[:2]:  # nothing ever comes of the others
+    def demux(self) -> Iterator[Any]:
+        for stream in self.streams[:3]:  # nothing ever comes of the others
             for second in range(10):
                 yield SimpleNamespace(
                     stream_index=stream.index, dts=second, pts=second, time_base=Fraction(1)

@@ -143,6 +143,19 @@ def test_sound_that_the_container_takes_is_copied_byte_for_byte(tmp_path, suffix
         assert packets(tmp_path / f"out{suffix}", "audio", number) == packets(source, "audio", number)
 
 
+def test_mov_knows_languages_by_codes_of_its_own(tmp_path, caplog):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        parts = [add_sound(output, "ac3", language=code) for code in ("deu", "nld", "fra", "hrv", "und")]
+        for part in (add_pictures(output), *parts):
+            part()
+    carry(source, tmp_path / "out.mov")
+    with av.open(str(tmp_path / "out.mov")) as film:
+        assert [s.language for s in film.streams.audio] == ["ger", "dut", "fra", None, None]
+    lost = [line for line in caplog.messages if "has no place for language" in line]
+    assert len(lost) == 1 and "hrv" in lost[0]
+
+
 def test_tracks_keep_order_language_title_and_disposition(tmp_path):
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as output:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -215,6 +216,8 @@ def test_a_pipe_without_end_ends_where_the_duration_does(tmp_path: Path) -> None
 def test_a_track_that_begins_in_mid_film_is_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
     class Late:
         """As PyAV is where a packet belongs to a stream that it has not heard of."""
+
+        format, start_time = SimpleNamespace(flags=0), None
 
         def __init__(self) -> None:
             self.parts = [["one"], ["two"], ["three"]]

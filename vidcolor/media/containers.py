@@ -69,7 +69,21 @@ _CONTAINER_KEYS = {
     "avi": _words("title artist album date comment genre copyright language track"),
     "mpegts": frozenset({"service_name", "service_provider", "title"}),
 }
-# The same for tracks.
+# Of ISO 639's codes of three letters QuickTime has numbers for these (FFmpeg's muxer writes others as none),
+# of some languages for that of the two codes that is not the usual one.
+_MOV_LANGUAGES = _words(
+    "alb amh ara arm asm aym aze baq bel ben bul bur cat ces chi dan dut dzo eng epo est fin fra geo "
+    "ger gre grn guj heb hin hun ice ind iri ita jav jpn kan kas kaz khm kin kir kor kur lao lat lav "
+    "lit mac mal mar may mlg mlt mol mon nep nor nya ori orm per pol por pus que ron run rus san sin "
+    "slk slv smi snd som spa sve swa tam tat tel tgk tgl tha tib tir tuk tur uig ukr urd uzb vie wel "
+    "yid und"
+)
+_MOV_CODES = {
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "hye": "arm",
+    "kat": "geo", "mkd": "mac", "sqi": "alb", "msa": "may", "mya": "bur", "bod": "tib", "fas": "per",
+    "eus": "baq", "cym": "wel", "cze": "ces", "slo": "slk", "rum": "ron", "fre": "fra",
+}  # fmt: skip
+# What is true of the container's metadata, for tracks.
 _MOV_TRACK_KEYS = _words("title language")
 _TRACK_KEYS = {"avi": frozenset({"title"}), "mpegts": frozenset({"language"})}
 # Of the old file rather than of the track; an attached file's name and type become its stream's.
@@ -206,6 +220,14 @@ def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return kept
 
 
+def track_metadata(format_name: str, metadata: dict[str, str]) -> dict[str, str]:
+    """Return a track's :func:`live_metadata`, its language by the code that the container knows it by."""
+    kept = live_metadata(metadata)
+    if format_name == "mov" and kept.get("language") in _MOV_CODES:
+        kept["language"] = _MOV_CODES[kept["language"]]
+    return kept
+
+
 def holds_timecode(format_name: str) -> bool:
     """Tell whether a timecode can be kept, as a track of its own (mov, mp4) or as a tag."""
     return format_name in MOV_FAMILY or format_name not in _TRACK_KEYS
@@ -223,7 +245,9 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
         known |= _BOOKKEEPING
     if holds_timecode(format_name):
         known |= {"timecode"}  # see place_timecode
-    return [k for k in metadata if k.lower().split("-")[0] not in known]
+    lost = [k for k in metadata if k.lower().split("-")[0] not in known]
+    language = metadata.get("language", "und")
+    return lost + ["language"] * (track and format_name == "mov" and language not in _MOV_LANGUAGES)
 
 
 def missing_dispositions(format_name: str, stream: Stream) -> list[str]:

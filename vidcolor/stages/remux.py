@@ -137,7 +137,7 @@ class Remuxer:
 
     def _dress(self, target: Stream, source: Stream) -> None:
         """Give an output stream the metadata and disposition of its source."""
-        metadata = containers.live_metadata(source.metadata)
+        metadata = containers.track_metadata(self._format, source.metadata)
         target.metadata.update(metadata)
         target.disposition = source.disposition
         lost = containers.missing_keys(self._format, metadata, track=True)
