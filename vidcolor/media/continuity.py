@@ -18,6 +18,8 @@ _BACK = Fraction(1)
 """Seconds by which decode times run back where the clock has begun again; by less they are only untidy."""
 _OVERFLOW = Fraction(1 << 33, 90_000)
 """Seconds after which the clock of these formats begins again at zero: 26.5 hours."""
+_SHORTLY = 60
+"""Seconds before zero at which a track may begin: its times then lie below the overflow."""
 _WRAPPED = Fraction(12 * 3600)
 """A leap this far ahead is a step back that FFmpeg took for the clock's overflow."""
 
@@ -72,7 +74,8 @@ class Continuity:
         """The offset that fits a track's next packet, which its own clock places there, in seconds."""
         expected = self._next.get(index)
         if expected is None:
-            return -_OVERFLOW if at - self._begin > _WRAPPED else self._offset  # just before zero
+            before_zero = at - self._begin > _OVERFLOW - _SHORTLY
+            return -_OVERFLOW if before_zero else self._offset
         offset = min(self._own[index], self._offset, key=lambda known: abs(at + known - expected))
         if -_BACK <= at + offset - expected <= _WRAPPED:
             return offset
