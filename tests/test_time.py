@@ -8,6 +8,7 @@ import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import av
 import pytest
@@ -17,11 +18,13 @@ from test_resume import Stop, fingerprint
 from test_resume import run as resumed
 
 from vidcolor.errors import UsageError
+from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock
 from vidcolor.media.packets import rescale
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.options import Options
 from vidcolor.result import Meter
+from vidcolor.stages.decode import DecodeSettings, decode
 
 VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
 MS = Fraction(1, 1000)
@@ -287,6 +290,22 @@ def test_a_place_in_a_joined_recording_is_found(start: int, tmp_path: Path) -> N
     )
     first = luma_of_film(tmp_path / "out.mkv")[0]
     assert first.tolist() == luma_of_film(source)[start].tolist()
+
+
+@pytest.mark.parametrize(("seek", "read"), [(None, True), (Fraction(10), False)])
+def test_a_recording_is_looked_through_only_where_nobody_knows_the_frame(
+    seek: Fraction | None, read: bool, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "a.ts", frames=30, rate=1)
+    settings = DecodeSettings(start=Fraction(20), seek=seek)
+    with (
+        av.open(str(source)) as film,
+        mock.patch("vidcolor.stages.decode._jumps", return_value=False) as looked,
+    ):
+        stream = film.streams.video[0]
+        first = next(decode(film, stream, settings, DecodeReport(video_index=stream.index)))
+    assert isinstance(first, Frame) and first.seconds == 20
+    assert looked.called == read
 
 
 def test_a_clock_that_begins_late_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

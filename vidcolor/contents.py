@@ -171,7 +171,7 @@ def frame_at(
     with open_it() as container:
         stream = pick_video(container, settings.name)
         start = settings.start if seconds is None else seconds
-        return next(frames_in(container, stream, replace(settings, start=start), cancel), None)
+        return next(frames_in(container, stream, replace(settings, start=start, seek=start), cancel), None)
 
 
 def _view(grey: Floats) -> View:

@@ -112,7 +112,7 @@ def _raw(
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
     place = settings.start if settings.seek is None else settings.seek
     if settings.seekable and place is not None:
-        _seek(container, place, settings.name)
+        _seek(container, place, settings.name, surely=settings.seek is None)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     cut: Packet[Stream] | None = None
     for packet in _packets(container, settings.name, report):
@@ -134,8 +134,11 @@ def _raw(
     yield from decoder.frames(None)
 
 
-def _seek(container: InputContainer, start: Fraction, name: str) -> None:
+def _seek(container: InputContainer, start: Fraction, name: str, *, surely: bool) -> None:
     """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts.
+
+    Only ``surely`` also where the clock begins again: then all before is looked through first. Who resumes
+    knows the frame that has to come.
 
     Where it cannot seek at all (a raw stream has no times), reading begins at the beginning.
     """
@@ -144,7 +147,7 @@ def _seek(container: InputContainer, start: Fraction, name: str) -> None:
     if target <= (container.start_time or 0):
         return
     try:
-        if may_jump(container) and _jumps(container, start):
+        if surely and may_jump(container) and _jumps(container, start):
             _rewind(container, name)
             return
         container.seek(target, backward=True)
