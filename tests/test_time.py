@@ -296,7 +296,7 @@ def test_a_place_in_a_joined_recording_is_found(start: int, tmp_path: Path) -> N
 def test_a_recording_is_looked_through_only_where_nobody_knows_the_frame(
     seek: Fraction | None, read: bool, tmp_path: Path
 ) -> None:
-    source = make_film(tmp_path / "a.ts", frames=30, rate=1)
+    source = make_film(tmp_path / "a.ts", frames=30, rate=1, options={"g": "5"})
     settings = DecodeSettings(start=Fraction(20), seek=seek)
     with (
         av.open(str(source)) as film,
