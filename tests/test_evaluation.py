@@ -444,6 +444,8 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "scores").write_text("old")
     with pytest.raises(OutputError, match="No space left"):
         write_whole(tmp_path / "scores", fail)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "scores", mock.Mock(side_effect=KeyboardInterrupt))
     assert [path.name for path in tmp_path.iterdir()] == ["scores"]
     assert (tmp_path / "scores").read_text() == "old"
 

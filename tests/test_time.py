@@ -8,6 +8,8 @@ import threading
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import av
@@ -20,6 +22,7 @@ from test_resume import run as resumed
 from vidcolor.errors import UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock
+from vidcolor.media.opening import sane_rate
 from vidcolor.media.packets import rescale
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.options import Options
@@ -238,6 +241,22 @@ def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path)
             frame.pts = pts
             given.append(clock.pts(frame) * clock.time_base)
     assert [round(seconds * 1000) for seconds in given] == [0, 40, 41, 42, 80]
+
+
+@pytest.mark.parametrize(
+    ("average", "guessed", "expected"),
+    [
+        (Fraction(24), Fraction(25), 24),
+        (Fraction(60000), Fraction(30000, 1001), Fraction(30000, 1001)),
+        (None, None, 25),
+    ],
+)
+def test_a_rate_is_one_that_can_be_believed(
+    average: Fraction | None, guessed: Fraction | None, expected: Fraction
+) -> None:
+    """Raw DV claims 60,000 frames a second on average."""
+    stream: Any = SimpleNamespace(average_rate=average, guessed_rate=guessed)
+    assert sane_rate(stream) == expected
 
 
 def test_before_the_beginning_nothing_can_begin(tmp_path: Path) -> None:

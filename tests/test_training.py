@@ -247,6 +247,21 @@ def test_training_learns(folder: Path, tmp_path: Path) -> None:
     assert last["psnr"] > last["grey_psnr"] + 0.5
 
 
+def test_only_a_pretrained_encoder_learns_more_slowly(folder: Path, tmp_path: Path) -> None:
+    """The recipe's factor for encoders is for those that have something to lose."""
+    torch.manual_seed(6)
+    torch.save(EfficientNetLite("lite0", 3).state_dict(), tmp_path / "lite0.pth")
+    peaks = []
+    for given in ({}, {"encoder": tmp_path / "lite0.pth"}):
+        out = tmp_path / f"{len(given)}.safetensors"
+        assert train(folder, out, steps=1, **given).exit_code == 0
+        stored = torch.load(tmp_path / f"{out.name}.train" / "checkpoint.pt", weights_only=True)
+        groups = stored["optimisers"]["generator"]["param_groups"]
+        peaks.append([group["peak"] for group in groups])
+    assert peaks[0][0] == peaks[0][1] > 0
+    assert peaks[1][1] == pytest.approx(peaks[1][0] * 0.25)
+
+
 def test_a_frozen_encoder_stays_as_it_came(folder: Path, features: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     settings = {"encoder": features, "first_share": 1.0}
