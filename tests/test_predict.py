@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -56,6 +58,18 @@ def test_fused_activations_compute_the_same(name: str, size: tuple[int, int]) ->
     assert any(isinstance(m, FusedConv2d) for m in network.modules())
     assert torch.allclose(network(luminance), before, atol=2e-3)
     assert torch.equal(network(luminance), network(luminance))
+
+
+def test_what_torch_imports_late_is_not_imported_to_predict() -> None:
+    code = (
+        "import sys, torch; first = set(sys.modules)\n"
+        "from vidcolor.checkpoint import load_generator\n"
+        "from vidcolor.stages.predict import Predictor\n"
+        "predict = Predictor(load_generator('default'), torch.device('cpu'), torch.float32)\n"
+        "predict(torch.rand(1, 1, 64, 64) * 100, (64, 64))\n"
+        "assert 'sympy' not in set(sys.modules) - first"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 @one_dnn

@@ -222,7 +222,7 @@ def _one(
 ) -> int:
     from vidcolor.cli_progress import Display
     from vidcolor.job import colorize
-    from vidcolor.result import clock
+    from vidcolor.result import clock, frame_count
 
     try:
         with Display(progress, source) as display, film_output(target) as fd, Ear() as ear:
@@ -240,9 +240,8 @@ def _one(
     if result.already:
         log.info("%s: already done", target)
     else:
-        log.info(
-            "%s: %d frames in %s on %s, %s", result.target, result.frames, spent, result.machine, result.codec
-        )
+        made = f"{frame_count(result.frames)} in {spent}"
+        log.info("%s: %s on %s, %s", result.target, made, result.machine, result.codec)
     if report is not None:
         return report_on(result, options, report, [line for _, line in ear.taken()], caught, debug)
     return result.exit_code

@@ -29,7 +29,7 @@ from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
-from vidcolor.result import Meter, Progress, Result
+from vidcolor.result import Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
@@ -138,9 +138,9 @@ class _Job:
             container.close()
         frames, lost, damaged = counts
         if lost:
-            log.warning("%s: %d frames could not be decoded; the rest is coloured", self.name, lost)
+            log.warning("%s: %s could not be decoded; the rest is coloured", self.name, frame_count(lost))
         if damaged:
-            log.warning("%s: %d frames decoded with damage", self.name, damaged)
+            log.warning("%s: %s decoded with damage", self.name, frame_count(damaged))
         return Result(
             source=self.name,
             target=self.place.name,

@@ -23,6 +23,11 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
+def frame_count(count: int) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{count} frame" if count == 1 else f"{count} frames"
+
+
 def share_done(frames: int, total: int) -> str:
     """``, 62 % done``; nothing where the total is not known."""
     return f", {min(100, 100 * frames // total)} % done" if total else ""

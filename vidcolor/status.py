@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vidcolor.errors import InputError
 from vidcolor.manifest import Manifest
-from vidcolor.result import clock, share_done
+from vidcolor.result import clock, frame_count, share_done
 from vidcolor.segments import SegmentStore, finished_segments
 from vidcolor.workplace import Workplace
 
@@ -35,9 +35,8 @@ class Status:
         if self.state == "done":
             return f"{self.target}: done"
         share = share_done(self.frames, self.total)
-        return (
-            f"{self.target}: {self.state} at {clock(self.position)}{share}, {self.frames} frames are finished"
-        )
+        finished = frame_count(self.frames)
+        return f"{self.target}: {self.state} at {clock(self.position)}{share}, {finished} finished"
 
 
 def job_status(target: str, work_dir: str | None = None) -> Status:

@@ -116,7 +116,8 @@ def _available(dtype: torch.dtype) -> bool:
     """Whether torch has the operations and the processor the arithmetic: a small convolution is tried."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    small = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1).to(dtype)  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices=[]):  # skip_init would import a quarter of torch's modules, and sympy
+        small = nn.Conv2d(8, 8, 3, padding=1).to(dtype)
     for values in small.parameters():
         values.copy_(torch.linspace(-0.1, 0.1, values.numel()).view_as(values))
     x = torch.linspace(-1.0, 1.0, 8 * 16 * 16, dtype=dtype).view(1, 8, 16, 16)

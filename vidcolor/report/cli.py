@@ -26,6 +26,7 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     colours run over time. It is one file and needs no network.
     """
     from vidcolor.report.making import make_report
+    from vidcolor.result import frame_count
 
     with cancelled_by_signals() as caught:
         try:
@@ -34,7 +35,8 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
             if caught.signal is not None:
                 return 128 + caught.signal
             raise
-    log.info("%s: %d frames, %d shots", out, len(found.times), len(found.shots))
+    shots = len(found.shots)
+    log.info("%s: %s, %d shot%s", out, frame_count(len(found.times)), shots, "s" if shots != 1 else "")
     return 0
 
 
