@@ -345,3 +345,34 @@ def test_silence_that_begins_and_ends_between_ticks_ends() -> None:
         for samples in (22, 24, 48_100):
             converter._silence(("s16", "stereo", 48_000), Fraction(samples, 48_000))
         assert converter._here == pytest.approx(Fraction(48_100, 48_000), abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("codec", "target", "expected"),
+    [
+        ("pcm_mulaw", "mkv", "flac"),
+        ("adpcm_ms", "mkv", "flac"),
+        ("pcm_f64be", "mkv", "pcm_f64le"),
+        ("flac", "mov", "alac"),
+        ("wavpack", "mov", "alac"),
+        ("pcm_s16le", "mp4", "aac"),
+        ("mp2", "mov", "mp2"),
+    ],
+)
+def test_sound_without_loss_stays_so_where_it_is_re_encoded(
+    codec: str, target: str, expected: str, tmp_path: Path
+) -> None:
+    suffix = {"pcm_f64be": "mov", "flac": "mkv", "wavpack": "mkv"}.get(codec, "avi")
+    source = make_film(tmp_path / f"a.{suffix}", frames=25, codec="mpeg4", audio=codec)
+    colour(source, tmp_path / f"b.{target}")
+    heard = []
+    for path in (source, tmp_path / f"b.{target}"):
+        with av.open(str(path)) as film_:
+            name = film_.streams.audio[0].codec_context.name
+            parts = [frame.to_ndarray() for frame in film_.decode(audio=0)]
+        whole = np.concatenate([p if p.shape[0] == 2 else p.reshape(-1, 2).T for p in parts], 1)
+        scale = np.iinfo(whole.dtype).max + 1 if whole.dtype.kind == "i" else 1
+        heard.append(whole.astype(np.float64) / scale)
+    assert name == expected
+    if expected not in ("aac", "mp2"):
+        assert np.array_equal(*heard)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import av
 import numpy as np
@@ -263,6 +264,13 @@ def test_the_bar_has_frames_rate_time_left_and_position(film: Path, tmp_path: Pa
 def test_no_bar_where_standard_error_is_no_terminal(film: Path, tmp_path: Path, capsys: Said) -> None:
     assert call(film, tmp_path / "out.mkv") == 0
     assert "6/6" not in capsys.readouterr().err
+
+
+def test_a_closed_standard_error_does_not_keep_a_film_from_being_made(film: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mkv"
+    with mock.patch.object(sys, "stderr", None):
+        assert call(film, target) == 0
+    assert len(read_film(target)) == 6
 
 
 def test_help_is_grouped_and_names_every_option(vidcolor: Run) -> None:

@@ -19,11 +19,12 @@ from media import fill_plane
 from numpy.typing import NDArray
 from PIL import Image
 
+from vidcolor.checkpoint import load_generator
 from vidcolor.colorspace import BT709, ab_from_rgb, lightness_from_luma, rgb_from_ycbcr
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
-from vidcolor.evaluation.film import Film, shot_numbers, spans_of, steps_of
+from vidcolor.evaluation.film import Film, load_film, shot_numbers, spans_of, steps_of
 from vidcolor.evaluation.motion import Motion, between, farneback
 from vidcolor.evaluation.raft import Raft
 from vidcolor.evaluation.strips import draw_strips, save_strips
@@ -42,6 +43,7 @@ from vidcolor.evaluation.video import ClipScores, VideoOptions, flicker_removal,
 from vidcolor.evaluation.video_report import as_dict, targets
 from vidcolor.evaluation.video_table import table
 from vidcolor.frames import Picture
+from vidcolor.stages.predict import Predictor
 
 HEIGHT, WIDTH = 96, 128
 Floats = NDArray[np.float32]
@@ -628,3 +630,12 @@ def test_raft_refuses_other_files(tmp_path: Path, raft_state: dict[str, torch.Te
     path.write_bytes(b"garbage")
     with pytest.raises(WeightsError, match="not readable"):
         Raft(tmp_path, torch.device("cpu"))
+
+
+def test_a_film_without_colours_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    greys, _ = panning(4, 1)
+    for name, chroma, said in (("grey.mkv", (128, 128), 1), ("colour.mkv", (100, 160), 0)):
+        path = save_film(tmp_path / name, greys, chroma)
+        caplog.clear()
+        load_film(path, Predictor(load_generator("default"), torch.device("cpu"), torch.float32), 64, 4)
+        assert caplog.text.count("has no colours") == said

@@ -14,6 +14,7 @@ from media import grey_frame, luma_codes, luma_of_film, make_film, planes_of, re
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.repair import DecodeReport, FirstShape
 
 
 def make_picture(path: Path, rgb: np.ndarray, codec: str) -> Path:
@@ -150,6 +151,8 @@ def test_damage_in_the_middle_costs_the_frames_that_it_hits(
         result = colour(broken, tmp_path / "b.mkv", codec="ffv1")
     assert (result.frames, result.lost, result.exit_code) == (38, 2, 7)
     assert any("2 frames could not be decoded" in line for line in caplog.messages)
+    again = colour(broken, tmp_path / "b.mkv", codec="ffv1")
+    assert (again.already, again.frames, again.lost, again.exit_code) == (True, 38, 2, 7)
     times = times_of(tmp_path / "b.mkv")
     assert times[9:11] == [Fraction(9, 25), Fraction(12, 25)]
 
@@ -286,3 +289,71 @@ def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     assert colour(cut, tmp_path / "b.mkv", start=Fraction(1, 5)).exit_code == 7
     assert colour(cut, tmp_path / "c.mkv", duration=Fraction(1, 5)).exit_code == 0
+
+
+def test_slices_whose_checksum_fails_are_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=12, codec="ffv1", options={"slicecrc": "1", "level": "3"})
+    broken = tmp_path / "broken.mkv"
+    with av.open(str(source)) as old, av.open(str(broken), "w") as out:
+        stream = out.add_stream_from_template(old.streams.video[0])
+        for index, packet in enumerate(old.demux(video=0)):
+            if packet.size:
+                data = bytearray(bytes(packet))
+                data[len(data) // 3] ^= 4 if index in (0, 5, 6) else 0
+                bad = av.Packet(bytes(data))
+                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
+                bad.time_base, bad.stream, bad.is_keyframe = packet.time_base, stream, packet.is_keyframe
+                out.mux(bad)
+    for film, damaged in ((source, 0), (broken, 2)):  # the first is believed to have no checksums
+        result = colour(film, tmp_path / f"b-{film.name}", codec="ffv1")
+        assert (result.frames, result.damaged, result.lost) == (12, damaged, 0)
+    assert "2 frames decoded with damage" in caplog.text
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["limited first", "full first"])
+def test_a_range_that_changes_is_converted(full: bool, caplog: pytest.LogCaptureFixture) -> None:
+    shape = FirstShape(report := DecodeReport())
+    first, other = (grey_frame(64, 48, "yuv420p", 0, full=one) for one in (full, not full))
+    assert shape.fit(first) is first
+    fitted = shape.fit(other)
+    assert fitted.color_range == first.color_range
+    assert np.abs(planes_of(fitted)[0].astype(int) - planes_of(first)[0]).max() <= 1
+    assert report.rescaled == 1
+    ranges = ("full", "limited") if full else ("limited", "full")
+    assert "yuv420p, {} range, to 64×48 yuv420p, {} range".format(*ranges) in caplog.text
+
+
+def test_pictures_of_a_sequence_keep_their_numbers(tmp_path: Path) -> None:
+    for number in range(117, 123):
+        rgb = np.full((48, 64, 3), number, np.uint8)
+        make_picture(tmp_path / f"scan_{number:05d}.png", rgb, "png")
+    (tmp_path / "scan_00119.png").write_bytes(b"no picture")
+    result = colour(tmp_path / "scan_%05d.png", tmp_path / "out_%05d.png")
+    assert (result.frames, result.lost, result.exit_code) == (5, 1, 7)
+    made = [117, 118, 120, 121, 122]
+    assert sorted(p.name for p in tmp_path.glob("out_*")) == [f"out_{number:05d}.png" for number in made]
+    colour(tmp_path / "scan_%05d.png", tmp_path / "late_%05d.png", start=Fraction(4, 25))
+    assert sorted(p.name for p in tmp_path.glob("late_*")) == ["late_00121.png", "late_00122.png"]
+
+
+@pytest.mark.parametrize("codec", ["dts", "flac"])  # of one even the kind of samples stays unknown
+def test_sound_of_which_nothing_decodes_is_a_loss(
+    codec: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=25, audio="flac")
+    broken = tmp_path / "broken.mkv"
+    with av.open(str(source)) as old, av.open(str(broken), "w") as out:
+        streams = [out.add_stream_from_template(old.streams.video[0])]
+        whole = out.add_stream_from_template(old.streams.audio[0]) if codec == "flac" else None
+        streams.append(whole or out.add_mux_stream(codec, rate=48000, layout="stereo"))
+        for packet in old.demux():
+            if packet.size:
+                sound = packet.stream.type == "audio"
+                bad = av.Packet(b"\x55" * 400 if sound else bytes(packet))
+                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
+                bad.time_base, bad.stream = packet.time_base, streams[packet.stream_index]
+                bad.is_keyframe = packet.is_keyframe
+                out.mux(bad)
+    result = colour(broken, tmp_path / "b.webm", codec="libvpx")
+    assert (result.frames, result.lost, result.silent, result.exit_code) == (25, 0, 1, 7)
+    assert f"audio track #1 ({codec}) is lost: none of its packets could be decoded" in caplog.text

@@ -98,13 +98,15 @@ def test_hdr_metadata_and_tags_travel_with_a_warning(
     )
     before = {d.type.name for d in read_film(source)[0].side_data}
     assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= before
-    for codec in ("libx264", "libx265"):
+    for codec in ("libx264", "libx265", "libsvtav1"):
         target = tmp_path / f"{codec}.mkv"
         colour(source, target, codec=codec)
         frame = read_film(target)[0]
         assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (9, 9, 16)
         assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= {d.type.name for d in frame.side_data}
-    assert sum("PQ (HDR)" in line for line in caplog.messages) == 2
+    assert sum("PQ (HDR): its metadata is kept" in line for line in caplog.messages) == 3
+    colour(source, tmp_path / "ffv1.mkv", codec="ffv1")
+    assert any("have no place in ffv1" in line for line in caplog.messages)
 
 
 def test_settings_that_an_encoder_refuses_are_an_error_of_use(tmp_path: Path) -> None:

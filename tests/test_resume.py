@@ -429,7 +429,9 @@ def test_options_that_leave_the_film_alone_may_change(stopped: tuple[Path, Path]
     assert run(*stopped, overwrite=True).frames == 30
 
 
-def test_a_damaged_segment_alone_is_made_again(stopped: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_damaged_segment_alone_is_made_again(
+    stopped: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source, target = stopped
     run(source, tmp_path / "whole.mp4")
     folder = Workplace(target).folder
@@ -443,6 +445,7 @@ def test_a_damaged_segment_alone_is_made_again(stopped: tuple[Path, Path], tmp_p
     for name, changed in kept.items():
         assert (folder / name).stat().st_mtime_ns == changed
     assert second.exists(), "made again, it is the same"
+    assert "segment 1 is damaged: it is made anew" in caplog.text
     run(source, target)
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
 
@@ -453,10 +456,13 @@ def test_a_damaged_manifest_is_made_good_by_its_copy(stopped: tuple[Path, Path])
         assert run(*stopped).frames == 30
 
 
-def test_without_any_manifest_it_begins_anew(stopped: tuple[Path, Path]) -> None:
+def test_without_any_manifest_it_begins_anew_and_says_so(
+    stopped: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
     for path in Workplace(stopped[1]).folder.glob("manifest*"):
         path.unlink()
     assert run(*stopped).frames == 30
+    assert "is lost: begun anew" in caplog.text
 
 
 def test_a_finished_film_is_already_done(tmp_path: Path) -> None:

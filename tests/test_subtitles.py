@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import av
 import pytest
 
 from vidcolor.media.containers import muxer_options
+from vidcolor.media.packets import PacketWriter
+from vidcolor.media.subtitles import Overlaps, Piece
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 LINES = ["Grüße aus Köln\nzweite Zeile", "日本語の字幕"]
@@ -46,8 +49,14 @@ def add_pictures(output):
     return write
 
 
-def make(path: Path, codec: str, payloads: list[bytes], language: str = "jpn") -> Path:
-    """Write a picture of 3 seconds and lines at 0.5 and 1.5 seconds that stay for 0.8."""
+def make(
+    path: Path,
+    codec: str,
+    payloads: list[bytes],
+    language: str = "jpn",
+    times: Sequence[tuple[int, int]] = ((500, 800), (1500, 800), (2500, 800)),
+) -> Path:
+    """Write a picture of 3 seconds and lines, by default at 0.5 and 1.5 seconds, that stay for 0.8."""
     with av.open(str(path), "w") as output:
         write = add_pictures(output)
         if codec == "ass":
@@ -59,11 +68,11 @@ def make(path: Path, codec: str, payloads: list[bytes], language: str = "jpn") -
         words.time_base = MILLI
         words.metadata["language"] = language
         write()
-        for number, payload in enumerate(payloads):
+        for payload, (begin, duration) in zip(payloads, times, strict=False):
             packet = av.Packet(payload)
             packet.stream, packet.time_base = words, MILLI
-            packet.pts = packet.dts = 500 + 1000 * number
-            packet.duration = 800
+            packet.pts = packet.dts = begin
+            packet.duration = duration
             output.mux(packet)
     return path
 
@@ -167,3 +176,76 @@ def test_what_cannot_be_held_is_named(tmp_path, caplog, codec, suffix):
     lines = [r.getMessage() for r in caplog.records if "left out" in r.getMessage()]
     assert len(lines) == 1
     assert lines[0].startswith(f"subtitle track #1 ({codec}, ita) is left out")
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_lines_that_overlap_are_shown_together_where_one_ends_the_other(tmp_path, suffix):
+    lines = [b"SIGN", b"one", b"two", b"other", b"three"]
+    times = [(100, 2700), (500, 400), (1000, 400), (1000, 400), (2000, 400)]
+    carry(make(tmp_path / "in.mkv", "subrip", lines, times=times), tmp_path / f"out{suffix}")
+    assert spoken(tmp_path / f"out{suffix}") == [
+        (pytest.approx(at, abs=0.001), words)
+        for at, words in (
+            (0.1, "SIGN"),
+            (0.5, "SIGN\none"),
+            (0.9, "SIGN"),
+            (1.0, "SIGN\ntwo\nother"),
+            (1.4, "SIGN"),
+            (2.0, "SIGN\nthree"),
+            (2.4, "SIGN"),
+        )
+    ]
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        packets = [p for p in film.demux(subtitles=0) if p.size]
+        assert packets[-1].pts * packets[-1].time_base < Fraction(29, 10)
+
+
+def ass(words: str) -> bytes:
+    return f"0,0,Default,,0,0,0,,{words}".encode()
+
+
+def test_overlaps_are_cut_into_pieces():
+    overlaps = Overlaps()
+    assert overlaps.add(10, 5, [ass("a, b")]) == []
+    assert overlaps.add(20, 10, [ass("c"), ass("c")]) == [Piece(10, 5, (ass("a, b"),))], (
+        "not held to the next"
+    )
+    assert overlaps.add(25, 2, [ass("d, e")]) == [Piece(20, 5, (ass("c"),))], "the same words once"
+    assert overlaps.finish() == [Piece(25, 2, (ass("c"), b"d, e")), Piece(27, 3, (ass("c"),))]
+    assert overlaps.finish() == []
+
+
+def test_a_line_without_an_end_stays_until_the_next():
+    overlaps = Overlaps()
+    assert overlaps.add(10, 0, [ass("a")]) == []
+    assert overlaps.add(20, 0, [ass("b")]) == [Piece(10, 10, (ass("a"),))]
+    assert overlaps.finish() == [Piece(20, 0, (ass("b"),))]
+
+
+def test_pictures_of_text_that_a_ts_would_not_name_are_left_out(tmp_path, caplog):
+    segment = bytes.fromhex("8000 00".replace(" ", ""))  # the end of a set, which shows nothing
+    source = make(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [segment])
+    for name, kept in (("out.ts", 0), ("out.m2ts", 1)):
+        with (
+            av.open(str(source)) as film,
+            av.open(str(tmp_path / name), "w", format="mpegts") as output,
+        ):
+            picture = film.streams.video[0]
+            remuxer = Remuxer(film, output, picture, RemuxSettings())
+            remuxer.add_streams(lambda to=output, of=picture: to.add_stream_from_template(of, opaque=True))
+            assert len(output.streams.subtitles) == kept
+    assert (
+        sum("mpegts cannot hold it" in line or "ts cannot hold it" in line for line in caplog.messages) == 1
+    )
+
+
+def test_a_line_that_is_to_stay_for_ever_does_not_break_the_film(tmp_path):
+    source = make(tmp_path / "in.mkv", "subrip", [b"for ever"], times=[(500, 2**32 - 1)])
+    with av.open(str(source)) as film:
+        packet = next(p for p in film.demux(subtitles=0) if p.size)
+        packet.duration = 2**32 - 1  # milliseconds: what Matroska says of pictures of text without an end
+        with av.open(str(tmp_path / "out.mkv"), "w") as output:
+            track = output.add_stream_from_template(film.streams.subtitles[0])
+            PacketWriter(output, track, "text").write(packet)
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert [p.duration for p in film.demux(subtitles=0) if p.size] == [0]

@@ -9,7 +9,8 @@ import pytest
 
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.options import Options
-from vidcolor.target import is_sequence, prepare_target
+from vidcolor.target import as_dash, is_sequence, prepare_target
+from vidcolor.workplace import Workplace
 
 SOURCE = "somewhere-else.mp4"
 
@@ -100,3 +101,39 @@ def test_only_files_of_the_sequence_itself_are_in_its_way(tmp_path: Path) -> Non
     with pytest.raises(OutputError, match=r"a\.b_001\.png"):
         prepare_target(SOURCE, target, Options(), 1)
     prepare_target(SOURCE, target, Options(overwrite=True), 1)
+
+
+def test_what_a_link_leads_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    real, link = tmp_path / "far" / "real.mkv", tmp_path / "link.mkv"
+    link.symlink_to(real)
+    for options in (Options(overwrite=True), Options(overwrite=True)):  # at first it leads to nothing
+        place = prepare_target(SOURCE, str(link), options, 1)
+        place.create()
+        assert place.working is not None
+        assert place.working.parent == real.parent
+        place.working.write_text("film")
+        place.commit()
+        assert link.is_symlink()
+        assert real.read_text() == "film"
+    with pytest.raises(OutputError, match=r"link\.mkv: exists"):
+        prepare_target(SOURCE, str(link), Options(), 1)
+    assert Workplace(link).folder == Workplace(real).folder
+
+
+def test_links_in_a_circle_are_like_any_file_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.mkv").symlink_to(tmp_path / "b.mkv")
+    (tmp_path / "b.mkv").symlink_to(tmp_path / "a.mkv")
+    with pytest.raises(OutputError):
+        prepare_target(SOURCE, str(tmp_path / "a.mkv"), Options(), 1)
+
+
+def test_names_of_standard_output_are_a_dash(tmp_path: Path) -> None:
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    (tmp_path / "again").symlink_to("stdout")
+    for name in ("-", "/dev/stdout", "/dev/fd/1", str(link), str(tmp_path / "again")):
+        assert as_dash(name) == "-"
+    (tmp_path / "circle").symlink_to("circle")
+    for name in ("/dev/fd/12", "stdout", str(tmp_path / "circle"), str(tmp_path / "none")):
+        assert as_dash(name) == name

@@ -399,3 +399,19 @@ def test_times_are_brought_to_the_nearest_tick(
     rescale(packet, Fraction(1, 2))
     assert (packet.pts, packet.dts, packet.duration or 0) == wanted
     assert packet.time_base == Fraction(1, 2)
+
+
+@pytest.mark.parametrize(("target", "codec"), [("mpg", None), ("mkv", "mpeg2video")])
+@pytest.mark.parametrize("late", [0, 10, 33])
+def test_an_encoder_that_counts_in_frames_moves_all_tracks_with_the_picture(
+    target: str, codec: str | None, late: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", pts=[late + 40 * n for n in range(10)], time_base=MS, audio="mp2")
+    result = tmp_path / f"b.{target}"
+    colour(source, result, codec=codec)
+    moved = Fraction(-late % 40, 1000)
+    (before,), (after,) = packets_of(source, "audio").values(), packets_of(result, "audio").values()
+    apart = times_of(result)[0] - times_of(source)[0] - (after[0][0] - before[0][0])
+    assert abs(apart) <= MS
+    said = f"counts time in frames here: all tracks are {float(moved):.3f} s later"
+    assert sum(said in line for line in caplog.messages) == (moved > 0)

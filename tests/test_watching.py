@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -186,3 +187,22 @@ def test_pictures_and_usual_films_are_no_masters(tmp_path: Path, capsys: pytest.
     assert call(tmp_path / "in.png", tmp_path / "out.png") == 0
     assert call(make_film(tmp_path / "in.mp4"), tmp_path / "out.mp4") == 0
     assert "archives" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("even", "missing", "said"), [(30, 10, 1), (30, 1, 0), (10, 10, 0)], ids=["hole", "one frame", "not even"]
+)
+def test_a_hole_in_an_even_film_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], even: int, missing: int, said: int
+) -> None:
+    pts = [*range(even), *range(even + missing, even + missing + 5)]
+    make_film(tmp_path / "a.mkv", frames=len(pts), pts=pts, time_base=Fraction(1, 25), codec="ffv1")
+    assert call(tmp_path / "a.mkv", tmp_path / "b.mkv") == 0
+    assert capsys.readouterr().err.count("the source has no frames for 0.44 s before 00:00:01") == said
+
+
+def test_a_film_of_uneven_frames_has_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pts = [index + index // 7 * 9 for index in range(60)]
+    make_film(tmp_path / "a.mkv", frames=len(pts), pts=pts, time_base=Fraction(1, 25), codec="ffv1")
+    assert call(tmp_path / "a.mkv", tmp_path / "b.mkv") == 0
+    assert "no frames" not in capsys.readouterr().err

@@ -63,7 +63,9 @@ def cancelled_by_signals() -> Iterator[Caught]:
 @contextmanager
 def film_output(target: str) -> Iterator[int]:
     """The descriptor for the film; what libraries print goes to standard error while it is open."""
-    if target != "-":
+    from vidcolor.target import as_dash
+
+    if as_dash(target) != "-":
         yield 1
         return
     if sys.stdout is None:

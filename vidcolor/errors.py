@@ -9,8 +9,8 @@
     ├── ResumeMismatch      6   an unfinished job does not fit what is asked for
     └── Interrupted       130   SIGINT (143 for SIGTERM)
 
-Two codes have no exception: 0 (done) and 7 (finished, but some frames of the source could not be
-decoded: ``Result.exit_code``). 1 is any other exception: a bug.
+Two codes have no exception: 0 (done) and 7 (finished, but some frames of the source, or all of a track of
+sound, could not be decoded: ``Result.exit_code``). 1 is any other exception: a bug.
 """
 
 from __future__ import annotations

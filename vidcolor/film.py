@@ -55,6 +55,7 @@ class Film:
     Attributes:
         colour: makes the chroma of a frame, in any thread; there once the film has begun.
         said: what has been said of its frames.
+        silent: tracks of sound that were lost whole.
     """
 
     def __init__(
@@ -73,12 +74,13 @@ class Film:
     ) -> None:
         self._place, self._label, self._processors = place, label, processors
         self._source, self._stream = source, stream
+        self._number = film_limits.first_number(source, target, muxer)
         self._address, self._target, self._options = address, target, options
         self.muxer, self._seekable = muxer, seekable
         self.codec = ""
         self._output: OutputContainer | None = None
         self._comparison: Comparison | None = None
-        self._offset = 0
+        self._offset = self.silent = 0
         self._sink: Sink | None = None
         self._begun = False
         self.said: set[str] = set()
@@ -91,8 +93,7 @@ class Film:
                 self._sink = Sink(self._address)
             place: Any = self._place or self._sink or self._address
             self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
-        video = first.video
-        self._first, self._rate = first, sane_rate(self._stream)
+        video, self._first, self._rate = first.video, first, sane_rate(self._stream)
         interlaced = is_interlaced(first, self._field_order())
         self._watch = Watch(first, self.muxer, self._rate, interlaced=interlaced)
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
@@ -126,7 +127,13 @@ class Film:
             settings[key] = ":".join(filter(None, (value, settings.get(key))))
         if self._processors not in (None, processors()):
             settings = settings_of(plan.codec, self._processors, shown.luma.shape[0], settings)
-        offset = self._shift(first)
+        steady = self._stream.guessed_rate == self._rate
+        self._base = encoder_time_base(self.muxer, plan.codec, first.time_base, self._rate, steady=steady)
+        if self._number is None:
+            offset = film_limits.onto_grid(self._base, first, film_limits.shift(first, options), plan.codec)
+        else:  # pictures keep their numbers
+            self._base = 1 / self._rate
+            offset = self._number * self._base
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
         self.colour = Recolorer(plan.subsampling, options.saturation)
@@ -151,20 +158,19 @@ class Film:
             options["strict"] = "-1"
         if holds_one(self._target, self.muxer):
             options["update"] = "1"
+        if self._number is not None:
+            options["frame_pts"] = "1"
         return options
 
     def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
         assert self._output is not None
-        rate = sane_rate(self._stream)
         stream = add_video_stream(
             self._output,
             self._comparison.outline(first) if self._comparison else first,
             plan,
             settings,
-            rate=rate,
-            time_base=encoder_time_base(
-                self.muxer, plan.codec, first.time_base, rate, steady=self._stream.guessed_rate == rate
-            ),
+            rate=self._rate,
+            time_base=self._base,
             field_order=self._field_order(),
         )
         left = stream.codec_context.options.keys()  # what the encoder did not take
@@ -180,18 +186,6 @@ class Film:
 
     def _field_order(self) -> int:
         return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream)
-
-    def _shift(self, first: Frame) -> Fraction:
-        """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
-        start = self._options.start
-        if start is not None:
-            return -min(start, first.seconds)
-        if first.seconds < 0:
-            log.warning(
-                "the picture begins at %.3f s: all tracks are moved by that much", float(first.seconds)
-            )
-            return -first.seconds
-        return Fraction(0)
 
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
         start, duration = self._options.start, self._options.duration
@@ -257,6 +251,7 @@ class Film:
         """Finish the other tracks and close the container; the picture is complete."""
         with mapped_errors(self._target):
             self._remuxer.finish()
+            self.silent = self._remuxer.silent
             self.close()
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:

@@ -15,10 +15,12 @@ from PIL.TiffImagePlugin import TiffImageFile
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
 from vidcolor.media.encoders import EncoderPlan, is_image
+from vidcolor.media.hdr import loses_hdr
 from vidcolor.media.pixels import is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 from vidcolor.result import clock
+from vidcolor.target import is_sequence
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": 
 _FINEST_TIMESCALE = 10_000_000
 _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
+_FINE_TICK = Fraction(1, 1000)
+"""Seconds: what is finer needs no help."""
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _MASTERS = frozenset(
@@ -67,9 +71,10 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         found.append(f"{label(muxer)} cannot say that the picture is turned: it lies as it is stored")
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
     if transfer is not None:
-        found.append(
-            f"the source is {transfer} (HDR): its metadata is kept, but colours are worked out as for SDR"
-        )
+        kept = "its metadata is kept, but"
+        if loses_hdr(first.video, codec):
+            kept = f"mastering display and light levels have no place in {codec}, and"
+        found.append(f"the source is {transfer} (HDR): {kept} colours are worked out as for SDR")
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
@@ -126,6 +131,39 @@ def late_beginning(first: Frame, options: Options) -> list[str]:
         return []
     at = clock(float(first.seconds))
     return [f"the film begins at {at} on its clock, as its source does: --start 0 has it begin at once"]
+
+
+def first_number(source: InputContainer, target: str, muxer: str) -> int | None:
+    """Number of the first picture of a sequence that becomes a sequence; else None."""
+    number = source.options.get("start_number")
+    return int(number) if number is not None and is_sequence(target, muxer) else None
+
+
+def shift(first: Frame, options: Options) -> Fraction:
+    """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
+    if options.start is not None:
+        return -min(options.start, first.seconds)
+    if first.seconds < 0:
+        log.warning("the picture begins at %.3f s: all tracks are moved by that much", float(first.seconds))
+        return -first.seconds
+    return Fraction(0)
+
+
+def onto_grid(tick: Fraction, first: Frame, offset: Fraction, codec: str) -> Fraction:
+    """Seconds to add to all times where an encoder counts in frames: the first frame falls on such a time.
+
+    Else it would be rounded alone, and leave its sound by up to half a frame.
+
+    Args:
+        tick: time base of the encoder, seconds.
+        offset: seconds that are added in any case.
+    """
+    at = first.seconds + offset
+    late = -(-at // tick) * tick - at
+    if tick <= _FINE_TICK or late <= _FINE_TICK:
+        return offset
+    log.warning("%s counts time in frames here: all tracks are %.3f s later", codec, float(late))
+    return offset + late
 
 
 def untold_order(first: Frame, stream: VideoStream) -> list[str]:

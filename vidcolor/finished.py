@@ -14,7 +14,7 @@ from vidcolor.manifest import Manifest, describe_options, digest_weights, finger
 from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.result import Result
-from vidcolor.resumable import label_of
+from vidcolor.resumable import label_of, losses_of
 from vidcolor.workplace import Workplace
 from vidcolor.writing import mark_of
 
@@ -50,7 +50,9 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         return None
     weights = digest_weights(load_generator(options.weights).path)
     source = terms.source if terms is not None else identify(name)
-    if label_of(fingerprint(source, describe_options(options), weights), frames) not in labels:
+    own = label_of(fingerprint(source, describe_options(options), weights), frames)
+    lost = next((found for label in labels if (found := _lost(label, own)) is not None), None)
+    if lost is None:
         return None
     if left.folder.is_dir() and not left.busy():
         left.remove()  # the job was ended between giving the film its name and tidying up
@@ -58,7 +60,7 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         source=name,
         target=target,
         frames=frames,
-        lost=0,
+        lost=lost,
         damaged=0,
         seconds=0.0,
         device="",
@@ -67,3 +69,11 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         codec=codec,
         already=True,
     )
+
+
+def _lost(label: str, own: str) -> int | None:
+    """Frames that could not be decoded of the film of that name; None if it is another."""
+    said, _, count = label.removeprefix(own).partition(losses_of(1)[:-1])
+    if not label.startswith(own) or said:
+        return None
+    return int(count) if count.isdecimal() else None if count else 0

@@ -50,6 +50,7 @@ class _Hush:
 
 
 _hush = _Hush()
+_NAMES = ("film", "film_limits", "media", "stages")
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def hushed() -> Iterator[None]:
 
     Several threads may do so at once; the last to end gives the loggers their levels back.
     """
-    loggers = [logging.getLogger(f"vidcolor.{name}") for name in ("film", "media", "stages")]
+    loggers = [logging.getLogger(f"vidcolor.{name}") for name in _NAMES]
     with _hush.lock:
         if _hush.users == 0:
             _hush.levels = [one.level for one in loggers]

@@ -29,7 +29,7 @@ from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
-from vidcolor.result import Meter, Progress, Result, frame_count
+from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
@@ -41,7 +41,7 @@ from vidcolor.stages.predict import (
     resolve_engine,
     resolve_precision,
 )
-from vidcolor.target import Target, prepare_target
+from vidcolor.target import Target, as_dash, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 
@@ -78,7 +78,7 @@ def colorize(
             and what was there before still is.
     """
     options = options or Options()
-    name, wanted = os.fspath(source), os.fspath(target)
+    name, wanted = os.fspath(source), as_dash(os.fspath(target))
     if options.match_shots and not os.path.isfile(name):
         raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
     done = already_done(name, wanted, options)
@@ -136,17 +136,15 @@ class _Job:
         else:
             counts, codec = self._in_one_go(container, predictor, meter)
             container.close()
-        frames, lost, damaged = counts
-        if lost:
-            log.warning("%s: %s could not be decoded; the rest is coloured", self.name, frame_count(lost))
-        if damaged:
-            log.warning("%s: %s decoded with damage", self.name, frame_count(damaged))
+        if counts.lost:
+            lost = frame_count(counts.lost)
+            log.warning("%s: %s could not be decoded; the rest is coloured", self.name, lost)
+        if counts.damaged:
+            log.warning("%s: %s decoded with damage", self.name, frame_count(counts.damaged))
         return Result(
             source=self.name,
             target=self.place.name,
-            frames=frames,
-            lost=lost,
-            damaged=damaged,
+            **vars(counts),
             seconds=meter.spent,
             device=str(device),
             precision=predictor.precision,
@@ -194,9 +192,7 @@ class _Job:
             raise Interrupted(signal.SIGINT)
         return table.anchors
 
-    def _in_segments(
-        self, generator: Generator, predictor: Predictor, meter: Meter
-    ) -> tuple[tuple[int, int, int], str]:
+    def _in_segments(self, generator: Generator, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
         settings = self._settings(meter.options)
         size = self.options.render_size
         batch = choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
@@ -221,9 +217,7 @@ class _Job:
         )
         return ResumableJob(order=order).run(), order.codec
 
-    def _in_one_go(
-        self, container: InputContainer, predictor: Predictor, meter: Meter
-    ) -> tuple[tuple[int, int, int], str]:
+    def _in_one_go(self, container: InputContainer, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
         options, place, stream = meter.options, self.place, meter.stream
         stream.thread_type = "AUTO"
@@ -257,4 +251,5 @@ class _Job:
         if frames == 0:
             raise nothing_decodes(self.name, options, report)
         place.commit()
-        return (frames, report.lost, report.damaged), film.codec
+        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=film.silent)
+        return counts, film.codec

@@ -53,13 +53,27 @@ class Progress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
-    """What a finished job has done.
+class Counts:
+    """What became of a source.
 
     Attributes:
         frames: coloured frames in the target.
         lost: frames of the source that could not be decoded.
         damaged: frames that decoded with visible damage.
+        silent: tracks of sound of which nothing could be decoded.
+    """
+
+    frames: int
+    lost: int
+    damaged: int
+    silent: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(Counts):
+    """What a finished job has done.
+
+    Attributes:
         seconds: of work, of this run.
         device, precision, engine: what the generator ran on, and what computed it.
         codec: the encoder's name.
@@ -68,9 +82,6 @@ class Result:
 
     source: str
     target: str
-    frames: int
-    lost: int
-    damaged: int
     seconds: float
     device: str
     precision: str
@@ -85,8 +96,8 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """0, or 7 where frames were lost."""
-        return EXIT_LOSSES if self.lost else EXIT_DONE
+        """0, or 7 where frames, or all of a track of sound, were lost."""
+        return EXIT_LOSSES if self.lost or self.silent else EXIT_DONE
 
 
 @dataclass(kw_only=True)

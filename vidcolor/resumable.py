@@ -29,7 +29,7 @@ from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import TORCH
 from vidcolor.processes import make_in_processes
-from vidcolor.result import clock
+from vidcolor.result import Counts, clock
 from vidcolor.segments import Coded, Place, SegmentStore, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import other_packets
@@ -57,8 +57,8 @@ class ResumableJob:
 
     order: Order
 
-    def run(self) -> tuple[int, int, int]:
-        """Make the film; returns its frames, and those lost and damaged.
+    def run(self) -> Counts:
+        """Make the film.
 
         Raises:
             VidcolorError: nothing finished is lost.
@@ -92,14 +92,14 @@ class ResumableJob:
         at = clock(kept[-1].seconds) if kept else "the beginning"
         log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 
-    def _make(self, work: Workplace) -> tuple[int, int, int]:
+    def _make(self, work: Workplace) -> Counts:
         with ExitStack() as kept:
             spool = kept.enter_context(Spool(work.folder)) if reads_once(self.order.name) else None
             ahead = LOOKAHEAD + SHOT_LOOKAHEAD
             source = FrameSource(self.order.open_it, self.order.settings, ahead, self.order.cancel, spool)
             return self._make_of(source, work)
 
-    def _make_of(self, source: FrameSource, work: Workplace) -> tuple[int, int, int]:
+    def _make_of(self, source: FrameSource, work: Workplace) -> Counts:
         first = source.first()
         if first is None:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
@@ -127,8 +127,8 @@ class ResumableJob:
             if source.spool is not None:
                 self._require_the_end(source, paths, last)
                 source.read_on()
-        self._put_together(source, first, paths, last.frames)
-        return last.frames, last.lost, last.damaged
+        silent = self._put_together(source, first, paths, last)
+        return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent)
 
     def _require_processors(self, terms: Manifest, codec: str) -> None:
         """Refuse other processors than those on which it was begun where its encoder depends on them."""
@@ -178,6 +178,8 @@ class ResumableJob:
         wanted = replace(self.order.wanted, segment_frames=frames_a_segment(first), total=total)
         found = None if work.empty else Manifest.read(work.manifest)
         if found is None:
+            if SegmentStore(work.folder, self.order.place.name).listed():
+                log.warning("%s: the manifest in %s is lost: begun anew", self.order.place.name, work.folder)
             work.clear()
             terms = wanted
         else:
@@ -200,12 +202,13 @@ class ResumableJob:
                 predictor.engine = begun["engine"]
         return {"engine": predictor.engine, "precision": predictor.precision}
 
-    def _put_together(self, source: FrameSource, first: Frame, paths: list[Path], frames: int) -> None:
+    def _put_together(self, source: FrameSource, first: Frame, paths: list[Path], last: Place) -> int:
+        """Returns how many tracks of sound were lost."""
         final = self.order.place.final
         assert final is not None
         self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
         with self._beside(source) as (container, others):
-            label = label_of(self.order.wanted.fingerprint, frames)
+            label = label_of(self.order.wanted.fingerprint, last.frames) + losses_of(last.lost)
             film = self.order.film(container, label=label)
             delay = max(SegmentStore.describe(path).delay for path in paths)
             try:
@@ -221,6 +224,7 @@ class ResumableJob:
                 film.abandon()
                 raise
         self.order.place.commit(label)
+        return film.silent
 
     @contextmanager
     def _beside(self, source: FrameSource) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:
@@ -254,3 +258,8 @@ def _threads(count: int) -> Iterator[None]:
 def label_of(fingerprint: str, frames: int) -> str:
     """Name of the program as it stands in the finished film's metadata."""
     return f"vidcolor {fingerprint} {frames}"
+
+
+def losses_of(lost: int) -> str:
+    """What follows the name where so many frames could not be decoded."""
+    return f" lost {lost}" if lost else ""

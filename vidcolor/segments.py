@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -27,6 +28,8 @@ from vidcolor.stages.propagate import PropagationState
 from vidcolor.stages.shots import ShotState
 from vidcolor.temporal import LinkerState, TemporalState
 from vidcolor.writing import sync_folder
+
+log = logging.getLogger(__name__)
 
 SUFFIX = ".segment"
 _NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
@@ -139,6 +142,8 @@ class SegmentStore:
             if match and _digest_of(path) == match[2]:
                 found[int(match[1])] = path
             elif clean and (match or path.name.endswith(".part")):
+                if match:
+                    log.warning("%s: segment %d is damaged: it is made anew", self._name, int(match[1]))
                 path.unlink()
         return found
 

@@ -12,10 +12,12 @@ from vidcolor.errors import OutputError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import STDIN, refuse_directory
 from vidcolor.options import Options
-from vidcolor.writing import mark, sync_folder
+from vidcolor.writing import followed, mark, sync_folder
 
 STDOUT = "-"
 _NUMBER = re.compile(r"%0?\d*d")
+_OUTPUT = re.compile(r"/dev/stdout|/dev/fd/1|/proc/self/fd/1")
+_MOST_LINKS = 40
 
 
 class Sink:
@@ -152,7 +154,19 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
         return Target(name=target, address=f"file:{target}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
-    return Target(name=target, address=f"file:{target}", muxer=muxer, final=final)
+    return Target(name=target, address=f"file:{target}", muxer=muxer, final=followed(final))
+
+
+def as_dash(target: str) -> str:
+    """``-`` where a name, or what it links to, means standard output (``/dev/stdout``); else the name."""
+    name = target
+    for _ in range(_MOST_LINKS):
+        if _OUTPUT.fullmatch(name):
+            return STDOUT
+        if not os.path.islink(name):
+            break
+        name = os.path.join(os.path.dirname(name), os.readlink(name))
+    return target
 
 
 def _require_place(target: str, final: Path) -> None:

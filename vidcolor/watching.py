@@ -31,6 +31,8 @@ It was at most 0.83 on 27 clips, that on a scratched newsreel.
 """
 
 
+_EVEN, _HOLE = 25, 5
+"""Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
 _BARS_EVERY, _BARS_LOOKS = 12, 8
 """Frames between two looks for black bars, and looks after which they are believed."""
 _BAR_CODES = 3
@@ -58,6 +60,7 @@ class Watch:
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
         self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
         self._looks = 0
+        self._last, self._even = first.seconds, 0
         self.written = 0
 
     def __call__(self, frame: Frame, said: set[str]) -> None:
@@ -66,6 +69,14 @@ class Watch:
         if self._muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and "rate" not in said:
             said.add("rate")
             log.warning("%s holds one frame rate: frames of other times are shown too early", self._muxer)
+        if self._follows_a_hole(frame) and "hole" not in said:
+            said.add("hole")
+            log.warning(
+                "the source has no frames for %.3g s before %s: it may be damaged there",
+                float(frame.seconds - self._last),
+                clock(float(frame.seconds)),
+            )
+        self._last = frame.seconds
         if frame.fields > self._first.fields and not self._interlaced and "fields" not in said:
             said.add("fields")
             log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
@@ -98,6 +109,13 @@ class Watch:
                 clock(float(frame.seconds)),
             )
         self.written += 1
+
+    def _follows_a_hole(self, frame: Frame) -> bool:
+        """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""
+        step = (frame.seconds - self._last) * self._rate
+        hole = self._even >= _EVEN and step >= _HOLE
+        self._even = self._even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
+        return hole
 
     def _look_for_bars(self, frame: Frame, said: set[str]) -> None:
         """Say so if rows or columns along the edges have been black in all frames looked at."""

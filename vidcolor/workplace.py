@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from vidcolor.errors import OutputError
 from vidcolor.segments import SUFFIX
+from vidcolor.writing import followed
 
 _LOCK, _MANIFEST = "lock", "manifest.json"
 _TRIES = 20
@@ -29,9 +30,10 @@ def hidden_name(final: Path, ending: str) -> str:
 
 
 class Workplace:
-    """The work folder of the film ``final``: beside it, hidden, or in ``parent``."""
+    """The work folder of the film ``final`` (of what that links to): beside it, hidden, or in ``parent``."""
 
     def __init__(self, final: Path, parent: Path | None = None) -> None:
+        final = followed(final)
         if parent is None:
             self.folder = final.parent / hidden_name(final, ".vidcolor")
         else:  # films of the same name may come from several folders

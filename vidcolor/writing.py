@@ -14,6 +14,14 @@ from vidcolor.errors import OutputError
 _MARK = "user.vidcolor"
 
 
+def followed(path: Path) -> Path:
+    """What a symbolic link leads to, be it there or not; any other path, and a link in a circle, as it is."""
+    if not path.is_symlink():
+        return path
+    real = Path(os.path.realpath(path))
+    return path if real.is_symlink() else real
+
+
 def check_writable(path: Path) -> None:
     """Find out before the work, not after it, that ``path`` cannot be written.
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from vidcolor.errors import InputError
 from vidcolor.evaluation.clips import read_clip
@@ -15,6 +18,11 @@ from vidcolor.evaluation.temporal import follow_corners, ghost_regions, speed_re
 from vidcolor.frames import Floats, Picture
 from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
+
+log = logging.getLogger(__name__)
+
+_COLOURLESS = 0.5
+"""Mean of |a| and |b|, Lab units, below which a film is in black and white."""
 
 _BATCH = 4
 _EVERY = 1.0
@@ -81,6 +89,8 @@ def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) ->
         raise InputError(f"{path}: has {len(frames)} frames that decode; at least two are needed")
     if any(f.ab.shape != frames[0].ab.shape for f in frames):
         raise InputError(f"{path}: the shape of its picture changes within the first {len(frames)} frames")
+    if max(float(np.abs(f.ab).mean()) for f in frames) < _COLOURLESS:
+        log.warning("%s: has no colours: its true colours' scores are those of grey", path)
     pictures = [f.picture for f in frames]
     return Film(
         name=str(path),

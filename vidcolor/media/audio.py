@@ -40,6 +40,8 @@ _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
 _LAYERS = frozenset({"libmp3lame", "mp2"})
 _LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
 """Below this sample rate (Hz) layers II and III of MPEG audio end at this bit rate."""
+_UNKNOWN = "fltp"
+"""Sample format of sound of which nothing has been decoded when the film begins: it is damaged there."""
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
@@ -69,10 +71,10 @@ def _sample_format(codec: Codec, wanted: str) -> str:
 
 def _layouts(source: AudioCodecContext) -> list[str]:
     """Return channel layouts to offer an encoder, the source's own first."""
-    count = source.channels
+    count = source.channels or 2
     plain = [_LAYOUTS[n] for n in range(min(count, 8), 0, -1)]
     own = source.layout.name
-    return plain if own.endswith("channels") else [own, *plain]
+    return plain if own.endswith("channels") or not source.channels else [own, *plain]
 
 
 def _configure(
@@ -80,7 +82,7 @@ def _configure(
 ) -> None:
     """Set sample rate, format, layout and bit rate of an encoder that is not yet open."""
     context.sample_rate = rate
-    context.format = _sample_format(codec, source.format.name)
+    context.format = _sample_format(codec, source.format.name if source.format is not None else _UNKNOWN)
     context.layout = layout
     context.time_base = Fraction(1, context.sample_rate)
     if codec.name in _LOSSY:
@@ -115,6 +117,10 @@ class AudioConverter:
     Packets come out on the source's clock (the encoder's priming before the first of them). With
     ``first`` (seconds) the track is padded or cut to begin there, for containers without timestamps; with
     ``end`` set as well, it is padded to that when it is flushed.
+
+    Attributes:
+        damaged: packets that could not be decoded.
+        heard: whether anything could.
     """
 
     def __init__(
@@ -132,6 +138,7 @@ class AudioConverter:
         if after < before:
             log.warning("%s: of its %d channels %d are made", describe(source), before, after)
         self.damaged = 0
+        self.heard = False
         self._source, self._first = source, first
         self.end: Fraction | None = None
         self._graph: Graph | None = None
@@ -146,6 +153,7 @@ class AudioConverter:
         except av.FFmpegError:
             self.damaged += 1
             return []
+        self.heard = self.heard or bool(frames)
         return [p for frame in frames for p in self._push(frame)]
 
     def flush(self) -> list[Packet[Stream]]:
@@ -153,6 +161,7 @@ class AudioConverter:
         packets: list[Packet[Stream]] = []
         try:
             for frame in self._source.decode(None):
+                self.heard = True
                 packets += self._push(frame)
         except av.FFmpegError:
             self.damaged += 1
@@ -160,9 +169,16 @@ class AudioConverter:
             packets += self._last(self.end)
         packets += self._drain()
         packets += self._encode(None)
-        if self.damaged:
+        if self.silent:
+            log.warning("%s is lost: none of its packets could be decoded", describe(self._source))
+        elif self.damaged:
             log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
         return packets
+
+    @property
+    def silent(self) -> bool:
+        """Whether there were packets, and none of them could be decoded."""
+        return self.damaged > 0 and not self.heard
 
     def _push(self, frame: AudioFrame) -> list[Packet[Stream]]:
         if not frame.samples or not frame.sample_rate:

@@ -201,6 +201,12 @@ def can_copy(format_name: str, template: Stream) -> bool:
     return takes(format_name, lambda trial: add_copy(trial, template), "empty_moov" if early else None)
 
 
+def unmarked(output: OutputContainer, stream: Stream) -> bool:
+    """Tell whether nothing would say that packets are a Blu-ray's subtitles: TS says so as .m2ts alone."""
+    plain = output.format.name == "mpegts" and not output.name.endswith(".m2ts")
+    return plain and codec_name(stream) == "hdmv_pgs_subtitle"
+
+
 def lacks_header(source: InputContainer, stream: AudioStream) -> bool:
     """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
     apart = any(name in source.format.name for name in ("mov", "matroska"))

@@ -26,6 +26,8 @@ _PRIMING = Fraction(1, 10)
 """Seconds before zero that an encoder's priming may take."""
 # FFmpeg's AVFMT_TS_NONSTRICT: two packets of a track may share a decode time.
 _EQUAL_TIMES = 1 << 17
+_ENDLESS = 4_294_967
+"""Seconds by which FFmpeg says that a subtitle stays until the next one; muxers have no room for so many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,8 @@ class PacketWriter:
         if self._from_zero and packet.dts + (packet.duration or 0) / 2 < 0:
             return
         self._make_monotonic(packet)
+        if self._sparse and (packet.duration or 0) * packet.time_base >= _ENDLESS:
+            packet.duration = 0
         packet.stream = self._stream
         try:
             self._output.mux_one(packet)

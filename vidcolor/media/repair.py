@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
@@ -12,14 +12,18 @@ import av
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcolor.media.opening import sane_rate
+from vidcolor.media.pixels import signal_of
 
 log = logging.getLogger(__name__)
 
 _FINEST_TICK = 1000
 _MOST_HELD = 64
+_RANGES = {False: "limited", True: "full"}
+_SWSCALE = {False: ColorRange.MPEG, True: ColorRange.JPEG}
 Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
 _TRUE_DURATION = ("matroska", "mov", "flv", "asf")
 
@@ -32,10 +36,11 @@ class DecodeReport:
         lost: frames that could not be decoded.
         damaged: frames that decoded with visible damage.
         retimed: frames whose pts was missing, repeated or running backwards.
-        rescaled: frames of another size than the first.
+        rescaled: frames of another size, format or range than the first.
         broken_off: whether damage ended the film early.
         video_packets, video_index: how many packets of which stream came.
         last_seconds: when the last packet of any stream ends.
+        suspects: pts of packets that came damaged, whatever the decoder makes of them.
     """
 
     lost: int = 0
@@ -46,6 +51,13 @@ class DecodeReport:
     video_packets: int = 0
     last_seconds: Fraction = Fraction(0)
     video_index: int = 0
+    suspects: set[int | None] = field(default_factory=set)
+
+    def look_at(self, video: av.VideoFrame) -> None:
+        """Count a frame that is damaged."""
+        suspect = video.pts is not None and video.pts in self.suspects
+        self.damaged += video.is_corrupt or suspect
+        self.suspects.discard(video.pts)
 
     def note(self, packet: Packet[Stream]) -> None:
         """Keep count of what the demuxer gave."""
@@ -93,26 +105,36 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
 
 
 class FirstShape:
-    """Holds all frames to the size of the first."""
+    """Holds all frames to size, format and range of the first."""
 
     def __init__(self, report: DecodeReport) -> None:
         self._report = report
-        self._shape: tuple[int, int, str] | None = None
+        self._shape: tuple[int, int, str, bool] | None = None
 
     def fit(self, video: av.VideoFrame) -> av.VideoFrame:
-        shape = (video.width, video.height, video.format.name)
+        full = signal_of(video).full_range
+        shape = (video.width, video.height, video.format.name, full)
         if self._shape is None:
             self._shape = shape
         if shape == self._shape:
             return video
-        width, height, name = self._shape
+        width, height, name, first = self._shape
         if not self._report.rescaled:
             log.warning(
-                "the picture changes from %d×%d %s to %d×%d %s in mid-stream: from here on it is converted",
-                width, height, name, *shape,
+                "the picture changes from %d×%d %s, %s range, to %d×%d %s, %s range, in mid-stream: it is "
+                "converted from here on",
+                *self._shape[:3], _RANGES[first], *shape[:3], _RANGES[full],
             )  # fmt: skip
         self._report.rescaled += 1
-        return video.reformat(width=width, height=height, format=name)
+        if full == first:
+            return video.reformat(width=width, height=height, format=name)
+        return video.reformat(
+            width=width,
+            height=height,
+            format=name,
+            src_color_range=_SWSCALE[full],
+            dst_color_range=_SWSCALE[first],
+        )
 
 
 def backdated(items: Iterator[Item], frame: int) -> Iterator[Item]:

@@ -13,6 +13,11 @@ from vidcolor.errors import UsageError
 from vidcolor.media.containers import MOV_FAMILY, label, may_hold, takes
 
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
+_LOSSLESS = re.compile(r"pcm_|adpcm_|s302m|flac|alac|mlp|truehd|wavpack|tta$|ape$|shorten|tak$|mp4als|gsm")
+"""Sound that a lossless encoder keeps as it is decoded: so is that of telephones, which is small anyway."""
+_LONG_SAMPLES = {"s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
+_MOST_CHANNELS = 8
+"""Of FLAC and ALAC."""
 
 
 def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
@@ -22,9 +27,23 @@ def default_encoder(output: OutputContainer, source: AudioStream | None = None) 
         fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)
         return "pcm_s24le" if fine else "pcm_s16le"
     if name in MOV_FAMILY or name == "matroska":
-        return "aac"
+        usual = {"matroska": "flac", "mov": "alac"}.get(name)  # few players know of either in mp4
+        return _lossless(source, usual) or "aac"
     fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
     return _ENCODERS.get(fallback, fallback)
+
+
+def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
+    """The encoder that loses nothing of ``source``, where its own codec loses nothing; else None."""
+    if source is None or usual is None or not _LOSSLESS.match(source.codec_context.name):
+        return None
+    context = source.codec_context
+    samples = context.format.name.rstrip("p") if context.format is not None else ""
+    if samples == "s32" and not re.match(r"pcm_[su]32", context.name):
+        samples = "s24"  # 32 bits hold 24
+    if samples in _LONG_SAMPLES:
+        return _LONG_SAMPLES[samples]
+    return usual if samples and context.channels <= _MOST_CHANNELS else None
 
 
 def same_encoder(source: AudioStream, fallback: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
@@ -10,12 +12,18 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
+from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label
 
 log = logging.getLogger(__name__)
 
 _STYLED = frozenset({"ass", "ssa"})
+_ONE_AT_A_TIME = "mov_text"
+_FIELDS = 8
+"""Of an ASS dialogue, before its words."""
+_SEPARATOR = b"{\\r}\\N"
+"""Ends the styles of the words before, and their line."""
 
 
 def target_codec(source: SubtitleStream, format_name: str) -> str | None:
@@ -25,6 +33,55 @@ def target_codec(source: SubtitleStream, format_name: str) -> str | None:
     if format_name in MOV_FAMILY:
         return "mov_text"
     return {"matroska": "subrip", "webm": "webvtt"}.get(format_name)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Texts that are shown together; times in ticks of the source, a duration of 0 lasts until the next."""
+
+    begin: int
+    duration: int
+    texts: tuple[bytes, ...]
+
+
+class Overlaps:
+    """Cuts texts that overlap into pieces one after the other, each with all that is shown then.
+
+    For containers in which a text ends where the next begins. The texts are ASS dialogues; the second of
+    two in a piece is without its fields before the words.
+    """
+
+    def __init__(self) -> None:
+        self._shown: list[tuple[float, bytes]] = []  # when each ends, in the order in which they came
+        self._at = 0
+
+    def add(self, begin: int, duration: int, texts: list[bytes]) -> list[Piece]:
+        """Take what is shown from ``begin`` on; returns what is certain by then."""
+        pieces = self._until(begin)
+        self._shown = [one for one in self._shown if one[0] < math.inf]  # those without an end have had it
+        self._shown += [(begin + duration if duration else math.inf, text) for text in texts]
+        self._at = max(self._at, begin)
+        return pieces
+
+    def finish(self) -> list[Piece]:
+        """What is left."""
+        return self._until(math.inf)
+
+    def _until(self, time: float) -> list[Piece]:
+        pieces = []
+        while self._shown and self._at < time:
+            end = min(time, *(end for end, _ in self._shown))
+            duration = int(end - self._at) if end < math.inf else 0
+            first, *others = (text for _, text in self._shown)
+            words = dict.fromkeys(text.split(b",", _FIELDS)[-1] for text in others)  # once each
+            words.pop(first.split(b",", _FIELDS)[-1], None)
+            pieces.append(Piece(self._at, duration, (first, *words)))
+            if end == math.inf:
+                self._shown.clear()
+                break
+            self._at = int(end)
+            self._shown = [one for one in self._shown if one[0] > end]
+        return pieces
 
 
 class SubtitleConverter:
@@ -37,22 +94,55 @@ class SubtitleConverter:
         assert isinstance(added, SubtitleStream)
         self.stream = added
         added.codec_context.subtitle_header = decoder.subtitle_header
-        time_base = Fraction(1, 1000)
+        # mov's muxer compares the picture's ticks with the text's as they are: so no text ends too early
+        time_base = Fraction(1, 1_000_000 if codec == _ONE_AT_A_TIME else 1000)
         added.codec_context.time_base = time_base
         added.time_base = time_base
         self.damaged = 0
         self._source = source
+        self._overlaps = Overlaps() if codec == _ONE_AT_A_TIME else None
+        self._tick = Fraction(1, 1000)
         styled = "; its styles are simplified" if codec_name(source) in _STYLED else ""
         log.warning(
             "%s becomes %s, which %s can hold%s", describe(source), codec, label(output.format.name), styled
         )
 
     def convert(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
-        """Return the same words at the same time in the output's form; nothing for an empty line."""
+        """Return words at their time in the output's form; nothing for an empty line.
+
+        For a container that shows one text at a time they are held back until the next come.
+        """
         try:
             words = self._source.codec_context.decode2(packet)
-            if words is None or not len(words):
-                return []
+        except (av.FFmpegError, ValueError):
+            self.damaged += 1
+            return []
+        if words is None or not len(words):
+            return []
+        begin = packet.pts if packet.pts is not None else packet.dts
+        duration = packet.duration or int(words.end_display_time / packet.time_base // 1000)
+        self._tick = packet.time_base
+        if self._overlaps is None or begin is None:
+            return self._encode(words, begin, duration)
+        texts = [rect.ass for rect in words.rects if isinstance(rect, AssSubtitle)]
+        return self._shown(self._overlaps.add(begin, duration, texts))
+
+    def flush(self) -> list[Packet[Stream]]:
+        """Return what was held back, and say what was damaged."""
+        held = [] if self._overlaps is None else self._shown(self._overlaps.finish())
+        if self.damaged:
+            log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
+        return held
+
+    def _shown(self, pieces: list[Piece]) -> list[Packet[Stream]]:
+        packets = []
+        for piece in pieces:
+            words = SubtitleSet.create(_SEPARATOR.join(piece.texts), 0, 0)
+            packets += self._encode(words, piece.begin, piece.duration)
+        return packets
+
+    def _encode(self, words: SubtitleSet, begin: int | None, duration: int) -> list[Packet[Stream]]:
+        try:
             encoded = self.stream.codec_context.encode_subtitle(words)
         except (av.FFmpegError, ValueError):
             self.damaged += 1
@@ -60,15 +150,8 @@ class SubtitleConverter:
         if not encoded.size:
             return []
         fresh: Packet[Stream] = Packet(bytes(encoded))
-        fresh.time_base = packet.time_base
-        fresh.pts = packet.pts if packet.pts is not None else packet.dts
-        fresh.dts = fresh.pts
-        fresh.duration = packet.duration or words.end_display_time / packet.time_base // 1000
+        fresh.time_base = self._tick
+        fresh.pts = fresh.dts = begin
+        fresh.duration = duration
         fresh.is_keyframe = True
         return [fresh]
-
-    def flush(self) -> list[Packet[Stream]]:
-        """Say what was damaged; nothing is held back."""
-        if self.damaged:
-            log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
-        return []

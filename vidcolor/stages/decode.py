@@ -19,6 +19,7 @@ from vidcolor.media.continuity import Continuity, may_jump
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
+from vidcolor.media.slices import SliceCheck
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +77,8 @@ def decode(
         if settings.end is not None and seconds >= settings.end + _SOUND_LAG:
             return
         if settings.spans(seconds):
+            report.look_at(item)
             video = shape.fit(item)
-            report.damaged += video.is_corrupt
             yield _describe(video, stream, pts, clock)
 
 
@@ -114,6 +115,7 @@ def _raw(
     if settings.seekable and place is not None:
         _seek(container, place, settings.name, surely=settings.seek is None)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
+    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     cut: Packet[Stream] | None = None
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
@@ -123,7 +125,10 @@ def _raw(
             yield packet
             continue
         if cut is not None:
+            report.suspects.add(cut.pts)
             yield from decoder.frames(cut)
+        if check is not None and check.fails(bytes(packet)):
+            report.suspects.add(packet.pts)
         cut = packet if packet.is_corrupt else None
         if cut is None:
             yield from decoder.frames(packet)

@@ -70,7 +70,7 @@ class Remuxer:
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end)
         self._sinks: dict[int, _Sink] = {}
         self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
-        self._ending: list[AudioConverter] = []
+        self._sounds: list[AudioConverter] = []
         self._end = Fraction(0)
         self._started = False
         self._cover_in_header = False
@@ -127,10 +127,15 @@ class Remuxer:
 
     def finish(self) -> None:
         """Write what converters still hold. The caller closes the container."""
-        for converter in self._ending:
+        for converter in self._sounds if self._in_step else []:
             converter.end = self._end - self._settings.offset
         for sink in self._sinks.values():
             sink.finish()
+
+    @property
+    def silent(self) -> int:
+        """How many tracks of sound were lost whole."""
+        return sum(converter.silent for converter in self._sounds)
 
     def _leave_out(self, stream: Stream, why: str = "") -> None:
         log.warning("%s is left out: %s", describe(stream), why or f"{self._label} cannot hold it")
@@ -203,7 +208,7 @@ class Remuxer:
         first = -self._settings.offset if self._format == "avi" else None
         first = self._settings.first if self._in_step else first
         converter = AudioConverter(stream, self._output, encoder, first=first)
-        self._ending += [converter] if self._in_step else []
+        self._sounds.append(converter)
         self._sinks[stream.index] = Route(
             self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
         )
@@ -212,7 +217,7 @@ class Remuxer:
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if stream.codec_context is None:
             self._leave_out(stream, "its codec is not known")
-        elif containers.can_copy(self._format, stream):
+        elif containers.can_copy(self._format, stream) and not containers.unmarked(self._output, stream):
             self._copy(stream)
         elif codec := target_codec(stream, self._format):
             converter = SubtitleConverter(stream, self._output, codec)
