@@ -45,11 +45,25 @@ def test_each_field_says_whether_it_changes_the_film() -> None:
         {"duration": Fraction(0)}, {"framerate": Fraction(0)},
         {"framerate": Fraction(1001)}, {"codec": ""}, {"preset": ""}, {"pix_fmt": ""}, {"format": ""},
         {"audio": ""},
+        {"crf": "18"}, {"saturation": "1"}, {"start": "1.5"}, {"start": float("nan")}, {"render_size": 64.5},
+        {"render_size": None}, {"weights": None}, {"resume": 1}, {"render_size": True},
+        {"encoder_options": {"g": 1}}, {"encoder_options": "g=1"}, {"encoder_options": None},
     ],
 )  # fmt: skip
 def test_values_outside_their_range_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         Options(**bad)
+
+
+def test_files_may_be_paths() -> None:
+    assert Options(work_dir=Path("a") / "b").work_dir == os.path.join("a", "b")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [1.5, Fraction(3, 2)])
+def test_seconds_may_be_any_number(value: Any) -> None:
+    assert Options(start=value, duration=3, framerate=12.5) == Options(
+        start=Fraction(3, 2), duration=Fraction(3), framerate=Fraction(25, 2)
+    )
 
 
 @pytest.mark.parametrize(

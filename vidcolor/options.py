@@ -6,9 +6,11 @@ and so belong to what an unfinished job is compared by.
 
 from __future__ import annotations
 
+import math
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 
 from vidcolor.errors import UsageError
@@ -24,6 +26,14 @@ _HOW = {"how": True}
 ONE_DEVICE = r"(auto|cpu|mps|cuda(:\d+)?)"
 _DEVICE = re.compile(rf"{ONE_DEVICE}(,{ONE_DEVICE})*")
 _MOST_JOBS = 256
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "float": (int, float),
+    "str": str,
+    "bool": bool,
+    "Fraction": Fraction,
+    "Mapping[str, str]": Mapping,
+}
 _TEXTS = ("codec", "preset", "pix_fmt", "format", "audio")
 _FILE_WORDS = (
     "file", "stats", "csv", "dump", "recon", "load", "save", "scalinglist", "table", "path", "input",
@@ -108,6 +118,8 @@ class Options:
     allow_network: bool = field(default=False, metadata=_HOW)
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            self._require_kind(one.name, one.type)
         _require(_DEVICE.fullmatch(self.device), f"device {self.device!r}: auto, cpu, cuda, cuda:N or mps")
         _require(self.jobs is None or 1 <= self.jobs <= _MOST_JOBS, f"jobs {self.jobs}: 1 to {_MOST_JOBS}")
         _require(self.precision in PRECISIONS, f"precision {self.precision!r}: {', '.join(PRECISIONS)}")
@@ -136,6 +148,21 @@ class Options:
             _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)
+
+    def _require_kind(self, name: str, annotation: object) -> None:
+        """Refuse a value of another type; seconds and rates may be any number, names of files a path."""
+        kind, value = str(annotation).removesuffix(" | None"), getattr(self, name)
+        if kind == "Fraction" and type(value) in (int, float) and math.isfinite(value):
+            value = Fraction(str(value))
+        if kind == "str" and isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        object.__setattr__(self, name, value)
+        fits = isinstance(value, _KINDS[kind]) and (kind == "bool") == isinstance(value, bool)
+        optional = str(annotation) != kind
+        _require(fits or (optional and value is None), f"{name.replace('_', ' ')} {value!r}: is no {kind}")
+        if isinstance(value, Mapping):
+            texts = all(isinstance(text, str) for pair in value.items() for text in pair)
+            _require(texts, f"{name.replace('_', ' ')}: names and values are texts")
 
     @property
     def devices(self) -> tuple[str, ...]:
