@@ -26,8 +26,9 @@ from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.stages.predict import Predictor
+from vidcolor.training.calibration import recalibrate
 from vidcolor.training.cli import main
-from vidcolor.training.data import PhotoSet
+from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.run import held
 
 SMALL = {
@@ -237,6 +238,44 @@ def test_statistics_see_a_batch_in_parts_once(folder: Path, features: Path, tmp_
     stored = torch.load(tmp_path / "own.safetensors.train" / "checkpoint.pt", weights_only=True)
     seen = {int(v) for k, v in stored["networks"]["generator"].items() if k.endswith("num_batches_tracked")}
     assert seen == {2}
+
+
+def test_norms_are_taken_anew_at_the_end_an_encoder_s_excepted(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out, freeze_norm=True).exit_code == 0
+    before = weights_of(out)
+    result = train(folder, out, freeze_norm=True, recalibrate=20)  # the run has ended: this alone is done
+    assert result.exit_code == 0, result.output
+    after = weights_of(out)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    norms = {name for name in before if name.endswith(statistics) and not name.startswith("encoder.")}
+    assert changed == norms
+    assert "recalibrated on 20 crops" in load_generator(str(out)).metadata["recipe"]
+    assert [line["step"] for line in lines(out, "validation")] == [2, 3, 4, 4], "judged again"
+
+
+def test_statistics_are_the_means_over_whole_undamaged_batches(folder: Path, tmp_path: Path) -> None:
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    network = LiteUNet(variant="lite0", decoder=[16, 16, 8, 8]).eval()
+    norm = next(m for n, m in network.named_modules() if n == "bottleneck.1")
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    seen: list[torch.Tensor] = []
+    norm.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
+    for _ in range(2):  # what is there before plays no part
+        seen.clear()
+        recalibrate(network, photos, 20, crop=64, seed=7)
+        assert [len(x) for x in seen] == [16, 16]
+        means = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
+        assert torch.allclose(norm.running_mean, means, atol=1e-5)
+    assert not any(m.training for m in network.modules())
+    assert norm.momentum == torch.nn.BatchNorm2d(1).momentum
+
+
+def test_the_best_weights_are_not_taken_anew(folder: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "own.safetensors", recalibrate=20, keep="best")
+    assert result.exit_code == 2
+    assert "--recalibrate" in result.output
 
 
 def test_training_learns(folder: Path, tmp_path: Path) -> None:

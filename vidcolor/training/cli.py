@@ -89,6 +89,13 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 )
 @click.option("--freeze-norm", is_flag=True, help="Keep all BatchNorm statistics.")
 @click.option(
+    "--recalibrate",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Undamaged crops on which BatchNorm statistics are taken anew at the end.",
+)
+@click.option(
     "--strength",
     default=1.0,
     show_default=True,

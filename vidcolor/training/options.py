@@ -40,6 +40,8 @@ class TrainOptions:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         every: steps between validations.
         checkpoint_minutes: time between checkpoints; one follows each validation too.
+        recalibrate: crops on which BatchNorm statistics are taken anew at the end, an encoder's excepted; see
+            :mod:`.calibration`.
         keep: ``last`` or ``best`` (lowest perceptual distance on the validation pictures, or lowest ab
             error where there is no feature network).
     """
@@ -63,6 +65,7 @@ class TrainOptions:
     seed: int = _setting(1)
     every: int = _setting(1000, fixed=False)
     checkpoint_minutes: float = _setting(3.0, fixed=False)
+    recalibrate: int = _setting(0, fixed=False)
     keep: str = _setting("last", fixed=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class TrainOptions:
             raise UsageError(f"--batch {self.batch} does not divide into {self.accumulate} parts")
         if self.keep not in ("last", "best"):
             raise UsageError(f"--keep {self.keep}: last or best")
+        if self.recalibrate and self.keep == "best":
+            raise UsageError("--recalibrate is for the last weights: the best are kept as they were judged")
 
     def fixed(self) -> dict[str, Any]:
         """The fields that a run goes on with only if they are the same."""

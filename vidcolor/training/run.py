@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
+from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import batches
+from vidcolor.training.calibration import recalibrate
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.loop import train
 from vidcolor.training.options import Files, TrainOptions
@@ -149,6 +151,11 @@ def run(
     try:
         with background(batches(photos, options, place, first_step=counters.step, recipe=recipe)) as ready:
             train(state, ready, stages, options, place, watcher.after_step)
+        if options.recalibrate and place.leads:
+            network = state.average
+            assert isinstance(network, ColourNetwork)
+            recalibrate(network, photos, options.recalibrate, crop=options.crop, seed=options.seed)
+            watcher.judge(counters.step)
         watcher.finish()
     except BaseException:
         with suppress(OutputError):  # what came first says more

@@ -71,26 +71,27 @@ class Watcher:
             self._records.numbers(event.step, "train", {**event.losses, **speed, "stage": event.stage})
         judged = event.step % self._options.every == 0 or event.stage_ended
         if judged:
-            self._validate(event)
+            self.judge(event.step)
         minutes = (time.monotonic() - self._saved) / 60.0
         if judged or minutes >= self._options.checkpoint_minutes:
             self._checkpoint()
         if event.stage_ended and not event.ended:
             self._save(self._files.work / f"stage-{event.stage + 1}.safetensors")
 
-    def _validate(self, event: Event) -> None:
+    def judge(self, step: int) -> None:
+        """Validate the weights as they are now, and keep them if they are the best."""
         if not len(self._pictures) or self._records is None:
             return
         state = self._state
         device = next(state.generator.parameters()).device
         result, picture = validate(state.average, state.features, self._pictures, device)
         self.last = result
-        self._records.numbers(event.step, "validation", result.as_dict())
-        self._records.sample(event.step, picture)
+        self._records.numbers(step, "validation", result.as_dict())
+        self._records.sample(step, picture)
         if result.score < state.counters.best:
             state.counters.best = result.score
             self._save(self._best)
-        self._listener.validated(event.step, result)
+        self._listener.validated(step, result)
 
     def _checkpoint(self) -> None:
         save_checkpoint(self._state, self._options, self._inputs, self._files.work / CHECKPOINT)
@@ -131,6 +132,7 @@ def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
     read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
     names = {kind: path.name for kind, path in read.items() if path is not None}
     changed += [f"{kind} {os.fsencode(name).decode('utf-8', 'replace')}" for kind, name in names.items()]
+    changed += [f"recalibrated on {options.recalibrate} crops"] if options.recalibrate else []
     device = next(state.generator.parameters()).device.type
     return (
         f"{RECIPES[options.recipe].source}; to stage {counters.stage + 1}, {counters.step} steps, "
