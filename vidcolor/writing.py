@@ -16,10 +16,10 @@ _MARK = "user.vidcolor"
 
 def followed(path: Path) -> Path:
     """What a symbolic link leads to, be it there or not; any other path, and a link in a circle, as it is."""
-    if not path.is_symlink():
+    if not os.path.islink(path):  # which takes any name for none, where Path's own method fails
         return path
     real = Path(os.path.realpath(path))
-    return path if real.is_symlink() else real
+    return path if os.path.islink(real) else real
 
 
 def check_writable(path: Path) -> None:
