@@ -266,11 +266,15 @@ def test_no_bar_where_standard_error_is_no_terminal(film: Path, tmp_path: Path, 
     assert "6/6" not in capsys.readouterr().err
 
 
-def test_a_closed_standard_error_does_not_keep_a_film_from_being_made(film: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("progress", ["auto", "bar", "json"])
+def test_a_closed_standard_error_does_not_keep_a_film_from_being_made(
+    progress: str, film: Path, tmp_path: Path, capsys: Said
+) -> None:
     target = tmp_path / "out.mkv"
     with mock.patch.object(sys, "stderr", None):
-        assert call(film, target) == 0
+        assert call(film, target, "--progress", progress) == 0
     assert len(read_film(target)) == 6
+    assert not capsys.readouterr().out
 
 
 def test_help_is_grouped_and_names_every_option(vidcolor: Run) -> None:

@@ -15,6 +15,7 @@ from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.media.repair import DecodeReport, FirstShape
+from vidcolor.writing import mark_of
 
 
 def make_picture(path: Path, rgb: np.ndarray, codec: str) -> Path:
@@ -357,3 +358,6 @@ def test_sound_of_which_nothing_decodes_is_a_loss(
     result = colour(broken, tmp_path / "b.webm", codec="libvpx")
     assert (result.frames, result.lost, result.silent, result.exit_code) == (25, 0, 1, 7)
     assert f"audio track #1 ({codec}) is lost: none of its packets could be decoded" in caplog.text
+    again = colour(broken, tmp_path / "b.webm", codec="libvpx")
+    assert again.already
+    assert again.exit_code == (7 if mark_of(tmp_path / "b.webm") else 0)  # kept in an attribute of the file

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,7 +61,14 @@ def test_files_may_be_paths() -> None:
     assert Options(work_dir=Path("a") / "b").work_dir == os.path.join("a", "b")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("value", [1.5, Fraction(3, 2)])
+def test_numbers_of_other_kinds_are_taken() -> None:
+    given = Options(crf=np.int64(20), saturation=1, render_size=np.int64(64))
+    assert [type(v) for v in (given.crf, given.saturation, given.render_size)] == [float, float, int]
+    with pytest.raises(UsageError, match=r"render size .*64\.0.*: is no int"):
+        Options(render_size=np.float64(64.0))
+
+
+@pytest.mark.parametrize("value", [1.5, Fraction(3, 2), Decimal("1.5"), np.float64(1.5)])
 def test_seconds_may_be_any_number(value: Any) -> None:
     assert Options(start=value, duration=3, framerate=12.5) == Options(
         start=Fraction(3, 2), duration=Fraction(3), framerate=Fraction(25, 2)

@@ -27,6 +27,7 @@ Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour,
 Underline, StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, \
 MarginR, MarginV, Encoding
 Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
+Style: Sign,Arial,30,&H0000ff,&Hffffff,&H0,&H0,-1,0,0,0,100,100,0,0,1,1,0,2,10,10,10,0
 
 [Events]
 Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
@@ -211,7 +212,10 @@ def test_overlaps_are_cut_into_pieces():
         "not held to the next"
     )
     assert overlaps.add(25, 2, [ass("d, e")]) == [Piece(20, 5, (ass("c"),))], "the same words once"
-    assert overlaps.finish() == [Piece(25, 2, (ass("c"), b"d, e")), Piece(27, 3, (ass("c"),))]
+    assert overlaps.finish() == [
+        Piece(25, 2, (ass("c"), b"{\\rDefault}\\Nd, e")),
+        Piece(27, 3, (ass("c"),)),
+    ]
     assert overlaps.finish() == []
 
 
@@ -219,19 +223,57 @@ def test_a_line_without_an_end_stays_until_the_next():
     overlaps = Overlaps()
     assert overlaps.add(10, 0, [ass("a")]) == []
     assert overlaps.add(20, 0, [ass("b")]) == [Piece(10, 10, (ass("a"),))]
-    assert overlaps.finish() == [Piece(20, 0, (ass("b"),))]
+    assert overlaps.add(20, 0, [ass("c")]) == []
+    assert overlaps.finish() == [Piece(20, 0, (ass("b"), b"{\\rDefault}\\Nc"))]
+
+
+def test_lines_whose_times_run_backwards_are_moved():
+    overlaps = Overlaps()
+    assert overlaps.add(100, 20, [ass("a")]) == []
+    assert overlaps.add(50, 10, [ass("b")]) == []
+    assert overlaps.add(200, 5, [ass("c")]) == [
+        Piece(100, 10, (ass("a"), b"{\\rDefault}\\Nb")),
+        Piece(110, 10, (ass("a"),)),
+    ]
+    assert overlaps.moved == 1
+
+
+def test_a_line_after_a_silence_of_hours_keeps_its_time(tmp_path):
+    hour = 3_600_000
+    times = [(1000, 2000), (hour, 2000), (9 * hour, 2000)]
+    source = make(tmp_path / "in.mkv", "subrip", [b"one", b"two", b"three"], times=times)
+    carry(source, tmp_path / "out.mp4")
+    assert spoken(tmp_path / "out.mp4") == [(1.0, "one"), (3600.0, "two"), (9 * 3600.0, "three")]
+
+
+def test_each_of_two_lines_has_its_own_style(tmp_path):
+    source = make(
+        tmp_path / "in.mkv",
+        "ass",
+        [b"0,0,Sign,,0,0,0,,SIGN", b"1,0,Default,,0,0,0,,hello"],
+        times=[(500, 2000), (1000, 500)],
+    )
+    carry(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as film:
+        track = film.streams.subtitles[0]
+        shown = [track.codec_context.decode2(p) for p in film.demux(track) if p.size > 2]
+    texts = [words[0].ass.decode() for words in shown if words is not None and len(words)]
+    both = next(text for text in texts if "hello" in text)
+    assert "SIGN" in both
+    after = both[both.index("SIGN") :]
+    assert re.search(r"\\b0|\\r", after[: after.index("hello")]), both
 
 
 def test_pictures_of_text_that_a_ts_would_not_name_are_left_out(tmp_path, caplog):
     segment = bytes.fromhex("8000 00".replace(" ", ""))  # the end of a set, which shows nothing
     source = make(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [segment])
-    for name, kept in (("out.ts", 0), ("out.m2ts", 1)):
+    for name, kept in (("out.ts", 0), ("out.m2ts", 1), ("OUT.M2TS", 1)):
         with (
             av.open(str(source)) as film,
             av.open(str(tmp_path / name), "w", format="mpegts") as output,
         ):
             picture = film.streams.video[0]
-            remuxer = Remuxer(film, output, picture, RemuxSettings())
+            remuxer = Remuxer(film, output, picture, RemuxSettings(suffix=Path(name).suffix))
             remuxer.add_streams(lambda to=output, of=picture: to.add_stream_from_template(of, opaque=True))
             assert len(output.streams.subtitles) == kept
     assert (

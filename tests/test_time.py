@@ -413,5 +413,14 @@ def test_an_encoder_that_counts_in_frames_moves_all_tracks_with_the_picture(
     (before,), (after,) = packets_of(source, "audio").values(), packets_of(result, "audio").values()
     apart = times_of(result)[0] - times_of(source)[0] - (after[0][0] - before[0][0])
     assert abs(apart) <= MS
-    said = f"counts time in frames here: all tracks are {float(moved):.3f} s later"
+    said = f"all tracks are {float(moved):.3f} s later"
     assert sum(said in line for line in caplog.messages) == (moved > 0)
+
+
+@pytest.mark.parametrize("target", ["avi", "y4m"])
+def test_containers_that_number_their_frames_move_nothing(
+    target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", pts=[10 + 40 * n for n in range(10)], time_base=MS)
+    colour(source, tmp_path / f"b.{target}")
+    assert "all tracks are" not in caplog.text

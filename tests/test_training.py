@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from vidcolor.checkpoint import load_generator, save_weights
+from vidcolor.errors import UsageError
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.unet import LiteUNet
@@ -29,6 +30,7 @@ from vidcolor.stages.predict import Predictor
 from vidcolor.training.calibration import recalibrate
 from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet, load_photos
+from vidcolor.training.options import TrainOptions
 from vidcolor.training.run import held
 
 SMALL = {
@@ -253,6 +255,9 @@ def test_norms_are_taken_anew_at_the_end_an_encoder_s_excepted(folder: Path, tmp
     assert changed == norms
     assert "recalibrated on 20 crops" in load_generator(str(out)).metadata["recipe"]
     assert [line["step"] for line in lines(out, "validation")] == [2, 3, 4, 4], "judged again"
+    for name in ("best", "stage-1"):
+        kept = tmp_path / "own.safetensors.train" / f"{name}.safetensors"
+        assert "recalibrated" not in load_generator(str(kept)).metadata["recipe"]
 
 
 def test_statistics_are_the_means_over_whole_undamaged_batches(folder: Path, tmp_path: Path) -> None:
@@ -276,6 +281,14 @@ def test_the_best_weights_are_not_taken_anew(folder: Path, tmp_path: Path) -> No
     result = train(folder, tmp_path / "own.safetensors", recalibrate=20, keep="best")
     assert result.exit_code == 2
     assert "--recalibrate" in result.output
+
+
+def test_a_generator_without_norms_cannot_be_recalibrated(folder: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "own.safetensors", "cyclegan", recalibrate=20)
+    assert result.exit_code == 2
+    assert "has no BatchNorm" in result.output
+    with pytest.raises(UsageError):
+        TrainOptions(steps=1, recalibrate=-1)
 
 
 def test_training_learns(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from calling import call
 from media import fill_plane, grey_frame, make_film, planes_of, read_film
 from test_decode import interlaced
 from test_recolor import frame_of
+from test_resume import short_segments
 
 from vidcolor.frames import Frame
 from vidcolor.watching import in_colour
@@ -199,6 +200,16 @@ def test_a_hole_in_an_even_film_is_named(
     make_film(tmp_path / "a.mkv", frames=len(pts), pts=pts, time_base=Fraction(1, 25), codec="ffv1")
     assert call(tmp_path / "a.mkv", tmp_path / "b.mkv") == 0
     assert capsys.readouterr().err.count("the source has no frames for 0.44 s before 00:00:01") == said
+
+
+def test_a_hole_soon_after_a_segment_s_beginning_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pts = [*range(40), *range(50, 60)]
+    make_film(tmp_path / "a.mkv", frames=len(pts), pts=pts, time_base=Fraction(1, 25), codec="ffv1")
+    with short_segments():
+        assert call(tmp_path / "a.mkv", tmp_path / "b.mkv") == 0
+    assert capsys.readouterr().err.count("the source has no frames for 0.44 s before 00:00:02") == 1
 
 
 def test_a_film_of_uneven_frames_has_no_holes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

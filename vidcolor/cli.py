@@ -238,8 +238,7 @@ def _one(
         return EXIT_BUG
     spent = clock(result.seconds)
     if result.already:
-        lost = f"; of its source {frame_count(result.lost)} could not be decoded" if result.lost else ""
-        log.info("%s: already done%s", target, lost)
+        log.info("%s: already done%s", target, ", with losses" if result.exit_code else "")
     else:
         made = f"{frame_count(result.frames)} in {spent}"
         log.info("%s: %s on %s, %s", result.target, made, result.machine, result.codec)

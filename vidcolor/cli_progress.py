@@ -25,8 +25,10 @@ class Display:
     """
 
     def __init__(self, mode: str, name: str) -> None:
+        if sys.stderr is None:
+            mode = "none"
         if mode == "auto":
-            mode = "bar" if sys.stderr is not None and sys.stderr.isatty() else "none"
+            mode = "bar" if sys.stderr.isatty() else "none"
         self._mode, self._name = mode, name
         self._bar: Any = None
         self._last = 0.0

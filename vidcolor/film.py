@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from fractions import Fraction
 from typing import Any
 
@@ -29,7 +30,7 @@ from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 from vidcolor.target import Sink, holds_one
-from vidcolor.watching import Watch
+from vidcolor.watching import Pace, Watch
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Film:
     Attributes:
         colour: makes the chroma of a frame, in any thread; there once the film has begun.
         said: what has been said of its frames.
+        watch: what looks at them; there once the film has begun.
         silent: tracks of sound that were lost whole.
     """
 
@@ -95,7 +97,7 @@ class Film:
             self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
         video, self._first, self._rate = first.video, first, sane_rate(self._stream)
         interlaced = is_interlaced(first, self._field_order())
-        self._watch = Watch(first, self.muxer, self._rate, interlaced=interlaced)
+        self.watch = Watch(first, self.muxer, self._rate, interlaced=interlaced)
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         plan = plan_encoder(
             self._output,
@@ -130,7 +132,7 @@ class Film:
         steady = self._stream.guessed_rate == self._rate
         self._base = encoder_time_base(self.muxer, plan.codec, first.time_base, self._rate, steady=steady)
         if self._number is None:
-            offset = film_limits.onto_grid(self._base, first, film_limits.shift(first, options), plan.codec)
+            offset = film_limits.onto_grid(self._base, first, film_limits.shift(first, options), self.muxer)
         else:  # pictures keep their numbers
             self._base = 1 / self._rate
             offset = self._number * self._base
@@ -188,10 +190,11 @@ class Film:
         return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream)
 
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
-        start, duration = self._options.start, self._options.duration
+        start, duration, first = self._options.start, self._options.duration, self._first.seconds
         end = None if duration is None else (start or Fraction(0)) + duration
+        suffix = os.path.splitext(self._target)[1]
         return RemuxSettings(
-            audio=self._options.audio, offset=offset, start=start, end=end, first=self._first.seconds
+            audio=self._options.audio, offset=offset, start=start, end=end, first=first, suffix=suffix
         )
 
     def write_packet(self, packet: Packet[Stream]) -> None:
@@ -206,9 +209,9 @@ class Film:
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
         """Encode one frame; returns the packets that are ready."""
-        if self._watch.written and holds_one(self._target, self.muxer):
+        if self.watch.written and holds_one(self._target, self.muxer):
             raise UsageError(f"{self._target}: {_ONE_PICTURE}")
-        self._watch(frame, self.said)
+        self.watch(frame, self.said)
         if self._comparison is not None:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)
@@ -217,9 +220,10 @@ class Film:
         """The packets that the encoder still holds."""
         return self._reencoder.flush()
 
-    def go_on(self, frames: int, last: int | None) -> None:
+    def go_on(self, frames: int, last: int | None, pace: Pace | None = None) -> None:
         """Make ready for what comes after so many frames, the last of them with this pts in ticks."""
-        self._watch.written = frames
+        self.watch.written = frames
+        self.watch.pace = pace or self.watch.pace
         self._reencoder.last = last
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:

@@ -41,6 +41,8 @@ _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
 _FINE_TICK = Fraction(1, 1000)
 """Seconds: what is finer needs no help."""
+_COUNT_THEMSELVES = ("avi", "mxf", "yuv4mpegpipe")
+"""Containers that place frames by their number."""
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _MASTERS = frozenset(
@@ -149,7 +151,7 @@ def shift(first: Frame, options: Options) -> Fraction:
     return Fraction(0)
 
 
-def onto_grid(tick: Fraction, first: Frame, offset: Fraction, codec: str) -> Fraction:
+def onto_grid(tick: Fraction, first: Frame, offset: Fraction, muxer: str) -> Fraction:
     """Seconds to add to all times where an encoder counts in frames: the first frame falls on such a time.
 
     Else it would be rounded alone, and leave its sound by up to half a frame.
@@ -158,11 +160,15 @@ def onto_grid(tick: Fraction, first: Frame, offset: Fraction, codec: str) -> Fra
         tick: time base of the encoder, seconds.
         offset: seconds that are added in any case.
     """
+    if muxer in _COUNT_THEMSELVES:
+        return offset
     at = first.seconds + offset
     late = -(-at // tick) * tick - at
     if tick <= _FINE_TICK or late <= _FINE_TICK:
         return offset
-    log.warning("%s counts time in frames here: all tracks are %.3f s later", codec, float(late))
+    log.warning(
+        "time is counted in frames in this %s: all tracks are %.3f s later", label(muxer), float(late)
+    )
     return offset + late
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from vidcolor.manifest import Manifest, describe_options, digest_weights, finger
 from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.result import Result
-from vidcolor.resumable import label_of, losses_of
+from vidcolor.resumable import label_of
 from vidcolor.workplace import Workplace
 from vidcolor.writing import mark_of
 
@@ -51,8 +52,9 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
     weights = digest_weights(load_generator(options.weights).path)
     source = terms.source if terms is not None else identify(name)
     own = label_of(fingerprint(source, describe_options(options), weights), frames)
-    lost = next((found for label in labels if (found := _lost(label, own)) is not None), None)
-    if lost is None:
+    losses = re.compile(re.escape(own) + r"(?: lost (\d+))?(?: silent (\d+))?")
+    found = next(filter(None, map(losses.fullmatch, labels)), None)
+    if found is None:
         return None
     if left.folder.is_dir() and not left.busy():
         left.remove()  # the job was ended between giving the film its name and tidying up
@@ -60,7 +62,8 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         source=name,
         target=target,
         frames=frames,
-        lost=lost,
+        lost=int(found[1] or 0),
+        silent=int(found[2] or 0),
         damaged=0,
         seconds=0.0,
         device="",
@@ -69,11 +72,3 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         codec=codec,
         already=True,
     )
-
-
-def _lost(label: str, own: str) -> int | None:
-    """Frames that could not be decoded of the film of that name; None if it is another."""
-    said, _, count = label.removeprefix(own).partition(losses_of(1)[:-1])
-    if not label.startswith(own) or said:
-        return None
-    return int(count) if count.isdecimal() else None if count else 0

@@ -30,6 +30,7 @@ from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
+from vidcolor.watching import Pace
 from vidcolor.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -125,6 +126,8 @@ class Maker:
     said: set[str] = field(default_factory=set)
     found: dict[int, Path] = field(default_factory=dict)
     anchors: Mapping[Key, Anchor] | None = None
+    pace: dict[int, Pace] = field(default_factory=dict)
+    """How evenly frames came before the next segment to be made."""
 
     def __post_init__(self) -> None:
         """Have the encoder work as it did where the job was begun."""
@@ -213,7 +216,7 @@ class Maker:
             film.begin(self.first)
         film.said = self.said
         if place is not None:
-            film.go_on(place.frames, place.ticks)
+            film.go_on(place.frames, place.ticks, self.pace.get(number))
         writer = SegmentWriter(film, place.ticks if place else None)
         most = self.terms.segment_frames
         span = Span(frames=most, least=most // 2, start=place.state if place else None)
@@ -225,6 +228,7 @@ class Maker:
             if last is None:
                 raise InputError(f"{order.name}: no frame of it decodes any more")
             source.finish_span(number, writer.frames)
+            self.pace = {number + 1: film.watch.pace}
         except BaseException:
             writer.abandon()
             raise

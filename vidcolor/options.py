@@ -11,7 +11,9 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from fractions import Fraction
+from numbers import Integral, Real
 
 from vidcolor.errors import UsageError
 
@@ -26,9 +28,9 @@ _HOW = {"how": True}
 ONE_DEVICE = r"(auto|cpu|mps|cuda(:\d+)?)"
 _DEVICE = re.compile(rf"{ONE_DEVICE}(,{ONE_DEVICE})*")
 _MOST_JOBS = 256
-_KINDS: dict[str, type | tuple[type, ...]] = {
+_KINDS: dict[str, type] = {
     "int": int,
-    "float": (int, float),
+    "float": float,
     "str": str,
     "bool": bool,
     "Fraction": Fraction,
@@ -152,8 +154,13 @@ class Options:
     def _require_kind(self, name: str, annotation: object) -> None:
         """Refuse a value of another type; seconds and rates may be any number, names of files a path."""
         kind, value = str(annotation).removesuffix(" | None"), getattr(self, name)
-        if kind == "Fraction" and type(value) in (int, float) and math.isfinite(value):
-            value = Fraction(str(value))
+        if isinstance(value, (Real, Decimal)) and not isinstance(value, (bool, Fraction)):
+            if kind == "Fraction" and math.isfinite(value):
+                value = Fraction(str(value))
+            elif kind == "float":
+                value = float(value)
+            elif kind == "int" and isinstance(value, Integral):
+                value = int(value)
         if kind == "str" and isinstance(value, os.PathLike):
             value = os.fspath(value)
         object.__setattr__(self, name, value)

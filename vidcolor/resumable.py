@@ -206,9 +206,11 @@ class ResumableJob:
         """Returns how many tracks of sound were lost."""
         final = self.order.place.final
         assert final is not None
-        self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}")))
+        suffix = Path(self.order.place.name).suffix  # FFmpeg looks at it, for .m2ts
+        self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{suffix}")))
         with self._beside(source) as (container, others):
-            label = label_of(self.order.wanted.fingerprint, last.frames) + losses_of(last.lost)
+            name = label_of(self.order.wanted.fingerprint, last.frames)
+            label = name + losses_of(last.lost, 0)
             film = self.order.film(container, label=label)
             delay = max(SegmentStore.describe(path).delay for path in paths)
             try:
@@ -223,7 +225,7 @@ class ResumableJob:
             except BaseException:
                 film.abandon()
                 raise
-        self.order.place.commit(label)
+        self.order.place.commit(name + losses_of(last.lost, film.silent))
         return film.silent
 
     @contextmanager
@@ -260,6 +262,6 @@ def label_of(fingerprint: str, frames: int) -> str:
     return f"vidcolor {fingerprint} {frames}"
 
 
-def losses_of(lost: int) -> str:
-    """What follows the name where so many frames could not be decoded."""
-    return f" lost {lost}" if lost else ""
+def losses_of(lost: int, silent: int) -> str:
+    """What follows the name where so many frames, and tracks of sound, could not be decoded."""
+    return (f" lost {lost}" if lost else "") + (f" silent {silent}" if silent else "")

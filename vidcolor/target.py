@@ -89,7 +89,7 @@ class Target:
         try:
             if working is None:
                 handle, made = tempfile.mkstemp(
-                    prefix=".vidcolor-", suffix=self.final.suffix, dir=self.final.parent
+                    prefix=".vidcolor-", suffix=Path(self.name).suffix, dir=self.final.parent
                 )
                 os.close(handle)
                 working = Path(made)

@@ -15,6 +15,8 @@ from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
 
+Pace = tuple[Fraction, int]
+
 _SIZE = (64, 48)
 _LOOK_EVERY = 24
 """Frames between two looks at the source's own chroma."""
@@ -51,6 +53,10 @@ class Watch:
         muxer: FFmpeg's name of the target's container.
         rate: frames a second.
         interlaced: whether fields are marked in the target.
+
+    Attributes:
+        written: frames before the next.
+        pace: time of the last frame, seconds, and how many came evenly before it.
     """
 
     def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool) -> None:
@@ -60,7 +66,7 @@ class Watch:
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
         self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
         self._looks = 0
-        self._last, self._even = first.seconds, 0
+        self.pace = (first.seconds, 0)
         self.written = 0
 
     def __call__(self, frame: Frame, said: set[str]) -> None:
@@ -69,14 +75,14 @@ class Watch:
         if self._muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and "rate" not in said:
             said.add("rate")
             log.warning("%s holds one frame rate: frames of other times are shown too early", self._muxer)
+        before = self.pace[0]
         if self._follows_a_hole(frame) and "hole" not in said:
             said.add("hole")
             log.warning(
                 "the source has no frames for %.3g s before %s: it may be damaged there",
-                float(frame.seconds - self._last),
+                float(frame.seconds - before),
                 clock(float(frame.seconds)),
             )
-        self._last = frame.seconds
         if frame.fields > self._first.fields and not self._interlaced and "fields" not in said:
             said.add("fields")
             log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
@@ -112,10 +118,10 @@ class Watch:
 
     def _follows_a_hole(self, frame: Frame) -> bool:
         """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""
-        step = (frame.seconds - self._last) * self._rate
-        hole = self._even >= _EVEN and step >= _HOLE
-        self._even = self._even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
-        return hole
+        last, even = self.pace
+        step = (frame.seconds - last) * self._rate
+        self.pace = frame.seconds, even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
+        return even >= _EVEN and step >= _HOLE
 
     def _look_for_bars(self, frame: Frame, said: set[str]) -> None:
         """Say so if rows or columns along the edges have been black in all frames looked at."""

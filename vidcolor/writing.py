@@ -46,6 +46,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = 
     Raises:
         OutputError: it cannot be written.
     """
+    path = followed(path)
     part = path.with_name(path.name + ("" if alone else f".{secrets.token_hex(4)}") + ".part")
     special = path.exists() and not path.is_file()
     try:

@@ -188,10 +188,15 @@ def may_hold(format_name: str, name: str) -> bool:
     return name not in _NEVER.get(format_name, ()) and name in _ONLY.get(format_name, {name})
 
 
-def can_copy(format_name: str, template: Stream) -> bool:
-    """Tell whether the packets of ``template`` can go into the container as they are."""
+def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
+    """Tell whether the packets of ``template`` can go into the container as they are.
+
+    TS says of a Blu-ray's subtitles what they are in files with the suffix .m2ts alone.
+    """
     name = codec_name(template)
     if not may_hold(format_name, name):
+        return False
+    if format_name == "mpegts" and name == "hdmv_pgs_subtitle" and suffix.lower() != ".m2ts":
         return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
@@ -199,12 +204,6 @@ def can_copy(format_name: str, template: Stream) -> bool:
     # Only a header with the sample description in it shows whether this PCM can be described.
     early = format_name in MOV_FAMILY and name.startswith("pcm_")
     return takes(format_name, lambda trial: add_copy(trial, template), "empty_moov" if early else None)
-
-
-def unmarked(output: OutputContainer, stream: Stream) -> bool:
-    """Tell whether nothing would say that packets are a Blu-ray's subtitles: TS says so as .m2ts alone."""
-    plain = output.format.name == "mpegts" and not output.name.endswith(".m2ts")
-    return plain and codec_name(stream) == "hdmv_pgs_subtitle"
 
 
 def lacks_header(source: InputContainer, stream: AudioStream) -> bool:

@@ -14,7 +14,7 @@ class SliceCheck:
     """Checks the packets of one FFV1 film.
 
     Not every film has checksums, and only its header says so, in a code of its own: what fails is believed
-    once a packet has passed.
+    once a packet has passed. Those of other beginnings than zero never do, and are not checked.
     """
 
     def __init__(self) -> None:

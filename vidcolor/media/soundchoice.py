@@ -15,9 +15,11 @@ from vidcolor.media.containers import MOV_FAMILY, label, may_hold, takes
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSLESS = re.compile(r"pcm_|adpcm_|s302m|flac|alac|mlp|truehd|wavpack|tta$|ape$|shorten|tak$|mp4als|gsm")
 """Sound that a lossless encoder keeps as it is decoded: so is that of telephones, which is small anyway."""
-_LONG_SAMPLES = {"s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
-_MOST_CHANNELS = 8
-"""Of FLAC and ALAC."""
+_24_BITS = re.compile(r"pcm_[su]24|pcm_dvd|pcm_bluray|s302m|mlp|truehd|tta$|tak$|ape$")
+"""What decodes to 32 bits a sample of which 24 are used, as FLAC and ALAC can."""
+_PCM = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
+_USUAL_LAYOUTS = ("mono", "stereo", "3.0", "5.0", "5.1", "5.0(side)", "5.1(side)")
+"""Channel layouts that both FLAC and ALAC keep."""
 
 
 def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
@@ -39,11 +41,8 @@ def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
         return None
     context = source.codec_context
     samples = context.format.name.rstrip("p") if context.format is not None else ""
-    if samples == "s32" and not re.match(r"pcm_[su]32", context.name):
-        samples = "s24"  # 32 bits hold 24
-    if samples in _LONG_SAMPLES:
-        return _LONG_SAMPLES[samples]
-    return usual if samples and context.channels <= _MOST_CHANNELS else None
+    short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
+    return usual if short and context.layout.name in _USUAL_LAYOUTS else _PCM.get(samples)
 
 
 def same_encoder(source: AudioStream, fallback: str) -> str:

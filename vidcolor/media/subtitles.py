@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 _STYLED = frozenset({"ass", "ssa"})
 _ONE_AT_A_TIME = "mov_text"
-_FIELDS = 8
-"""Of an ASS dialogue, before its words."""
-_SEPARATOR = b"{\\r}\\N"
-"""Ends the styles of the words before, and their line."""
+_FIELDS, _STYLE = 8, 2
+"""Of an ASS dialogue: how many come before its words, and which is the style's name."""
+_TICKS = 10_000
+"""A second, of texts in mov and mp4: its muxer moves those that touch by one, and allows 2³¹ without any."""
 
 
 def target_codec(source: SubtitleStream, format_name: str) -> str | None:
@@ -47,20 +47,27 @@ class Piece:
 class Overlaps:
     """Cuts texts that overlap into pieces one after the other, each with all that is shown then.
 
-    For containers in which a text ends where the next begins. The texts are ASS dialogues; the second of
-    two in a piece is without its fields before the words.
+    For containers in which a text ends where the next begins. The texts are ASS dialogues; of the second of
+    two in a piece there are its words, on a line of their own and in its style.
+
+    Attributes:
+        moved: texts that began before one that was there already.
     """
 
     def __init__(self) -> None:
-        self._shown: list[tuple[float, bytes]] = []  # when each ends, in the order in which they came
+        self._shown: list[tuple[float, int, bytes]] = []  # end and beginning of each, in the order they came
         self._at = 0
+        self.moved = 0
 
     def add(self, begin: int, duration: int, texts: list[bytes]) -> list[Piece]:
         """Take what is shown from ``begin`` on; returns what is certain by then."""
+        self.moved += begin < self._at
+        begin = max(begin, self._at)
         pieces = self._until(begin)
-        self._shown = [one for one in self._shown if one[0] < math.inf]  # those without an end have had it
-        self._shown += [(begin + duration if duration else math.inf, text) for text in texts]
-        self._at = max(self._at, begin)
+        # those without an end stay until another begins
+        self._shown = [one for one in self._shown if one[0] < math.inf or one[1] == begin]
+        self._shown += [(begin + duration if duration else math.inf, begin, text) for text in texts]
+        self._at = begin
         return pieces
 
     def finish(self) -> list[Piece]:
@@ -70,18 +77,25 @@ class Overlaps:
     def _until(self, time: float) -> list[Piece]:
         pieces = []
         while self._shown and self._at < time:
-            end = min(time, *(end for end, _ in self._shown))
+            end = min(time, *(end for end, _, _ in self._shown))
             duration = int(end - self._at) if end < math.inf else 0
-            first, *others = (text for _, text in self._shown)
-            words = dict.fromkeys(text.split(b",", _FIELDS)[-1] for text in others)  # once each
-            words.pop(first.split(b",", _FIELDS)[-1], None)
-            pieces.append(Piece(self._at, duration, (first, *words)))
+            first, *others = (text for _, _, text in self._shown)
+            lines = dict.fromkeys(map(_line, others))  # once each
+            lines.pop(_line(first), None)
+            pieces.append(Piece(self._at, duration, (first, *lines)))
             if end == math.inf:
                 self._shown.clear()
                 break
             self._at = int(end)
             self._shown = [one for one in self._shown if one[0] > end]
         return pieces
+
+
+def _line(dialogue: bytes) -> bytes:
+    """A dialogue's words as a further line of another, in its own style."""
+    fields = dialogue.split(b",", _FIELDS)
+    style = fields[_STYLE] if len(fields) > _STYLE else b""
+    return b"{\\r" + style + b"}\\N" + fields[-1]
 
 
 class SubtitleConverter:
@@ -94,8 +108,7 @@ class SubtitleConverter:
         assert isinstance(added, SubtitleStream)
         self.stream = added
         added.codec_context.subtitle_header = decoder.subtitle_header
-        # mov's muxer compares the picture's ticks with the text's as they are: so no text ends too early
-        time_base = Fraction(1, 1_000_000 if codec == _ONE_AT_A_TIME else 1000)
+        time_base = Fraction(1, _TICKS if codec == _ONE_AT_A_TIME else 1000)
         added.codec_context.time_base = time_base
         added.time_base = time_base
         self.damaged = 0
@@ -130,6 +143,9 @@ class SubtitleConverter:
     def flush(self) -> list[Packet[Stream]]:
         """Return what was held back, and say what was damaged."""
         held = [] if self._overlaps is None else self._shown(self._overlaps.finish())
+        if self._overlaps is not None and self._overlaps.moved:
+            count = self._overlaps.moved
+            log.warning("%s: %d texts ran backwards and were moved", describe(self._source), count)
         if self.damaged:
             log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
         return held
@@ -137,7 +153,7 @@ class SubtitleConverter:
     def _shown(self, pieces: list[Piece]) -> list[Packet[Stream]]:
         packets = []
         for piece in pieces:
-            words = SubtitleSet.create(_SEPARATOR.join(piece.texts), 0, 0)
+            words = SubtitleSet.create(b"".join(piece.texts), 0, 0)
             packets += self._encode(words, piece.begin, piece.duration)
         return packets
 

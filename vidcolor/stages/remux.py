@@ -37,7 +37,7 @@ class RemuxSettings:
 
     audio: auto, copy, none, or an encoder's name. offset: added to every timestamp of the source.
     start, end: the wanted span on the source's clock; what begins outside it is left out.
-    first: when the picture begins there.
+    first: when the picture begins there. suffix: of the target's name.
     """
 
     audio: str = "auto"
@@ -45,6 +45,7 @@ class RemuxSettings:
     start: Fraction | None = None
     end: Fraction | None = None
     first: Fraction = Fraction(0)
+    suffix: str = ""
 
 
 class _Sink(Protocol):
@@ -72,8 +73,7 @@ class Remuxer:
         self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
         self._sounds: list[AudioConverter] = []
         self._end = Fraction(0)
-        self._started = False
-        self._cover_in_header = False
+        self._started = self._cover_in_header = False
 
     def add_streams(self, add_video: Callable[[], VideoStream]) -> VideoStream:
         """Add an output stream for each stream of the source, and the picture by ``add_video()``.
@@ -184,11 +184,10 @@ class Remuxer:
             return
         encoder = default_encoder(self._output, stream) if choice in ("auto", "copy") else choice
         if choice == "copy":
+            mkv = ", or an .mkv file" if self._format != "matroska" else ""
             raise UsageError(
                 f"{self._label} cannot hold {describe(stream)} as it is; choose --audio auto (re-encode to "
-                f"{encoder}), --audio none, an encoder's name"
-                + ", or an .mkv file"
-                * (self._format != "matroska")
+                f"{encoder}), --audio none, an encoder's name{mkv}"
             )
         if choice == "auto" and self._needs_padding(stream) and containers.can_copy(self._format, stream):
             encoder = same_encoder(stream, encoder)
@@ -217,7 +216,7 @@ class Remuxer:
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if stream.codec_context is None:
             self._leave_out(stream, "its codec is not known")
-        elif containers.can_copy(self._format, stream) and not containers.unmarked(self._output, stream):
+        elif containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
         elif codec := target_codec(stream, self._format):
             converter = SubtitleConverter(stream, self._output, codec)

@@ -21,6 +21,12 @@ _BATCH = 16
 _SEED_OFFSET = 4_000_000_000
 
 
+def norms_of(network: nn.Module) -> list[nn.BatchNorm2d]:
+    """The BatchNorm layers of a generator, those of an encoder excepted."""
+    kept = set(getattr(network, "encoder", nn.Module()).modules())
+    return [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m not in kept]
+
+
 @torch.no_grad()
 def recalibrate(network: ColourNetwork, photos: PhotoSet, count: int, *, crop: int, seed: int) -> None:
     """Take mean and variance of each BatchNorm layer anew, in place; those of an encoder stay.
@@ -34,10 +40,7 @@ def recalibrate(network: ColourNetwork, photos: PhotoSet, count: int, *, crop: i
         crop: their side, pixels.
         seed: of their choice.
     """
-    kept = set(getattr(network, "encoder", nn.Module()).modules())
-    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m not in kept]
-    if not layers:
-        return
+    layers = norms_of(network)
     before = [(layer.training, layer.momentum) for layer in layers]
     device = next(network.parameters()).device
     for layer in layers:

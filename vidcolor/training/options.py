@@ -75,6 +75,8 @@ class TrainOptions:
             raise UsageError(f"--batch {self.batch} does not divide into {self.accumulate} parts")
         if self.keep not in ("last", "best"):
             raise UsageError(f"--keep {self.keep}: last or best")
+        if self.recalibrate < 0:
+            raise UsageError(f"--recalibrate {self.recalibrate}: 0 or more")
         if self.recalibrate and self.keep == "best":
             raise UsageError("--recalibrate is for the last weights: the best are kept as they were judged")
 

@@ -13,7 +13,7 @@ import torch
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import batches
-from vidcolor.training.calibration import recalibrate
+from vidcolor.training.calibration import norms_of, recalibrate
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.loop import train
 from vidcolor.training.options import Files, TrainOptions
@@ -121,10 +121,13 @@ def run(
         restart: forget what an earlier run left in ``files.work``; nothing of it is lost to a wrong request.
 
     Raises:
-        UsageError: the batch does not divide, or the best weights are to be kept and nothing can judge them.
+        UsageError: the batch does not divide, the best weights are to be kept and nothing can judge them, or
+            there are no BatchNorm statistics to take anew.
         WeightsError, ResumeMismatch, OutputError: as their docstrings say.
     """
     check_parts(options, place)
+    if options.recalibrate and not norms_of(state.average):
+        raise UsageError("--recalibrate: this generator has no BatchNorm")
     if validation is None:
         photos, validation = hold_out(photos, _VALIDATION_PICTURES)
     if options.keep == "best" and not len(validation):
@@ -155,7 +158,7 @@ def run(
             network = state.average
             assert isinstance(network, ColourNetwork)
             recalibrate(network, photos, options.recalibrate, crop=options.crop, seed=options.seed)
-            watcher.judge(counters.step)
+            watcher.recalibrated(counters.step)
         watcher.finish()
     except BaseException:
         with suppress(OutputError):  # what came first says more

@@ -59,6 +59,7 @@ class Watcher:
         self._records = Records(files.work, state.counters.step) if leads else None
         self._saved = time.monotonic()
         self._best: Path = files.work / BEST
+        self._recalibrated = False
         self.last: Validation | None = None
 
     def after_step(self, event: Event) -> None:
@@ -71,15 +72,19 @@ class Watcher:
             self._records.numbers(event.step, "train", {**event.losses, **speed, "stage": event.stage})
         judged = event.step % self._options.every == 0 or event.stage_ended
         if judged:
-            self.judge(event.step)
+            self._judge(event.step)
         minutes = (time.monotonic() - self._saved) / 60.0
         if judged or minutes >= self._options.checkpoint_minutes:
             self._checkpoint()
         if event.stage_ended and not event.ended:
             self._save(self._files.work / f"stage-{event.stage + 1}.safetensors")
 
-    def judge(self, step: int) -> None:
-        """Validate the weights as they are now, and keep them if they are the best."""
+    def recalibrated(self, step: int) -> None:
+        """Judge the weights once more: their BatchNorm statistics are others now."""
+        self._recalibrated = True
+        self._judge(step)
+
+    def _judge(self, step: int) -> None:
         if not len(self._pictures) or self._records is None:
             return
         state = self._state
@@ -88,7 +93,7 @@ class Watcher:
         self.last = result
         self._records.numbers(step, "validation", result.as_dict())
         self._records.sample(step, picture)
-        if result.score < state.counters.best:
+        if result.score < state.counters.best and not self._recalibrated:
             state.counters.best = result.score
             self._save(self._best)
         self._listener.validated(step, result)
@@ -115,10 +120,11 @@ class Watcher:
     def _save(self, path: Path) -> None:
         network = self._state.average
         assert isinstance(network, ColourNetwork)
+        anew = f"; recalibrated on {self._options.recalibrate} crops" if self._recalibrated else ""
         save_weights(
             path,
             network,
-            recipe=describe(self._state, self._options, self._files),
+            recipe=describe(self._state, self._options, self._files) + anew,
             data=f"{self._inputs['count']} pictures, sha256 of their list {self._inputs['pictures']}",
             date=datetime.date.today().isoformat(),
         )
@@ -132,7 +138,6 @@ def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
     read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
     names = {kind: path.name for kind, path in read.items() if path is not None}
     changed += [f"{kind} {os.fsencode(name).decode('utf-8', 'replace')}" for kind, name in names.items()]
-    changed += [f"recalibrated on {options.recalibrate} crops"] if options.recalibrate else []
     device = next(state.generator.parameters()).device.type
     return (
         f"{RECIPES[options.recipe].source}; to stage {counters.stage + 1}, {counters.step} steps, "
