@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.audio.stream import AudioStream
 from media import make_film
 from quick import colour
 
@@ -376,3 +377,24 @@ def test_sound_without_loss_stays_so_where_it_is_re_encoded(
     assert name == expected
     if expected not in ("aac", "mp2"):
         assert np.array_equal(*heard)
+
+
+@pytest.mark.parametrize(
+    ("codec", "kind", "layout", "target", "expected"),
+    [
+        ("flac", "s32", "stereo", "mov", "pcm_s32le"),  # nothing tells that 24 bits of them are used
+        ("pcm_s24be", "s32", "stereo", "mkv", "flac"),
+        ("flac", "s16", "quad", "mov", "pcm_s16le"),  # a layout that ALAC lacks
+        ("flac", "s16", "5.1", "mov", "alac"),
+    ],
+)
+def test_the_lossless_encoder_has_room_for_bits_and_channels(
+    codec: str, kind: str, layout: str, target: str, expected: str
+) -> None:
+    with av.open(io.BytesIO(), "w", format="mov" if codec.startswith("pcm") else "matroska") as output:
+        track = output.add_stream(codec, rate=48000)
+        assert isinstance(track, AudioStream)
+        track.codec_context.format, track.codec_context.layout = kind, layout
+        name = {"mkv": "matroska"}.get(target, target)
+        with av.open(io.BytesIO(), "w", format=name) as made:
+            assert default_encoder(made, track) == expected

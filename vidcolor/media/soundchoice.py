@@ -18,8 +18,8 @@ _LOSSLESS = re.compile(r"pcm_|adpcm_|s302m|flac|alac|mlp|truehd|wavpack|tta$|ape
 _24_BITS = re.compile(r"pcm_[su]24|pcm_dvd|pcm_bluray|s302m|mlp|truehd|tta$|tak$|ape$")
 """What decodes to 32 bits a sample of which 24 are used, as FLAC and ALAC can."""
 _PCM = {"u8": "pcm_u8", "s16": "pcm_s16le", "s32": "pcm_s32le", "flt": "pcm_f32le", "dbl": "pcm_f64le"}
-_USUAL_LAYOUTS = ("mono", "stereo", "3.0", "5.0", "5.1", "5.0(side)", "5.1(side)")
-"""Channel layouts that both FLAC and ALAC keep."""
+_USUAL_LAYOUTS = ("3.0", "5.0", "5.1", "5.0(side)", "5.1(side)")
+"""Channel layouts that both FLAC and ALAC keep, beside one and two channels."""
 
 
 def default_encoder(output: OutputContainer, source: AudioStream | None = None) -> str:
@@ -42,7 +42,8 @@ def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
     context = source.codec_context
     samples = context.format.name.rstrip("p") if context.format is not None else ""
     short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
-    return usual if short and context.layout.name in _USUAL_LAYOUTS else _PCM.get(samples)
+    usually = context.channels <= 2 or context.layout.name in _USUAL_LAYOUTS
+    return usual if short and usually else _PCM.get(samples)
 
 
 def same_encoder(source: AudioStream, fallback: str) -> str:
