@@ -9,6 +9,7 @@ from pathlib import Path
 
 import av
 import pytest
+from quick import colour
 
 from vidcolor.media.containers import muxer_options
 from vidcolor.media.packets import PacketWriter
@@ -291,3 +292,18 @@ def test_a_line_that_is_to_stay_for_ever_does_not_break_the_film(tmp_path):
             PacketWriter(output, track, "text").write(packet)
     with av.open(str(tmp_path / "out.mkv")) as film:
         assert [p.duration for p in film.demux(subtitles=0) if p.size] == [0]
+
+
+def test_a_line_before_zero_keeps_its_time():
+    overlaps = Overlaps()
+    assert overlaps.add(-20, 10, [ass("a")]) == []
+    assert overlaps.finish() == [Piece(-20, 10, (ass("a"),))]
+    assert overlaps.moved == 0
+
+
+def test_a_blu_ray_s_subtitles_go_into_a_film_called_m2ts(tmp_path, caplog):
+    source = make(tmp_path / "in.mkv", "hdmv_pgs_subtitle", [bytes.fromhex("800000")])
+    for name, left_out in (("out.m2ts", 0), ("out.ts", 1)):
+        caplog.clear()
+        colour(source, tmp_path / name)
+        assert caplog.text.count("subtitle track #1") == left_out

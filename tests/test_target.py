@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from media import make_film
+from test_resume import Stop
 
+from vidcolor.cli_process import film_output
 from vidcolor.errors import OutputError, UsageError
+from vidcolor.job import colorize
 from vidcolor.options import Options
 from vidcolor.target import as_dash, is_sequence, prepare_target
 from vidcolor.workplace import Workplace
+from vidcolor.writing import write_whole
 
 SOURCE = "somewhere-else.mp4"
 
@@ -137,3 +143,26 @@ def test_names_of_standard_output_are_a_dash(tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")
     for name in ("/dev/fd/12", "stdout", str(tmp_path / "circle"), str(tmp_path / "none")):
         assert as_dash(name) == name
+
+
+def test_what_is_written_whole_goes_where_a_link_leads(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    link.symlink_to(real)
+    write_whole(link, lambda file: file.write(b"sheet"))
+    assert link.is_symlink()
+    assert real.read_bytes() == b"sheet"
+
+
+def test_a_film_for_a_link_to_standard_output_goes_there(tmp_path: Path) -> None:
+    link = tmp_path / "stdout"
+    link.symlink_to("/proc/self/fd/1")
+    film = make_film(tmp_path / "in.mkv", frames=3)
+    with pytest.raises(Stop), mock.patch("vidcolor.job.prepare_target", side_effect=Stop) as prepare:
+        colorize(film, link)
+    assert prepare.call_args.args[1] == "-"
+    with (
+        mock.patch("vidcolor.cli_process.os.isatty", return_value=True),
+        pytest.raises(UsageError, match="terminal"),
+        film_output(str(link)),
+    ):
+        pass

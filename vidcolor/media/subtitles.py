@@ -56,13 +56,13 @@ class Overlaps:
 
     def __init__(self) -> None:
         self._shown: list[tuple[float, int, bytes]] = []  # end and beginning of each, in the order they came
-        self._at = 0
+        self._at: float = -math.inf  # a source's clock may begin before zero
         self.moved = 0
 
     def add(self, begin: int, duration: int, texts: list[bytes]) -> list[Piece]:
         """Take what is shown from ``begin`` on; returns what is certain by then."""
         self.moved += begin < self._at
-        begin = max(begin, self._at)
+        begin = int(max(begin, self._at))
         pieces = self._until(begin)
         # those without an end stay until another begins
         self._shown = [one for one in self._shown if one[0] < math.inf or one[1] == begin]
@@ -82,7 +82,7 @@ class Overlaps:
             first, *others = (text for _, _, text in self._shown)
             lines = dict.fromkeys(map(_line, others))  # once each
             lines.pop(_line(first), None)
-            pieces.append(Piece(self._at, duration, (first, *lines)))
+            pieces.append(Piece(int(self._at), duration, (first, *lines)))
             if end == math.inf:
                 self._shown.clear()
                 break
