@@ -361,3 +361,14 @@ def test_sound_of_which_nothing_decodes_is_a_loss(
     again = colour(broken, tmp_path / "b.webm", codec="libvpx")
     assert again.already
     assert again.exit_code == (7 if mark_of(tmp_path / "b.webm") else 0)  # kept in an attribute of the file
+
+
+def test_packets_that_a_broadcast_lost_are_damage(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.ts", frames=30, options={"g": "1", "crf": "30"}, size=(320, 240))
+    data = source.read_bytes()
+    blocks = [data[at : at + 188] for at in range(0, len(data), 188)]
+    picture = [i for i, b in enumerate(blocks) if (b[1] & 0x1F) << 8 | b[2] == 0x100 and not b[1] & 0x40]
+    del blocks[picture[len(picture) // 2]]
+    source.write_bytes(b"".join(blocks))
+    result = colour(source, tmp_path / "b.mkv")
+    assert (result.frames, result.damaged, result.lost) == (30, 1, 0)

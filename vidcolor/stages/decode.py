@@ -125,7 +125,6 @@ def _raw(
             yield packet
             continue
         if cut is not None:
-            report.suspects.add(cut.pts)
             yield from decoder.frames(cut)
         if check is not None and check.fails(bytes(packet)):
             report.suspects.add(packet.pts)
