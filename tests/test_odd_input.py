@@ -10,7 +10,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from media import grey_frame, luma_codes, luma_of_film, make_film, planes_of, read_film, times_of
+from media import (
+    change_packets,
+    grey_frame,
+    luma_codes,
+    luma_of_film,
+    make_film,
+    planes_of,
+    read_film,
+    times_of,
+)
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
@@ -139,15 +148,7 @@ def test_damage_in_the_middle_costs_the_frames_that_it_hits(
 ) -> None:
     source = make_film(tmp_path / f"a.{suffix}", frames=40, codec="ffv1", options={"slicecrc": "1"})
     broken = tmp_path / f"broken.{suffix}"
-    with av.open(str(source)) as old, av.open(str(broken), "w") as out:
-        stream = out.add_stream_from_template(old.streams.video[0])
-        for index, packet in enumerate(old.demux(video=0)):
-            if packet.size:
-                good = bytes(packet)
-                bad = av.Packet(b"\x00" * 9 if index in (10, 11) else good)
-                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
-                bad.time_base, bad.stream, bad.is_keyframe = packet.time_base, stream, packet.is_keyframe
-                out.mux(bad)
+    change_packets(source, broken, lambda index, data: b"\x00" * 9 if index in (10, 11) else data)
     with caplog.at_level(logging.WARNING, logger="vidcolor"):
         result = colour(broken, tmp_path / "b.mkv", codec="ffv1")
     assert (result.frames, result.lost, result.exit_code) == (38, 2, 7)
@@ -295,16 +296,12 @@ def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
 def test_slices_whose_checksum_fails_are_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     source = make_film(tmp_path / "a.mkv", frames=12, codec="ffv1", options={"slicecrc": "1", "level": "3"})
     broken = tmp_path / "broken.mkv"
-    with av.open(str(source)) as old, av.open(str(broken), "w") as out:
-        stream = out.add_stream_from_template(old.streams.video[0])
-        for index, packet in enumerate(old.demux(video=0)):
-            if packet.size:
-                data = bytearray(bytes(packet))
-                data[len(data) // 3] ^= 4 if index in (0, 5, 6) else 0
-                bad = av.Packet(bytes(data))
-                bad.pts, bad.dts, bad.duration = packet.pts, packet.dts, packet.duration
-                bad.time_base, bad.stream, bad.is_keyframe = packet.time_base, stream, packet.is_keyframe
-                out.mux(bad)
+
+    def flipped(index: int, data: bytearray) -> bytearray:
+        data[len(data) // 3] ^= 4 if index in (0, 5, 6) else 0
+        return data
+
+    change_packets(source, broken, flipped)
     for film, damaged in ((source, 0), (broken, 2)):  # the first is believed to have no checksums
         result = colour(film, tmp_path / f"b-{film.name}", codec="ffv1")
         assert (result.frames, result.damaged, result.lost) == (12, damaged, 0)

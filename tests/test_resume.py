@@ -22,7 +22,7 @@ import av
 import pytest
 import torch
 from filelock import FileLock
-from media import grey_frame, make_film, planes_of, read_film
+from media import change_packets, grey_frame, make_film, planes_of, read_film
 from quick import quickly
 
 from vidcolor.checkpoint import load_generator
@@ -151,6 +151,42 @@ def test_promise_4_an_interrupted_job_gives_the_same_film(
     assert run(source, target).frames == 30
     assert fingerprint(target) == expected
     assert left_in(tmp_path) == []
+
+
+def test_losses_beside_a_seam_are_counted_once(tmp_path: Path) -> None:
+    plain = make_film(tmp_path / "plain.mkv", frames=40, codec="ffv1", options={"slicecrc": "1", "g": "1"})
+
+    def damaged(index: int, data: bytearray) -> bytes | bytearray:
+        data[len(data) // 3] ^= 4 if index in (0, 6, 12, 15, 20, 27) else 0
+        return b"\x00" * 9 if index in (5, 8, 14, 17, 21, 22) else data
+
+    source = change_packets(plain, tmp_path / "in.mkv", damaged)
+    whole = run(source, tmp_path / "whole.mkv")
+    assert (whole.lost, whole.damaged) == (6, 5)  # the first damaged one is believed to have no checksums
+    for after in (3, 8, 13, 22):
+        target = tmp_path / f"out{after}.mkv"
+        with pytest.raises(Stop):
+            run(source, target, stop_after=after)
+        result = run(source, target)
+        assert (result.frames, result.lost, result.damaged) == (34, 6, 5)
+
+
+@pytest.mark.parametrize("damaged", [True, False], ids=["damaged", "sound"])
+def test_damage_that_is_concealed_in_another_way_does_not_hinder(damaged: bool, tmp_path: Path) -> None:
+    plain = make_film(tmp_path / "plain.mkv", frames=30, codec="ffv1", options={"g": "1"})
+    target = tmp_path / "out.mkv"
+    source = change_packets(
+        plain, tmp_path / "in.mkv", lambda i, data: data[: 9 if damaged and i == 3 else None]
+    )
+    with pytest.raises(Stop):
+        run(source, target, stop_after=14)
+    with mock.patch("vidcolor.framesource.luma_check", return_value=0):
+        if damaged:
+            assert run(source, target).frames == 29
+        else:
+            with pytest.raises(ResumeMismatch, match="not there any more"):
+                run(source, target)
+    assert run(source, target).already == damaged
 
 
 def test_however_often_it_is_interrupted(kind: tuple[Path, list[Any]], tmp_path: Path) -> None:

@@ -16,10 +16,12 @@ from unittest import mock
 
 import av
 import pytest
-from media import grey_frame, make_film, packets_of
+from media import change_packets, grey_frame, make_film, packets_of
 from test_resume import Stop, fingerprint, left_in, little_memory, run, short_segments
 
 from vidcolor.errors import InputError, OutputError, ResumeMismatch
+from vidcolor.frames import Frame
+from vidcolor.framesource import luma_check
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
 from vidcolor.media.opening import is_image_sequence, reads_once
@@ -118,6 +120,26 @@ def test_a_gap_is_filled_and_the_rest_is_passed_by(tmp_path: Path) -> None:
         next((tmp_path / ".out.mkv.vidcolor").glob(f"00000{number}-*")).unlink()
     assert run_from_pipe(film, target) == 30
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mkv")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["one frame is known", "none is"])
+def test_a_pipe_whose_damage_is_concealed_in_another_way_goes_on(known: bool, tmp_path: Path) -> None:
+    plain = make_film(tmp_path / "plain.mkv", frames=30, codec="ffv1", options={"g": "1"})
+    film = change_packets(plain, tmp_path / "in.mkv", lambda index, data: data[: 9 if index == 3 else None])
+    target, checked = tmp_path / "out.mkv", []
+    with pytest.raises(Stop):
+        run_from_pipe(film, target, stop_after=14)  # 12 frames are finished
+
+    def check(frame: Frame) -> int:
+        checked.append(frame)
+        return luma_check(frame) if known and len(checked) == 10 else -1
+
+    with mock.patch("vidcolor.framesource.luma_check", check):
+        if known:
+            assert run_from_pipe(film, target) == 29
+        else:
+            with pytest.raises(ResumeMismatch, match="not there any more"):
+                run_from_pipe(film, target)
 
 
 def reversed_film(path: Path) -> Path:

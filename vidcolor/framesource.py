@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import signal
 import threading
 import zlib
@@ -78,19 +79,22 @@ class FrameSource:
         self._given: deque[Frame] = deque()
         self._recent: deque[Frame] = deque(maxlen=ahead + 1)
         self._count = 0
-        self.sought = False
-        self.ended = False
+        self.sought = self.ended = False
         self._before: Place | None = None
+        self._losses: deque[tuple[int, int, int]] = deque()
 
-    @property
-    def lost(self) -> int:
-        """Frames that did not decode, from the film's beginning."""
-        return self.report.lost + (self._before.lost if self._before else 0)
+    def losses(self, last: int) -> tuple[int, int]:
+        """Frames that did not decode, or not well, from the film's beginning to the coming of that pts.
 
-    @property
-    def damaged(self) -> int:
-        """Frames that did not decode well, from the film's beginning."""
-        return self.report.damaged + (self._before.damaged if self._before else 0)
+        With the source's last frame it is all of them. Later ones come again with whoever goes on there.
+        """
+        lost, damaged = self.report.lost, self.report.damaged
+        while self._losses and self._losses[0][0] < last:
+            self._losses.popleft()
+        if self._losses and not self.ended:
+            _, lost, damaged = self._losses[0]
+        before = self._before
+        return lost + (before.lost if before else 0), damaged + (before.damaged if before else 0)
 
     def first(self) -> Frame | None:
         """The first wanted frame of the source; None where there is none.
@@ -131,7 +135,7 @@ class FrameSource:
         self._recent.clear()
         self._done = None  # until it has been read to its end
         pictures = 0
-        for count, frame in enumerate(self._chained()):
+        for count, frame in enumerate(self._chained(self._given)):
             self._recent.append(frame)
             self._count = count + 1
             pictures += frame.fields if count >= frames else 0
@@ -198,9 +202,9 @@ class FrameSource:
             self.container.close()
             self._opened = False
 
-    def _chained(self) -> Iterator[Frame]:
-        while self._given:
-            yield self._given.popleft()
+    def _chained(self, kept: deque[Frame]) -> Iterator[Frame]:
+        while kept:
+            yield kept.popleft()
         for frame in self._frames:  # noqa: UP028  # yield from would close it together with the span
             yield frame
 
@@ -227,6 +231,7 @@ class FrameSource:
 
     def _count_from_here(self) -> None:
         self.report.lost = self.report.damaged = 0
+        self._losses.clear()
         self.sought = True
 
     def _gone(self, before: Place) -> ResumeMismatch:
@@ -245,6 +250,7 @@ class FrameSource:
         self._carried.clear()
         self._given.clear()
         self._recent.clear()
+        self._losses.clear()
         self.sought = self.ended = False
         settings = replace(self._settings, seek=seek)
         self._frames = self._only_frames(decode(self.container, self.stream, settings, self.report))
@@ -252,29 +258,29 @@ class FrameSource:
     def _only_frames(self, items: Iterator[Frame | Packet[Stream]]) -> Iterator[Frame]:
         for item in items:
             if isinstance(item, Frame):
+                self._losses.append((item.pts, self.report.lost, self.report.damaged))
                 yield item
             elif self.spool is not None:
                 self.spool.keep(item)
-
-    def _unread(self) -> Iterator[Frame]:
-        while self._carried:
-            yield self._carried.popleft()
-        for frame in self._frames:  # noqa: UP028  # yield from would close it together with this
-            yield frame
 
     def _skip_to(self, place: Place, *, exactly: bool) -> bool:
         """Read up to the frame before the place; False where it does not come.
 
         After seeking it is believed only if the frames before it come by as well, and are not all alike.
+        Else also where damage has come by, which FFmpeg's threads conceal another way each time (H.264,
+        MPEG-2, ProRes): then a file is known by its fingerprint, a pipe by one of these frames at least.
         """
         seen: deque[int] = deque(maxlen=len(place.lumas))
-        for frame in self._unread():
+        for frame in self._chained(self._carried):
             if self._cancel.is_set():
                 raise Interrupted(signal.SIGINT)
             seen.append(luma_check(frame))
             if frame.pts == place.last:
                 same = tuple(seen) == place.lumas
-                return same and (len(set(seen)) > 1 or not exactly)
+                if exactly:
+                    return same and len(set(seen)) > 1
+                known = self.spool is None or any(map(operator.eq, seen, place.lumas))
+                return same or (known and self.report.lost + self.report.damaged > 0)
             if frame.pts > place.last:
                 return False
         return False

@@ -232,13 +232,14 @@ class Maker:
         except BaseException:
             writer.abandon()
             raise
+        lost, damaged = source.losses(last.pts)
         after = Place(
             frames=writer.frames + (place.frames if place else 0),
             last=last.pts,
             lumas=tuple(writer.lumas),
             seconds=float(last.seconds),
-            lost=source.lost,
-            damaged=source.damaged,
+            lost=lost,
+            damaged=damaged,
             ticks=writer.ticks or 0,
             state=None if source.ended else span.end,
         )

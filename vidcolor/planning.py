@@ -80,13 +80,14 @@ class Planner:
         ticks = place.ticks if place else None
         for one in seen:
             ticks = self.ticks(one.pts, one.time_base, ticks)
+        lost, damaged = self.source.losses(seen[-1].pts)
         after = Place(
             frames=len(seen) + (place.frames if place else 0),
             last=seen[-1].pts,
             lumas=tuple(one.luma for one in seen[-WITNESSES:]),
             seconds=float(seen[-1].pts * seen[-1].time_base),
-            lost=self.source.lost,
-            damaged=self.source.damaged,
+            lost=lost,
+            damaged=damaged,
             ticks=ticks or 0,
             state=None if self.source.ended else span.end,
         )
