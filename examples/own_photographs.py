@@ -12,24 +12,35 @@ import subprocess
 import sys
 from pathlib import Path
 
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+LOSSES = 7
+
 
 def run(*arguments: str | Path) -> None:
-    """Run a command, and show it."""
-    print("$", *arguments)
-    subprocess.run([str(argument) for argument in arguments], check=True)
+    """Run a command, and show it; what it says of its failure is enough. Damaged pictures are left out."""
+    print("$", *arguments, flush=True)
+    code = subprocess.run([str(argument) for argument in arguments]).returncode
+    if code not in (0, LOSSES):
+        sys.exit(code)
 
 
 def main() -> None:
     """Train, score, use."""
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python examples/own_photographs.py PHOTOGRAPHS [FOLDER]")
     photographs = Path(sys.argv[1])
     folder = Path(sys.argv[2] if len(sys.argv) > 2 else "example-training")
+    found = sorted(path for path in photographs.rglob("*") if path.suffix.lower() in PICTURES)
+    if not found:
+        sys.exit(f"{photographs}: no folder with pictures")
+    if folder.resolve().is_relative_to(photographs.resolve()):
+        sys.exit(f"{folder}: lies among the photographs; name another folder after them")
     folder.mkdir(parents=True, exist_ok=True)
     mine = folder / "mine.safetensors"
     size = ("--recipe", "pix2pix", "-g", "downs=5", "-g", "filters=16", "--crop", "64", "--batch", "4")
     run("vidcolor-train", photographs, *size, "--steps", "20", "--out", mine, "--quiet")
     run("vidcolor-eval", "images", photographs, "--weights", mine, "--sheet", folder / "sheet.png")
-    first = min(path for path in photographs.iterdir() if path.is_file())
-    run("vidcolor", "-y", "--weights", mine, first, folder / "coloured.png")
+    run("vidcolor", "-y", "--weights", mine, found[0], folder / "coloured.png")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ import sys
 import threading
 
 import vidcolor
-from vidcolor.errors import Interrupted
+from vidcolor.errors import Interrupted, VidcolorError
 
 
 def main() -> int:
-    """Colour, and say how far it is; 0 when the film is done, 1 when there is more to do."""
+    """Colour, and say how far it is; 1 when there is more to do, else what vidcolor would end with."""
+    if len(sys.argv) not in (3, 4):
+        sys.exit("usage: python examples/progress.py IN OUT [SECONDS]")
     source, target, *rest = sys.argv[1:]
     cancel = threading.Event()
     if rest:
@@ -32,8 +34,11 @@ def main() -> int:
     except Interrupted:
         print("out of time; call it again to go on")
         return 1
+    except VidcolorError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     print("already done" if result.already else f"{result.frames} frames on {result.device}")
-    return 0
+    return result.exit_code
 
 
 if __name__ == "__main__":

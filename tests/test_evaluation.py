@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.error
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 from unittest import mock
@@ -26,6 +28,7 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.errors import InputError, OutputError
 from vidcolor.evaluation import backbones
 from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
+from vidcolor.evaluation.cache import load_measures, save_measures
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.cli_common import load_predictor
 from vidcolor.evaluation.collect import Collector, Measures
@@ -205,6 +208,44 @@ def test_a_damaged_cache_is_made_again(folder: Path, weights: str, judges: Path,
     stored.write_bytes(stored.read_bytes()[:100])
     assert found_by(*arguments) == plain
     assert stored.stat().st_size > 100
+
+
+def test_a_cache_that_cannot_be_written_loses_no_scores(
+    folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    arguments = (folder, "--weights", weights, "--metric-weights", judges, "--cache", tmp_path / "cache")
+    with mock.patch("numpy.savez", side_effect=OSError(errno.ENOSPC, "No space left on device")):
+        result = run(*arguments)
+    assert result.exit_code == 0
+    assert "PSNR" in result.stdout
+    assert "No space left on device): what was measured is not kept" in result.stderr
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_two_runs_may_write_the_same_cache_at_once(tmp_path: Path) -> None:
+    path, savez, begun = tmp_path / "measures.npz", np.savez, []
+
+    def slow(file: IO[bytes], **measures: Any) -> None:
+        savez(file, **measures)
+        if not begun:  # the other one comes in between
+            begun.append(True)
+            save_measures(path, measures)
+
+    with mock.patch("numpy.savez", slow):
+        save_measures(path, {"grey.psnr": np.arange(3.0)})
+    assert load_measures(path)["grey.psnr"].tolist() == [0.0, 1.0, 2.0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_pictures_without_colour_have_no_fid_of_grey_s() -> None:
+    samples = [sample(seed, "grey") for seed in range(4)]
+    grey = [replace(one, truth=one.grey) for one in samples]
+    ours, reference = collected(grey)
+    reference["grey.features"] = reference["truth.features"] + 1e-9  # rounding differs
+    report = build_report(ours, reference, kid_subset=2)
+    assert 0 < (report.scores["grey"]["fid"] or 0) < 1e-6
+    assert report.scores["targets"]["fid_of_grey"] is None
+    json.dumps(report.as_dict(), allow_nan=False)
 
 
 def test_the_results_file_says_what_was_measured(

@@ -88,6 +88,9 @@ def test_progress(tmp_path: Path) -> None:
     late = run("progress.py", source, tmp_path / "other.mkv", "0")
     assert late.returncode == 1
     assert "out of time" in late.stdout
+    none = run("progress.py", tmp_path / "none.mkv", tmp_path / "other.mkv")
+    assert none.returncode == 3
+    assert "none.mkv" in none.stderr and none.stderr.count("\n") == 1
 
 
 def test_own_photographs(tmp_path: Path) -> None:
@@ -102,6 +105,14 @@ def test_own_photographs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {"mine.safetensors", "sheet.png", "coloured.png"} <= set(os.listdir(tmp_path / "out"))
     assert "PSNR" in done.stdout
+    for given, says in (
+        ((), "usage: "),
+        ((tmp_path / "nothing",), "no folder with pictures"),
+        ((tmp_path / "photographs", tmp_path / "photographs" / "out"), "lies among the photographs"),
+    ):
+        done = run("own_photographs.py", *given)
+        assert done.returncode == 1
+        assert says in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.iterdir()), ids=lambda path: path.name)

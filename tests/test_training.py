@@ -254,7 +254,9 @@ def test_norms_are_taken_anew_at_the_end_an_encoder_s_excepted(folder: Path, tmp
     norms = {name for name in before if name.endswith(statistics) and not name.startswith("encoder.")}
     assert changed == norms
     assert "recalibrated on 20 crops" in load_generator(str(out)).metadata["recipe"]
-    assert [line["step"] for line in lines(out, "validation")] == [2, 3, 4, 4], "judged again"
+    assert [line["step"] for line in lines(out, "validation")] == [2, 3, 4]
+    assert train(folder, out, freeze_norm=True, recalibrate=20).exit_code == 0
+    assert [line["step"] for line in lines(out, "recalibrated")] == [4], "judged again, said once"
     for name in ("best", "stage-1"):
         kept = tmp_path / "own.safetensors.train" / f"{name}.safetensors"
         assert "recalibrated" not in load_generator(str(kept)).metadata["recipe"]
@@ -287,8 +289,34 @@ def test_a_generator_without_norms_cannot_be_recalibrated(folder: Path, tmp_path
     result = train(folder, tmp_path / "own.safetensors", "cyclegan", recalibrate=20)
     assert result.exit_code == 2
     assert "has no BatchNorm" in result.output
+    assert not (tmp_path / "own.safetensors.train").exists(), "said before the pictures are read"
     with pytest.raises(UsageError):
         TrainOptions(steps=1, recalibrate=-1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given", "says"),
+    [
+        ("pix2pix", {"freeze_encoder": 5}, "no pretrained encoder"),
+        ("default", {"freeze_encoder": 5}, "no pretrained encoder"),
+        ("cyclegan", {"freeze_norm": True}, "no network of this recipe has BatchNorm"),
+    ],
+)
+def test_what_would_freeze_nothing_is_refused(
+    recipe: str, given: dict[str, Any], says: str, folder: Path, tmp_path: Path
+) -> None:
+    result = train(folder, tmp_path / "own.safetensors", recipe, **given)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_weights_that_are_no_numbers_are_not_begun_with(folder: Path, tmp_path: Path) -> None:
+    network = Pix2PixUNet(downs=5, filters=4)
+    next(network.parameters()).data[0] = float("nan")
+    save_weights(tmp_path / "bad.safetensors", network, recipe="none", data="none", date="2026-01-01")
+    result = train(folder, tmp_path / "own.safetensors", "pix2pix", init=tmp_path / "bad.safetensors")
+    assert result.exit_code == 4
+    assert "bad.safetensors: some of its weights are no numbers" in result.output
 
 
 def test_training_learns(folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -87,6 +88,17 @@ def test_what_a_run_has_drawn_is_no_data(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_links_to_folders_are_followed_and_no_picture_comes_twice(folder: Path, tmp_path: Path) -> None:
+    linked = tmp_path / "linked"
+    (linked / "own").mkdir(parents=True)
+    (linked / "photos").symlink_to(folder)
+    (linked / "own" / "again").symlink_to(linked)  # in circles
+    names = [name for name, _ in load_photos([linked], tmp_path / "cache", smallest=64).listing]
+    assert names == [
+        f"photos/{name}" for name in ("0.png", "2.png", "4.png", *(f"deeper/{i}.png" for i in (1, 3, 5)))
+    ]
+
+
 def test_names_need_not_be_unicode(folder: Path, tmp_path: Path) -> None:
     (folder / os.fsdecode(b"caf\xe9")).mkdir()
     save(photograph(7), folder / os.fsdecode(b"caf\xe9/th\xe9.png"))
@@ -131,6 +143,17 @@ def test_the_listing_names_the_content(folder: Path, photos: PhotoSet) -> None:
     assert content == hashlib.sha256((folder / name).read_bytes()).hexdigest()
     lines = "".join(f"{content}  {name}\n" for name, content in photos.listing)
     assert photos.digest == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def test_a_name_of_two_lines_is_one_line_of_the_listing(folder: Path, tmp_path: Path) -> None:
+    (folder / "0.png").rename(folder / "0\\a\nb.png")
+    written = load_photos([folder], tmp_path / "cache", smallest=64).written_listing
+    first = written.decode().splitlines()[0]
+    assert first.startswith("\\") and first.endswith("  0\\\\a\\nb.png")
+    assert len(written.splitlines()) == 6
+    if shutil.which("sha256sum"):
+        (folder / "listing").write_bytes(written)
+        subprocess.run(["sha256sum", "--check", "--quiet", "listing"], cwd=folder, check=True)
 
 
 def test_a_subset_has_a_listing_of_its_own(photos: PhotoSet) -> None:
@@ -191,6 +214,16 @@ def test_transparent_parts_become_white_and_exif_turns_the_picture() -> None:
 
 
 # screening
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_grey_of_16_bits_is_what_it_is_in_8(format: str) -> None:
+    grey = photograph(1)[..., 0]
+    file = io.BytesIO()
+    Image.fromarray(grey.astype(np.uint16) * 257).save(file, format=format)
+    rgb = decode_rgb(file.getvalue(), 96)
+    assert rgb is not None
+    assert np.array_equal(rgb, np.repeat(grey[..., None], 3, -1))
 
 
 def test_unusable_pictures_are_left_out_counted_and_named(folder: Path, tmp_path: Path) -> None:
@@ -395,8 +428,9 @@ def colour_film(path: Path, shots: list[tuple[int, int]], rate: int = 25) -> Pat
 
 def test_films_give_a_few_frames_of_each_shot(tmp_path: Path) -> None:
     film = colour_film(tmp_path / "film.mp4", [(1, 60), (2, 10), (3, 100)])
-    frames = list(film_frames(film, largest=320))
+    frames = list(film_frames(film, name="films/film.mp4", largest=320))
     times = [Fraction(name.split("@")[1].rstrip("s")) for name, _ in frames]
+    assert {name.split("@")[0] for name, _ in frames} == {"films/film.mp4"}
     cuts = [Fraction(60, 25), Fraction(70, 25), Fraction(170, 25)]
     counts = [sum(a <= t < b for t in times) for a, b in zip([Fraction(0), *cuts], cuts, strict=False)]
     assert counts == [2, 1, 2]
@@ -408,10 +442,12 @@ def test_films_give_a_few_frames_of_each_shot(tmp_path: Path) -> None:
 
 def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:
     film = colour_film(tmp_path / "film.mp4", [(11, 50), (12, 50)])
+    (folder / "deeper" / "film.mp4").symlink_to(colour_film(tmp_path / "other.mp4", [(13, 50)]))
     photos = load_photos([folder, film], tmp_path / "cache", smallest=64, largest=80)
     assert len(photos) >= 8
-    assert photos.listing[6][0].startswith("film.mp4@")
-    assert {photos.picture(i).shape[0] for i in range(6, len(photos))} == {80}
+    films = [(number, name.split("@")[0]) for number, (name, _) in enumerate(photos.listing) if "@" in name]
+    assert {name for _, name in films} == {"deeper/film.mp4", "film.mp4"}
+    assert {photos.picture(i).shape[0] for i, _ in films} == {80}
     again = load_photos([folder, film], tmp_path / "other", smallest=64, largest=80)
     assert again.digest == photos.digest
 

@@ -55,4 +55,4 @@ def save_measures(path: Path, measures: Measures) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    write_whole(path, lambda file: np.savez(file, **measures))  # type: ignore[arg-type]
+    write_whole(path, lambda file: np.savez(file, **measures), alone=False)  # type: ignore[arg-type]

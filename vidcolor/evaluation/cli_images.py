@@ -108,6 +108,7 @@ def _measure(
     damaged: Damaged,
     sheet: ContactSheet,
 ) -> Report:
+    from vidcolor.errors import OutputError
     from vidcolor.evaluation.cache import cache_file, load_measures, save_measures
     from vidcolor.evaluation.collect import Collector
     from vidcolor.evaluation.images import colour_pictures
@@ -121,7 +122,10 @@ def _measure(
         sheet.add(sample, collector.add(sample))
     ours, reference = collector.finish()
     if stored is not None and known is None:
-        save_measures(stored, reference)
+        try:
+            save_measures(stored, reference)
+        except OutputError as error:  # it would have saved time: no reason to lose the scores
+            say(f"{error}: what was measured is not kept for the next generator")
     return build_report(ours, reference, kid_subset=options.kid_subset, seed=options.seed)
 
 

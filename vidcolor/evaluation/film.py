@@ -16,6 +16,7 @@ from vidcolor.evaluation.clips import read_clip
 from vidcolor.evaluation.motion import FlowMethod, Mask, Motion, between
 from vidcolor.evaluation.temporal import follow_corners, ghost_regions, speed_regions
 from vidcolor.frames import Floats, Picture
+from vidcolor.result import frame_count
 from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
 
@@ -86,7 +87,9 @@ def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) ->
     """
     frames = list(read_clip(path, render_size, limit))
     if len(frames) < 2:
-        raise InputError(f"{path}: has {len(frames)} frames that decode; at least two are needed")
+        raise InputError(
+            f"{path}: has {frame_count(len(frames))} that can be decoded; at least two are needed"
+        )
     if any(f.ab.shape != frames[0].ab.shape for f in frames):
         raise InputError(f"{path}: the shape of its picture changes within the first {len(frames)} frames")
     if max(float(np.abs(f.ab).mean()) for f in frames) < _COLOURLESS:

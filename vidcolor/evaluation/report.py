@@ -12,6 +12,7 @@ from vidcolor.evaluation.collect import Measures
 from vidcolor.evaluation.distances import frechet, kernel_distance
 
 HALVES = 10
+_NOTHING = 1e-6
 MEANS = ("psnr", "ssim", "ab_error", "lpips", "colourfulness", "colourfulness_magnitudes")
 _OF_TRUTH = {"psnr": 100.0, "ssim": 1.0, "ab_error": 0.0, "lpips": 0.0, "fid": 0.0, "kid": 0.0}
 
@@ -119,7 +120,8 @@ def _kid(measures: Measures, column: str, subset: int, seed: int) -> tuple[float
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:
-    return None if above is None or not below else above / below
+    # a FID of pictures with themselves is not always quite 0
+    return None if above is None or below is None or below < _NOTHING else above / below
 
 
 def _deviation(values: list[float | None]) -> float | None:

@@ -18,6 +18,7 @@ from vidcolor.networks.discriminators import Projected
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.encoder_unet import ImageNetEncoder
 from vidcolor.networks.pix2pixhd import Pix2PixHD
+from vidcolor.training.calibration import norms_of
 from vidcolor.training.depth import BlockDropout
 from vidcolor.training.features import FeatureNetwork, load_features, read_state, torchvision_state
 from vidcolor.training.objectives import Objective, Paired, Unpaired
@@ -31,7 +32,7 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
     """Networks as they are before the first step, the same in all processes.
 
     Raises:
-        UsageError: generator arguments, crop or precision that do not fit.
+        UsageError: generator arguments, crop or precision that do not fit, options that would do nothing.
         WeightsError: encoder, features or initial weights that do not fit.
     """
     recipe = RECIPES[options.recipe]
@@ -49,6 +50,7 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
         networks["grey_adversary"] = recipe.adversary(channels)
     if not isinstance(networks["adversary"], Projected):
         _check_size(networks["adversary"], options.crop if recipe.sees == "rgb" else made, options.crop)
+    _check_use(options, networks, pretrained=files.encoder is not None or files.init is not None)
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     for network in (*networks.values(), average, *([features] if features is not None else [])):
         network.to(device).to(memory_format=torch.channels_last)
@@ -67,6 +69,20 @@ def build_state(options: TrainOptions, files: Files, device: torch.device) -> Tr
         block_dropout=dropout,
         scaler=torch.amp.GradScaler(device.type, enabled=scaled),
     )
+
+
+def _check_use(options: TrainOptions, networks: dict[str, nn.Module], *, pretrained: bool) -> None:
+    """Refuse what would do nothing."""
+    if options.freeze_encoder and not (pretrained and hasattr(networks["generator"], "encoder")):
+        raise UsageError(
+            "--freeze-encoder: there is no pretrained encoder, from --encoder or --init, to keep"
+        )
+    if options.freeze_norm and not any(
+        isinstance(layer, nn.BatchNorm2d) for network in networks.values() for layer in network.modules()
+    ):
+        raise UsageError("--freeze-norm: no network of this recipe has BatchNorm")
+    if options.recalibrate and not norms_of(networks["generator"]):
+        raise UsageError("--recalibrate: this generator has no BatchNorm")
 
 
 def missing_networks(options: TrainOptions, files: Files) -> list[str]:
@@ -132,6 +148,8 @@ def _arguments(recipe: Recipe, options: TrainOptions, found: nn.Module | None) -
 
 def _load_initial(generator: ColourNetwork, found: nn.Module, path: Path) -> None:
     """Begin with weights of the same architecture, or a pix2pixHD with enhancer with a global generator."""
+    if not all(bool(tensor.isfinite().all()) for tensor in found.state_dict().values()):
+        raise WeightsError(f"{path}: some of its weights are no numbers (NaN or infinite)")
     if type(found) is type(generator) and _shapes(found) == _shapes(generator):
         generator.load_state_dict(found.state_dict())
         return

@@ -45,9 +45,20 @@ class PhotoSet:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the listing, written as ``sha256sum`` does: hash, two spaces, name, a line each."""
-        lines = "".join(f"{content}  {name}\n" for name, content in self.listing)
-        return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+        """SHA-256 of the written listing."""
+        return hashlib.sha256(self.written_listing).hexdigest()
+
+    @property
+    def written_listing(self) -> bytes:
+        """The listing as ``sha256sum`` writes it: hash, two spaces, name, a line each.
+
+        Where a name has a line's end or a backslash they are escaped, and the line begins with a backslash.
+        """
+        lines = []
+        for name, content in self.listing:
+            plain = name.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+            lines.append("\\" * (plain != name) + f"{content}  {plain}\n")
+        return "".join(lines).encode("utf-8", "surrogateescape")
 
     def name_of(self, index: int) -> str:
         """What one picture is called."""
@@ -120,7 +131,8 @@ def _usable(path: Path, index: Index, smallest: int, name: str) -> PhotoSet:
     for place in np.flatnonzero(~fits):
         report.leave_out(f"smaller than the crop of {smallest} px", index.pictures[place][0])
     if report.kept < FEWEST_PICTURES:
-        what = "no usable colour picture" if not report.kept else f"only {report.kept} usable colour pictures"
+        what = f"only {report.kept} usable colour picture{'s' * (report.kept > 1)}"
+        what = what if report.kept else "no usable colour picture"
         raise InputError(
             f"{name}: {what}, at least {FEWEST_PICTURES} are needed; left out: {report.summary()}"
         )

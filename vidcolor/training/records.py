@@ -30,7 +30,8 @@ class Records:
 
     Args:
         folder: of the run.
-        step: from which on lines are new; later ones, of a run that was cut off, are dropped.
+        step: from which on lines are new; later ones, of a run that was cut off, are dropped, and what was
+            said of weights that were recalibrated after it.
 
     Raises:
         OutputError: of every method too: the folder cannot be written.
@@ -41,12 +42,12 @@ class Records:
         self._lines = folder / METRICS
         self._board: Any = _board(folder / "tensorboard", step)
         found = self._read()
-        kept = [line for line in found if line["step"] <= step]
+        kept = [line for line in found if line["step"] <= step and line["kind"] != "recalibrated"]
         if len(kept) < len(found) or not self._whole():
             self._write_all(kept)
 
     def numbers(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
-        """Append a line: ``kind`` is ``train`` or ``validation``."""
+        """Append a line: ``kind`` is ``train``, ``validation`` or ``recalibrated``."""
         try:
             with open(self._lines, "a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, "kind": kind, **values}) + "\n")

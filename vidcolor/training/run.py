@@ -13,7 +13,7 @@ import torch
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import batches
-from vidcolor.training.calibration import norms_of, recalibrate
+from vidcolor.training.calibration import recalibrate
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.loop import train
 from vidcolor.training.options import Files, TrainOptions
@@ -121,13 +121,10 @@ def run(
         restart: forget what an earlier run left in ``files.work``; nothing of it is lost to a wrong request.
 
     Raises:
-        UsageError: the batch does not divide, the best weights are to be kept and nothing can judge them, or
-            there are no BatchNorm statistics to take anew.
+        UsageError: the batch does not divide, or the best weights are to be kept and nothing can judge them.
         WeightsError, ResumeMismatch, OutputError: as their docstrings say.
     """
     check_parts(options, place)
-    if options.recalibrate and not norms_of(state.average):
-        raise UsageError("--recalibrate: this generator has no BatchNorm")
     if validation is None:
         photos, validation = hold_out(photos, _VALIDATION_PICTURES)
     if options.keep == "best" and not len(validation):
@@ -181,8 +178,7 @@ def _check_together(state: TrainState, place: Place) -> None:
 
 
 def _write_listing(photos: PhotoSet, files: Files) -> None:
-    text = "".join(f"{content}  {name}\n" for name, content in photos.listing)
-    content = text.encode("utf-8", "surrogateescape")
+    content = photos.written_listing
     name = files.out.name.removesuffix(".safetensors")
     path = files.out.with_name(f"{name}.data.sha256")
     if not (path.is_file() and path.read_bytes() == content):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -86,7 +87,7 @@ def _files(sources: list[Path]) -> Iterator[_File]:
 
 def _inside(folder: Path) -> list[Path]:
     """Files below a folder, but what is hidden and what a training run has drawn there."""
-    found = sorted(folder.rglob("*"))
+    found = sorted(_walked(folder))
     runs = {path.parent for path in found if path.name == METRICS}
     drawn = {run / CURVES for run in runs} | {path for run in runs for path in run.glob(SAMPLES)}
     return [
@@ -96,6 +97,20 @@ def _inside(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
     ]
+
+
+def _walked(folder: Path) -> Iterator[Path]:
+    """All that lies below a folder, also where a link leads to another, each folder once."""
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        where = os.path.realpath(root)
+        if where in seen:
+            folders.clear()
+            continue
+        seen.add(where)
+        # sorted, so that of two ways to a folder always the same is taken
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(root, name) for name in names)
 
 
 def state_of(sources: list[Path]) -> str:
@@ -131,7 +146,7 @@ def entries(sources: list[Path], *, largest: int, each_shot: int, gap_seconds: F
             yield from _tar_entries(file.path)
         else:
             frames = videos.film_frames(
-                file.path, largest=largest, each_shot=each_shot, gap_seconds=gap_seconds
+                file.path, name=file.name, largest=largest, each_shot=each_shot, gap_seconds=gap_seconds
             )
             yield from _film_entries(file, frames)
 
@@ -219,7 +234,7 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         with Image.open(io.BytesIO(data)) as picture:
             if largest is not None:
                 picture.draft("RGB", (2 * largest, 2 * largest))
-            turned = ImageOps.exif_transpose(picture)
+            turned = _of_8_bits(ImageOps.exif_transpose(picture))
             if turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info:
                 over = turned.convert("RGBA")
                 turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
@@ -228,6 +243,14 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         raise
     except Exception:  # Pillow's readers raise what they like on damaged files: struct.error, RuntimeError…
         return None
+
+
+def _of_8_bits(picture: Image.Image) -> Image.Image:
+    """Grey of 16 bits as 8; other pictures as they are. Pillow would cut its codes off at 255."""
+    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+        return picture
+    codes = np.asarray(picture).clip(0, 65535).astype(np.float32)
+    return Image.fromarray((codes / 257).round().astype(np.uint8))
 
 
 def _reduced(picture: Image.Image, largest: int | None) -> NDArray[np.uint8]:

@@ -131,7 +131,8 @@ def save_checkpoint(state: TrainState, options: TrainOptions, inputs: dict[str, 
     try:
         write_whole(path, lambda file: _save(stored, file))
     except OutputError as error:
-        raise OutputError(f"{error}; the checkpoint before it is kept: make room and run again") from error
+        kept = "; the checkpoint before it is kept" if path.exists() else ""
+        raise OutputError(f"{error}{kept}: make room and run again") from error
 
 
 class _Noting:

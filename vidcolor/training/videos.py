@@ -31,13 +31,14 @@ Picture = NDArray[np.uint8]
 
 
 def film_frames(
-    path: Path, *, largest: int, each_shot: int = 2, gap_seconds: Fraction = Fraction(1)
+    path: Path, *, name: str, largest: int, each_shot: int = 2, gap_seconds: Fraction = Fraction(1)
 ) -> Iterator[tuple[str, Picture]]:
     """Yield name and R'G'B' ``(h, w, 3)`` of up to ``each_shot`` frames of every shot, spread over it.
 
     The film is opened with the same trust as one to be coloured. Frames are upright, with square pixels.
 
     Args:
+        name: what the film is called.
         largest: short side to which bigger frames are reduced, pixels.
         gap_seconds: least distance of two frames of a shot.
 
@@ -58,11 +59,11 @@ def film_frames(
             else:
                 at = frame.pts * frame.time_base
             if cuts.before(frame):
-                yield from shot.chosen(path.name)
+                yield from shot.chosen(name)
                 shot = _Shot(each_shot, gap_seconds)
             if shot.wants(at):
                 shot.add(at, _rgb(frame, stream, largest))
-        yield from shot.chosen(path.name)
+        yield from shot.chosen(name)
 
 
 def _decoded(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:

@@ -91,7 +91,7 @@ class Watcher:
         device = next(state.generator.parameters()).device
         result, picture = validate(state.average, state.features, self._pictures, device)
         self.last = result
-        self._records.numbers(step, "validation", result.as_dict())
+        self._records.numbers(step, "recalibrated" if self._recalibrated else "validation", result.as_dict())
         self._records.sample(step, picture)
         if result.score < state.counters.best and not self._recalibrated:
             state.counters.best = result.score
