@@ -157,6 +157,20 @@ def test_one_bad_film_does_not_stop_the_others_and_the_worst_code_is_given(
     assert other == 5, "a target that is there, and made otherwise, weighs more"
 
 
+def test_of_several_films_each_line_names_one(tmp_path: Path, capsys: Said) -> None:
+    films = []
+    for number in (1, 2):
+        films.append(
+            make_film(tmp_path / f"in{number}.mkv", frames=3, codec="ffv1")
+        )  # which is remarked upon
+    assert call(*films, f"{tmp_path}/out/") == 0
+    lines = capsys.readouterr().err.splitlines()
+    for number in (1, 2):
+        assert sum(f"in{number}.mkv: the source (ffv1)" in line for line in lines) == 1
+    assert call(films[0], tmp_path / "alone.mkv") == 0
+    assert "vidcolor: the source (ffv1)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "inputs", [["film.mp4", "film.mp4"], ["-", "film.mp4"], ["film.mp4", "sub/film.mp4"]]
 )

@@ -171,6 +171,16 @@ def test_where_no_cluster_answers_it_says_so_at_once(address: str, film: Path, t
     assert left_in(tmp_path) == []
 
 
+def test_a_cluster_of_its_own_is_not_begun(film: Path, tmp_path: Path) -> None:
+    with (
+        mock.patch("ray.is_initialized", return_value=False),
+        mock.patch("ray.init", side_effect=AssertionError),
+        pytest.raises(UsageError, match="--ray local: give HOST:PORT, or auto"),
+    ):
+        shipped(film, tmp_path / "out.mkv", ray="local")
+    assert left_in(tmp_path) == []
+
+
 def test_without_ray_it_says_how_to_get_it(film: Path, tmp_path: Path) -> None:
     with mock.patch.dict(sys.modules, {"ray": None}), pytest.raises(UsageError, match=r"vidcolor\[ray\]"):
         shipped(film, tmp_path / "out.mkv", ray="auto")

@@ -14,6 +14,7 @@ from media import fill_plane, grey_frame, luma_of_film, make_film, planes_of, re
 from quick import Corners, colour
 from torch import Tensor
 
+from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import DecodeReport
@@ -184,6 +185,19 @@ def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(tmp_
     )
     colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
     assert times_of(tmp_path / "b.mkv") == times_of(source)
+
+
+def test_pictures_too_small_to_deinterlace_are_refused(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", size=(160, 2), pix_fmt="yuv444p", codec="ffv1", frames=2)
+    with pytest.raises(UsageError, match="160×2 are too small"):
+        colour(source, tmp_path / "b.mkv", deinterlace=True)
+
+
+@pytest.mark.parametrize("start", [2**63 // 10**6 - 1, 2**63 // 10**6 + 1, 10**30])
+def test_a_start_beyond_all_times_is_beyond_the_end(start: int, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with pytest.raises(InputError, match="ends before --start"):
+        colour(source, tmp_path / "b.mkv", start=Fraction(start))
 
 
 @pytest.mark.parametrize(

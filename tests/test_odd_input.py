@@ -23,6 +23,7 @@ from media import (
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import DecodeReport, FirstShape
 from vidcolor.writing import mark_of
 
@@ -118,6 +119,33 @@ def test_any_pixel_format_keeps_its_luma_and_depth(tmp_path: Path, fmt: str) -> 
         if plain != fmt:
             old = old.reformat(format=plain)
         assert np.array_equal(planes_of(old)[0], planes_of(new)[0])
+
+
+def test_grey_of_floating_point_keeps_its_values(tmp_path: Path) -> None:
+    codes = np.tile(np.arange(256, dtype="<f4"), (64, 1))
+    codes[0, :4] = np.nan, -300, 300, np.inf
+    picture = tmp_path / "grey.pfm"
+    picture.write_bytes(b"Pf\n256 64\n-1.0\n" + (codes / 255)[::-1].tobytes())
+    colour(picture, tmp_path / "b.mkv", codec="ffv1")
+    (luma,) = luma_of_film(tmp_path / "b.mkv")
+    assert luma[0, :4].tolist() == [0, 0, 65535, 65535]
+    assert np.array_equal(luma[1:], codes[1:].astype(np.uint16) * 257)
+    (frame,) = read_film(tmp_path / "b.mkv")
+    assert frame.color_range == 2
+
+
+@pytest.mark.parametrize("name", ["grayf16le", "grayf16be", "grayf32be", "yaf16be", "yaf16le"])
+def test_any_floating_point_is_read(name: str) -> None:
+    frame = av.VideoFrame(6, 4, name)
+    plane = frame.planes[0]
+    kind = np.dtype((">" if name.endswith("be") else "<") + ("f4" if "f32" in name else "f2"))
+    parts = 2 if name.startswith("ya") else 1
+    lines = np.zeros((4, plane.line_size // kind.itemsize), kind)
+    lines[:, : 6 * parts : parts] = np.arange(24).reshape(4, 6) / 32
+    plane.update(lines.tobytes())
+    signal = signal_of(frame)
+    assert (signal.depth, signal.full_range) == (16, True)
+    assert np.array_equal(luma_of(frame, signal), np.rint(np.arange(24).reshape(4, 6) / 32 * 65535))
 
 
 @pytest.mark.parametrize(

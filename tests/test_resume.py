@@ -779,6 +779,15 @@ def has_attributes(folder: Path) -> bool:
     return True
 
 
+def test_a_work_folder_is_not_left_where_the_target_s_cannot_be(tmp_path: Path) -> None:
+    source, work = make_film(tmp_path / "in.mp4", frames=4), tmp_path / "work"
+    work.mkdir()
+    (tmp_path / ".out.mp4.vidcolor").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be used"):
+        run(source, tmp_path / "out.mp4", work_dir=str(work))
+    assert list(work.iterdir()) == []
+
+
 def test_a_comment_of_the_source_is_not_replaced_by_the_mark(tmp_path: Path) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mov"
     with av.open(str(make_film(tmp_path / "in.mp4", frames=4))) as film, av.open(str(source), "w") as out:

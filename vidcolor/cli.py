@@ -25,7 +25,7 @@ from vidcolor.cli_options import (
     show_version,
     targets_of,
 )
-from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process
+from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process, set_up_log
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, fault, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
@@ -186,7 +186,7 @@ def command(
     may be - for standard input and output. Several films go into a folder (OUT/). A job that was
     interrupted goes on when the same command is run again.
     """
-    _set_up_log(quiet, verbose or debug)
+    lines = set_up_log(quiet, verbose or debug)
     if status:
         return show_status((*inputs, out), given["work_dir"], as_json=progress == "json")
     if not inputs:
@@ -203,6 +203,7 @@ def command(
     with folder_of(out), cancelled_by_signals() as caught:
         codes = []
         for source, target in targets:
+            lines.about = (source, target) if len(targets) > 1 else ()
             codes.append(_one(source, target, options, progress, debug, caught, report))
             if caught.event.is_set() or codes[-1] == ReaderClosed.exit_code:
                 break
@@ -251,14 +252,6 @@ def _complain(message: str, debug: bool) -> None:
     log.error("%s", " ".join(message.split()), exc_info=debug)
 
 
-def _set_up_log(quiet: bool, verbose: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("vidcolor: %(message)s"))
-    log.handlers = [handler]
-    log.propagate = False
-    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
-
-
 def main() -> None:
     """Entry point of ``vidcolor``."""
     prepare_process()
@@ -266,17 +259,17 @@ def main() -> None:
     try:
         code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
-        _set_up_log(False, False)
+        set_up_log(False, False)
         _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
         code = UsageError.exit_code
     except click.Abort:
         code = 130
     except VidcolorError as error:
-        _set_up_log(False, False)
+        set_up_log(False, False)
         _complain(str(error), debug)
         code = error.exit_code
     except Exception as error:
-        _set_up_log(False, False)
+        set_up_log(False, False)
         _complain(fault(error), debug)
         code = EXIT_BUG
     _leave(int(code or 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,32 @@ from contextlib import contextmanager
 
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.memory import keep_freed_memory
+
+
+class Lines(logging.Formatter):
+    """``vidcolor: …`` on standard error.
+
+    Attributes:
+        about: names of the film at work, where there are several: one stands before what names none of them.
+    """
+
+    about: tuple[str, ...] = ()
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line of a record."""
+        text = super().format(record)
+        named = not self.about or any(name in text for name in self.about)
+        return f"vidcolor: {text}" if named else f"vidcolor: {self.about[0]}: {text}"
+
+
+def set_up_log(quiet: bool, verbose: bool) -> Lines:
+    """Have what is logged stand on standard error; gives what writes the lines."""
+    log, handler, lines = logging.getLogger("vidcolor"), logging.StreamHandler(), Lines()
+    handler.setFormatter(lines)
+    log.handlers = [handler]
+    log.propagate = False
+    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    return lines
 
 
 class Caught:

@@ -103,9 +103,11 @@ def _connected(address: str, cancel: threading.Event) -> Iterator[Any]:
 
 def _require_an_answer(address: str) -> None:
     """Ray itself would try for many minutes."""
+    if address == "auto":
+        return
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
-        return  # "auto" and the like
+    if not colon:  # Ray's own "local" begins a cluster that would end with the thread that asked for it
+        raise UsageError(f"--ray {address}: give HOST:PORT, or auto for the cluster that this machine is in")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:

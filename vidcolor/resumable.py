@@ -70,6 +70,7 @@ class ResumableJob:
         work, beside = Workplace(final, parent), Workplace(final)
         with ExitStack() as locks:
             locks.enter_context(work.held())
+            locks.callback(work.remove_if_empty)
             if work.folder != beside.folder:  # others may work elsewhere on the same target
                 locks.enter_context(beside.held())
                 locks.callback(beside.remove_if_empty)

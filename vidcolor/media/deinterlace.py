@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import av
 from av.video.stream import VideoStream
 
+from vidcolor.errors import UsageError
+
 
 class Deinterlacer:
     """FFmpeg's bwdif (a motion-adaptive deinterlacer), a frame for a frame."""
@@ -17,6 +19,11 @@ class Deinterlacer:
         self._shape: tuple[int, int, str] | None = None
 
     def push(self, frames: list[av.VideoFrame], last: bool) -> Iterator[av.VideoFrame]:
+        """Give frames to the filter, and get those that are ready; with ``last`` all that are left.
+
+        Raises:
+            UsageError: the pictures are too small for the filter.
+        """
         for video in frames:
             shape = (video.width, video.height, video.format.name)
             if shape != self._shape:
@@ -43,7 +50,12 @@ class Deinterlacer:
         sink = graph.add("buffersink")
         source.link_to(deinterlacer)
         deinterlacer.link_to(sink)
-        graph.configure()
+        try:
+            graph.configure()
+        except av.error.ArgumentError as error:
+            raise UsageError(
+                f"--deinterlace: pictures of {video.width}×{video.height} are too small for it"
+            ) from error
         return graph
 
     def _pull(self) -> Iterator[av.VideoFrame]:

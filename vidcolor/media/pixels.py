@@ -18,6 +18,7 @@ from vidcolor.frames import Codes, Signal
 
 _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
+_FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
@@ -48,7 +49,7 @@ def signal_of(frame: av.VideoFrame) -> Signal:
     """
     name = frame.format.name
     rgb = is_rgb(frame.format)
-    if frame.color_range in (_LIMITED_RANGE, _FULL_RANGE) and not rgb:
+    if frame.color_range in (_LIMITED_RANGE, _FULL_RANGE) and not rgb and not _FLOAT.match(name):
         full = frame.color_range == _FULL_RANGE
     else:
         full = not rgb and (name.startswith(("yuvj", "gray", "ya")) or name in _MONO)
@@ -98,9 +99,14 @@ def plane_array(plane: Any, name: str, width: int, height: int) -> Codes:
     """The samples of a plane as a view ``(h, w)``, without the padding of its lines."""
     wide = _wide(name)
     kind = np.dtype(np.uint8) if not wide else np.dtype(">u2" if name.endswith("be") else "<u2")
-    lines: NDArray[Any] = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
-    samples: Codes = lines[:height, :width]
+    samples: Codes = _lines(plane, kind, height)[:, :width]
     return samples
+
+
+def _lines(plane: Any, kind: np.dtype[Any], height: int) -> NDArray[Any]:
+    """The lines of a plane with their padding, from the top down also where they lie from the bottom up."""
+    lines: NDArray[Any] = np.frombuffer(plane, kind).reshape(-1, abs(plane.line_size) // kind.itemsize)
+    return lines[:height] if plane.line_size > 0 else lines[:height][::-1]
 
 
 def _wide(name: str) -> bool:
@@ -112,9 +118,21 @@ def luma_of(frame: av.VideoFrame, signal: Signal) -> Codes:
     """Luma codes ``(h, w)`` of a frame, native byte order: its Y plane, or computed where it holds RGB."""
     if is_rgb(frame.format):
         return _luma_of_rgb(frame, signal)
+    if _FLOAT.match(frame.format.name):
+        return _luma_of_float(frame)
     frame = planar(frame)
     plane = plane_array(frame.planes[0], frame.format.name, frame.width, frame.height)
     return plane.astype(np.uint16) if plane.dtype.str == ">u2" else plane
+
+
+def _luma_of_float(frame: av.VideoFrame) -> Codes:
+    """Grey of floating point, 0 to 1, in 16 bits: FFmpeg's scaler takes its range for a limited one."""
+    name, parts = frame.format.name, len(frame.format.components)  # grey, and alpha beside it
+    kind = np.dtype((">" if name.endswith("be") else "<") + ("f4" if "f32" in name else "f2"))
+    lines = _lines(frame.planes[0], kind, frame.height)
+    grey = np.nan_to_num(lines[:, : frame.width * parts : parts].astype(np.float32))
+    codes: Codes = np.rint(np.clip(grey, 0.0, 1.0) * np.float32(65535.0)).astype(np.uint16)
+    return codes
 
 
 def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:

@@ -62,8 +62,8 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
         UsageError: pipes, or a page that is one of the films.
         OutputError: the page cannot be written, or is there already.
     """
-    if "-" in (before, after):
-        raise UsageError("a report needs files, not pipes")
+    if "-" in (before, after, str(target)):
+        raise UsageError("a report needs files, and is one: not pipes")
     if target.absolute() in (Path(before).absolute(), Path(after).absolute()):
         raise UsageError(f"{target}: is one of the films; name another file for the report")
     check_writable(target)

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _INDEXED = ("matroska", "mov", "avi")
 _LONGEST_GOP = 12  # seconds
+_LATEST = 2**63 - 1  # microseconds: FFmpeg counts no further
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
 _BOTTOM_FIRST = (3, 4)  # shown first, in whichever order they are coded (AVFieldOrder)
@@ -147,7 +148,7 @@ def _seek(container: InputContainer, start: Fraction, name: str, *, surely: bool
     Where it cannot seek at all (a raw stream has no times), reading begins at the beginning.
     """
     early = start if any(name in container.format.name for name in _INDEXED) else start - _LONGEST_GOP
-    target = int(early * av.time_base)
+    target = min(int(early * av.time_base), _LATEST)
     if target <= (container.start_time or 0):
         return
     try:
