@@ -4,10 +4,21 @@
 #
 #     sh examples/overnight.sh FOLDER OUT
 set -eu
-mkdir -p "$2"
+folder=$1
+out=$2
+mkdir -p "$out"
 while :; do
+    set --
+    for film in "$folder"/*; do
+        name=${film##*/}
+        if [ -e "$out/$name" ] && [ ! -e "$out/.$name.vidcolor" ]; then
+            continue # it is there, and nothing unfinished lies beside it
+        fi
+        set -- "$@" "$film"
+    done
+    [ $# -gt 0 ] || exit 0
     code=0
-    vidcolor "$1"/* "$2" || code=$?
+    vidcolor "$@" "$out/" || code=$?
     case $code in
         0) exit 0 ;;
         # no room, or ended by a signal: try again in a while; Ctrl-C (130) is the owner's word to stop

@@ -368,6 +368,21 @@ def test_closed_standard_streams_do_not_end_up_in_the_film(film: Path, tmp_path:
     assert len(read_film(target)) == 6
 
 
+def test_where_the_current_folder_is_gone_it_says_so(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    code = "import os; os.rmdir(os.getcwd()); from vidcolor.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(film), str(tmp_path / "out.mkv")],
+        cwd=tmp_path / "gone",
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "vidcolor: the folder that vidcolor was started in is gone" in done.stderr
+
+
 def test_names_that_are_no_utf8_work(film: Path, tmp_path: Path) -> None:
     source = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4")
     try:

@@ -39,11 +39,13 @@ def test_overnight_goes_on_until_all_is_done(tmp_path: Path) -> None:
     (tmp_path / "reels").mkdir()
     for name in ("one.mkv", "two two.mkv"):
         make_film(tmp_path / "reels" / name, frames=3)
-    for _ in range(2):
+    cv2.imwrite(str(tmp_path / "reels" / "still.png"), np.full((32, 32, 3), 90, np.uint8))
+    for frames in ("3 frames", ""):
         done = run("overnight.sh", tmp_path / "reels", tmp_path / "out")
         assert done.returncode == 0, done.stderr
-    assert done.stderr.count("already done") == 2
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.mkv", "two two.mkv"]
+        assert frames in done.stderr and bool(frames) == bool(done.stderr), "what is there is left alone"
+    made = ["one.mkv", "still.png", "two two.mkv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == made
     (tmp_path / "reels" / "bad.mkv").write_text("no film")
     assert run("overnight.sh", tmp_path / "reels", tmp_path / "out").returncode == 3, "no use in trying again"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import os
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -38,10 +40,31 @@ def film(tmp_path: Path) -> Path:
 def test_the_package_offers_colorize_options_and_result(film: Path, tmp_path: Path) -> None:
     result = vidcolor.colorize(film, tmp_path / "out.mkv", vidcolor.Options(render_size=32))
     assert isinstance(result, vidcolor.Result)
+    assert vidcolor.Progress is Progress
     assert (result.frames, result.lost, result.exit_code) == (12, 0, 0)
     assert (result.source, result.target) == (str(film), str(tmp_path / "out.mkv"))
     assert (result.codec, result.device) == ("libx264", "cpu")
     assert result.seconds > 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_says_that_it_cannot(film: Path, tmp_path: Path, weights: str) -> None:
+    code = (
+        "import os, sys, vidcolor; from vidcolor.errors import UsageError\n"
+        "film, out, weights = sys.argv[1:]\n"
+        "options = vidcolor.Options(render_size=64, weights=weights)\n"
+        "vidcolor.colorize(film, out + '/one.mkv', options)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try: vidcolor.colorize(film, out + '/two.mkv', options)\n"
+        "    except UsageError as error: os._exit(7 if 'spawn' in str(error) else 8)\n"
+        "    os._exit(9)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, film, tmp_path, weights], timeout=100, check=False
+    )
+    assert done.returncode == 7
 
 
 def test_it_works_in_another_thread_than_the_main_one(film: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from av.stream import Discard, Disposition
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
 from vidcolor.media.containers import missing_keys, muxer_options
+from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 FPS = 25
@@ -154,6 +155,34 @@ def test_mov_knows_languages_by_codes_of_its_own(tmp_path, caplog):
         assert [s.language for s in film.streams.audio] == ["ger", "dut", "fra", None, None]
     lost = [line for line in caplog.messages if "has no place for language" in line]
     assert len(lost) == 1 and "hrv" in lost[0]
+
+
+@pytest.mark.parametrize(("suffix", "other"), [(".mp4", None), (".ts", "l01")])
+def test_languages_of_two_letters_get_three_and_others_are_named(suffix, other, tmp_path, caplog):
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as output:
+        parts = [add_sound(output, "ac3", language=code) for code in ("de", "pt-BR", "l01", "hrv")]
+        for part in (add_pictures(output), *parts):
+            part()
+    carry(source, tmp_path / f"out{suffix}")
+    with av.open(str(tmp_path / f"out{suffix}")) as film:
+        assert [s.language for s in film.streams.audio] == ["deu", None, other, "hrv"]
+    lost = [line for line in caplog.messages if "has no place for language" in line]
+    named = ["pt-BR"] if other else ["pt-BR", "l01"]
+    assert all(code in line for code, line in zip(named, lost, strict=True))
+
+
+@pytest.mark.parametrize("name", ["mpeg", "vob", "svcd", "dvd", "mxf"])
+def test_containers_without_text_say_so(name):
+    assert missing_keys(name, {"title": "Film", "artist": "Me"}, track=False) == ["title", "artist"]
+    assert missing_keys(name, {"language": "deu"}, track=True) == ["language"]
+    assert missing_keys("mxf", {"timecode": "01:00:00:00", "creation_time": "2026-01-01"}, track=False) == []
+
+
+def test_languages_are_those_of_the_standard():
+    assert len(_TWO_TO_THREE) == 183  # ISO 639-1 without sh, which is deprecated
+    assert all(len(two) == 2 and is_three_letters(three) for two, three in _TWO_TO_THREE.items())
+    assert len(set(_TWO_TO_THREE.values())) == 183
 
 
 def test_tracks_keep_order_language_title_and_disposition(tmp_path):

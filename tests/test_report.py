@@ -23,7 +23,7 @@ from test_shots_apart import cut_film
 
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.report.cli import main
-from vidcolor.report.making import make_report
+from vidcolor.report.making import check_report, make_report
 from vidcolor.report.measure import measure
 
 LENGTHS = (20, 30, 25)
@@ -163,6 +163,15 @@ def test_bad_requests(
         make_report(*names, tmp_path / out)
     assert (tmp_path / "there.html").read_text() == "mine"
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_name_that_no_folder_holds_is_refused_before_the_work(tmp_path: Path) -> None:
+    for length in (246, 251):
+        with pytest.raises(OutputError, match="too long"):
+            check_report("in.mkv", "out.mkv", tmp_path / f"{'x' * length}.html", overwrite=False)
+    check_report("in.mkv", "out.mkv", tmp_path / f"{'x' * 240}.html", overwrite=False)
+    with pytest.raises(UsageError, match="not pipes"):
+        check_report("in.mkv", "out.mkv", Path("-"), overwrite=False)
 
 
 def test_reports_of_several_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

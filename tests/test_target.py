@@ -35,6 +35,21 @@ def test_the_target_name_is_untouched_until_commit(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out.mkv"]
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such owners")
+def test_a_file_of_others_in_a_sticky_folder_is_refused_before_the_work(tmp_path: Path) -> None:
+    film, given = tmp_path / "there.mp4", Options(overwrite=True)
+    film.write_bytes(b"old")
+    owner = film.stat().st_uid
+    for mode, user, refused in ((0o1777, owner + 1, True), (0o1777, owner, False), (0o777, owner + 1, False)):
+        tmp_path.chmod(mode)
+        with mock.patch("os.geteuid", return_value=user):
+            if refused:
+                with pytest.raises(OutputError, match="another user"):
+                    prepare_target(SOURCE, str(film), given, 1)
+            else:
+                prepare_target(SOURCE, str(film), given, 1)
+
+
 def test_discard_leaves_nothing_and_what_was_there(tmp_path: Path) -> None:
     final = tmp_path / "out.mkv"
     final.write_text("before")

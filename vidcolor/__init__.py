@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING, Any
 from vidcolor._version import __version__
 
 if TYPE_CHECKING:
-    from vidcolor.job import Result, colorize
+    from vidcolor.job import Progress, Result, colorize
     from vidcolor.options import Options
 
-__all__ = ["Options", "Result", "__version__", "colorize"]
+__all__ = ["Options", "Progress", "Result", "__version__", "colorize"]
 
-_HOMES = {"colorize": "vidcolor.job", "Result": "vidcolor.job", "Options": "vidcolor.options"}
+_HOMES = {
+    "colorize": "vidcolor.job",
+    "Progress": "vidcolor.job",
+    "Result": "vidcolor.job",
+    "Options": "vidcolor.options",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,14 @@ from vidcolor.cli_options import (
     show_version,
     targets_of,
 )
-from vidcolor.cli_process import Caught, cancelled_by_signals, film_output, prepare_process, set_up_log
+from vidcolor.cli_process import (
+    Caught,
+    cancelled_by_signals,
+    film_output,
+    prepare_process,
+    require_a_folder,
+    set_up_log,
+)
 from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, fault, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
@@ -257,6 +264,7 @@ def main() -> None:
     prepare_process()
     debug = "--debug" in sys.argv
     try:
+        require_a_folder()
         code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         set_up_log(False, False)

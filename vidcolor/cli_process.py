@@ -62,6 +62,18 @@ def prepare_process() -> None:
     keep_freed_memory()
 
 
+def require_a_folder() -> None:
+    """Some libraries end the process where there is no current folder.
+
+    Raises:
+        UsageError: it is gone, or its path too long.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(f"the folder that vidcolor was started in is gone ({error.strerror})") from error
+
+
 def _fill_standard_descriptors() -> None:
     """Let nothing that is opened later become standard input, output or error where one is closed."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:

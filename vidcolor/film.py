@@ -287,7 +287,8 @@ class Film:
         try:
             self.close()
         except (OSError, av.FFmpegError) as error:
-            log.debug("closing the unfinished output: %s", error)
+            if not isinstance(error, FileNotFoundError):  # which it is where nothing was begun
+                log.debug("closing the unfinished output: %s", error)
 
     def close(self) -> None:
         """Close the output if it is open; harmless a second time."""

@@ -49,6 +49,9 @@ __all__ = ["Progress", "Result", "colorize"]
 
 log = logging.getLogger(__name__)
 
+_worked_in: list[int] = []
+"""The process in which a film was coloured."""
+
 
 def colorize(
     source: str | os.PathLike[str],
@@ -73,6 +76,8 @@ def colorize(
         cancel: set it (from a signal handler, say) to end the job early and cleanly.
         output_fd: file descriptor that the target ``-`` stands for.
 
+    A process that was forked after it has been called cannot call it again; one that was spawned can.
+
     Raises:
         VidcolorError: one of :mod:`vidcolor.errors`; nothing is then left under the target's name,
             and what was there before still is.
@@ -81,6 +86,7 @@ def colorize(
     name, wanted = os.fspath(source), as_dash(os.fspath(target))
     if options.match_shots and not os.path.isfile(name):
         raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
+    _refuse_fork()
     done = already_done(name, wanted, options)
     if done is not None:
         return done
@@ -94,6 +100,20 @@ def colorize(
     except BaseException:
         place.discard()
         raise
+
+
+def _refuse_fork() -> None:
+    """A process forked from one that has worked lacks the threads that torch believes it has: it would hang.
+
+    Raises:
+        UsageError: this is such a process.
+    """
+    if _worked_in and _worked_in != [os.getpid()]:
+        raise UsageError(
+            "this process was forked from one in which vidcolor had worked: begin it with multiprocessing's "
+            "spawn"
+        )
+    _worked_in[:] = [os.getpid()]
 
 
 @dataclass(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +155,20 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
         return Target(name=target, address=f"file:{target}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
+    _require_ours(target, followed(final))
     return Target(name=target, address=f"file:{target}", muxer=muxer, final=followed(final))
+
+
+def _require_ours(target: str, final: Path) -> None:
+    """In a sticky folder, such as /tmp, nobody else's file can be replaced."""
+    if not hasattr(os, "geteuid") or not final.exists():
+        return
+    folder, user = final.parent.stat(), os.geteuid()
+    if folder.st_mode & stat.S_ISVTX and user not in (0, folder.st_uid, final.stat().st_uid):
+        raise OutputError(
+            f"{target}: belongs to another user, in a folder where only owners replace their files; choose "
+            "another name"
+        )
 
 
 def as_dash(target: str) -> str:

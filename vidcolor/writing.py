@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -29,6 +30,13 @@ def check_writable(path: Path) -> None:
         OutputError: its folder is missing or closed to us.
     """
     folder = path.parent
+    with suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            os.lstat(path.with_name(path.name + ".part"))
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+            raise
     if not folder.is_dir():
         raise OutputError(f"{path}: cannot be written, there is no folder {folder}")
     if path.is_dir():

@@ -19,6 +19,8 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Disposition
 
+from vidcolor.media.languages import is_three_letters, three_letters
+
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -64,10 +66,14 @@ _MP4_KEYS = _words(
     "hd_video media_type season_number episode_sort tempo sort_name sort_artist sort_album sort_album_artist "
     "sort_composer sort_show"
 )
+_WITHOUT_TEXT = ("mpeg", "vob", "svcd", "dvd", "mxf")
+"""Muxers that write nothing that a person would call metadata, and no dispositions."""
 _CONTAINER_KEYS = {
     "mov": _MOV_KEYS,
     "avi": _words("title artist album date comment genre copyright language track"),
     "mpegts": frozenset({"service_name", "service_provider", "title"}),
+    **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
+    "mxf": _words("creation_time company_name product_name product_version"),
 }
 # Of ISO 639's codes of three letters QuickTime has numbers for these (FFmpeg's muxer writes others as none),
 # of some languages for that of the two codes that is not the usual one.
@@ -85,7 +91,12 @@ _MOV_CODES = {
 }  # fmt: skip
 # What is true of the container's metadata, for tracks.
 _MOV_TRACK_KEYS = _words("title language")
-_TRACK_KEYS = {"avi": frozenset({"title"}), "mpegts": frozenset({"language"})}
+_TRACK_KEYS = {
+    "avi": frozenset({"title"}),
+    "mpegts": frozenset({"language"}),
+    **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
+}
+_NO_TIMECODE = ("avi", "mpegts", "mpeg", "vob", "svcd", "dvd")
 # Of the old file rather than of the track; an attached file's name and type become its stream's.
 _BOOKKEEPING = _words("handler_name creation_time vendor_id filename mimetype timecode")
 
@@ -98,6 +109,7 @@ _DISPOSITIONS = {
     "avi": frozenset(),
     "mpegts": _words("hearing_impaired visual_impaired clean_effects"),
     "nut": _words("dub original comment lyrics karaoke"),
+    **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
 }
 
 _STALE = re.compile(
@@ -228,14 +240,16 @@ def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
 def track_metadata(format_name: str, metadata: dict[str, str]) -> dict[str, str]:
     """Return a track's :func:`live_metadata`, its language by the code that the container knows it by."""
     kept = live_metadata(metadata)
-    if format_name == "mov" and kept.get("language") in _MOV_CODES:
-        kept["language"] = _MOV_CODES[kept["language"]]
+    if "language" in kept and format_name in (*MOV_FAMILY, "mpegts"):
+        kept["language"] = code = three_letters(kept["language"])
+        if format_name == "mov":
+            kept["language"] = _MOV_CODES.get(code, code)
     return kept
 
 
 def holds_timecode(format_name: str) -> bool:
     """Tell whether a timecode can be kept, as a track of its own (mov, mp4) or as a tag."""
-    return format_name in MOV_FAMILY or format_name not in _TRACK_KEYS
+    return format_name not in _NO_TIMECODE
 
 
 def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> list[str]:
@@ -251,8 +265,16 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
     if holds_timecode(format_name):
         known |= {"timecode"}  # see place_timecode
     lost = [k for k in metadata if k.lower().split("-")[0] not in known]
-    language = metadata.get("language", "und")
-    return lost + ["language"] * (track and format_name == "mov" and language not in _MOV_LANGUAGES)
+    return lost + ["language"] * (track and _unknown(format_name, metadata.get("language", "und")))
+
+
+def _unknown(format_name: str, language: str) -> bool:
+    """Whether the muxer has no code for a language."""
+    if format_name == "mov":
+        return language not in _MOV_LANGUAGES
+    if format_name == "mpegts":
+        return len(language) != 3
+    return format_name in MOV_FAMILY and not is_three_letters(language)
 
 
 def missing_dispositions(format_name: str, stream: Stream) -> list[str]:
