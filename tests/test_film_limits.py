@@ -71,6 +71,15 @@ def test_a_matrix_is_kept_or_named(
     assert (int(read_film(tmp_path / target)[0].colorspace) != 1) == named
 
 
+@pytest.mark.parametrize("full", [False, True], ids=["limited", "full"])
+def test_mjpeg_says_that_luma_is_stretched(full: bool, tmp_path: Path, capsys: Said) -> None:
+    pix_fmt = "yuvj420p" if full else "yuv420p"
+    codec = "mjpeg" if full else "ffv1"
+    source = make_film(tmp_path / "in.mkv", frames=2, codec=codec, pix_fmt=pix_fmt, full=full)
+    assert call(source, tmp_path / "out.mkv", "--codec", "mjpeg") == 0
+    assert ("mjpeg holds full range alone" in capsys.readouterr().err) != full
+
+
 def test_a_matrix_that_is_guessed_rightly_needs_no_word(tmp_path: Path, capsys: Said) -> None:
     source = make_film(tmp_path / "in.mkv", frames=2, size=(64, 720), codec="ffv1", colorspace=1)
     assert call(source, tmp_path / "out.avi", "--codec", "ffv1") == 0

@@ -85,6 +85,8 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
+    if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
+        found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
     return found
 
 
