@@ -86,10 +86,10 @@ def colorize(
     name, wanted = os.fspath(source), as_dash(os.fspath(target))
     if options.match_shots and not os.path.isfile(name):
         raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
-    _refuse_fork()
     done = already_done(name, wanted, options)
     if done is not None:
         return done
+    _refuse_fork()
     place = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
     if apart and not (place.is_film and os.path.isfile(name)):
