@@ -142,6 +142,21 @@ def test_a_pipe_whose_damage_is_concealed_in_another_way_goes_on(known: bool, tm
                 run_from_pipe(film, target)
 
 
+def test_a_damaged_film_does_not_follow_a_sound_one_through_the_pipe(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "plain.mkv", frames=30, codec="ffv1", options={"g": "1"})
+    other = change_packets(film, tmp_path / "in.mkv", lambda index, data: data[: 9 if index == 3 else None])
+    target, checked = tmp_path / "out.mkv", []
+    with pytest.raises(Stop):
+        run_from_pipe(film, target, stop_after=14)
+
+    def check(frame: Frame) -> int:
+        checked.append(frame)
+        return luma_check(frame) if len(checked) == 10 else -1
+
+    with mock.patch("vidcolor.framesource.luma_check", check), pytest.raises(ResumeMismatch):
+        run_from_pipe(other, target)
+
+
 def reversed_film(path: Path) -> Path:
     """As :func:`make_film` makes it up to frame 3; then other pictures follow."""
     with av.open(str(path), "w") as out:

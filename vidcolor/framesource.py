@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 import signal
 import threading
 import zlib
@@ -112,10 +111,10 @@ class FrameSource:
             return frame
         return None
 
-    def go_to(self, number: int, before: Place | None) -> None:
+    def go_to(self, number: int, before: Place | None, *, last: bool = False) -> None:
         """Make ready to read the span of that number, which begins at the place ``before``.
 
-        A source that can be read once only does not go back.
+        A source that can be read once only does not go back. ``last``: no later span is finished.
 
         Raises:
             ResumeMismatch: the frame that it has to follow is not in the source.
@@ -123,7 +122,7 @@ class FrameSource:
         """
         if self._done == number:
             return
-        self._unless_cancelled("vidcolor-seek", lambda: self._start(before))
+        self._unless_cancelled("vidcolor-seek", lambda: self._start(before, last))
         self._done = number
 
     def span(self, frames: int) -> Iterator[Frame]:
@@ -208,11 +207,11 @@ class FrameSource:
         for frame in self._frames:  # noqa: UP028  # yield from would close it together with the span
             yield frame
 
-    def _start(self, before: Place | None) -> None:
+    def _start(self, before: Place | None, last: bool) -> None:
         self._before = before
         if self.spool is not None:
             if before is not None:
-                if not self._skip_to(before, exactly=False):
+                if not self._skip_to(before, exactly=False, last=last):
                     raise self._gone(before)
                 self._count_from_here()
             return
@@ -223,7 +222,7 @@ class FrameSource:
         # times that are guessed differ after seeking
         for seek in (None,) if _GUESSED_TIMES in self.container.format.name else (place, None):
             self._open(seek)
-            if self._skip_to(before, exactly=seek is not None):
+            if self._skip_to(before, exactly=seek is not None, last=last):
                 self._count_from_here()
                 return
             log.debug("%s: the place to go on from is not found by seeking", self._settings.name)
@@ -263,12 +262,12 @@ class FrameSource:
             elif self.spool is not None:
                 self.spool.keep(item)
 
-    def _skip_to(self, place: Place, *, exactly: bool) -> bool:
+    def _skip_to(self, place: Place, *, exactly: bool, last: bool) -> bool:
         """Read up to the frame before the place; False where it does not come.
 
         After seeking it is believed only if the frames before it come by as well, and are not all alike.
-        Else also where damage has come by, which FFmpeg's threads conceal another way each time (H.264,
-        MPEG-2, ProRes): then a file is known by its fingerprint, a pipe by one of these frames at least.
+        Else, for the ``last``, also where as much damage has come by, which FFmpeg's threads conceal another
+        way each time (H.264, MPEG-2, ProRes): a file is known by its fingerprint, a pipe by one such frame.
         """
         seen: deque[int] = deque(maxlen=len(place.lumas))
         for frame in self._chained(self._carried):
@@ -276,13 +275,14 @@ class FrameSource:
                 raise Interrupted(signal.SIGINT)
             seen.append(luma_check(frame))
             if frame.pts == place.last:
-                same = tuple(seen) == place.lumas
-                if exactly:
-                    return same and len(set(seen)) > 1
-                known = self.spool is None or any(map(operator.eq, seen, place.lumas))
-                return same or (known and self.report.lost + self.report.damaged > 0)
+                if exactly or tuple(seen) == place.lumas:
+                    return tuple(seen) == place.lumas and (len(set(seen)) > 1 or not exactly)
+                damage = (place.lost, place.damaged)
+                known = self.spool is None or not set(seen).isdisjoint(place.lumas)
+                return last and known and (0, 0) != damage == self._losses[-1][1:]
             if frame.pts > place.last:
                 return False
+            self._losses.clear()
         return False
 
 

@@ -209,7 +209,7 @@ class Maker:
     def _colour(self, number: int, place: Place | None, endings: Endings) -> tuple[SegmentWriter, Place]:
         """All of a segment but its end; returns its writer, and where it ends."""
         source, order, meter = self.source, self.order, self.order.meter
-        source.go_to(number, place)
+        source.go_to(number, place, last=number > max(self.found, default=-1))
         meter.container, meter.stream = source.container, source.stream
         film = order.film(source.container, _Discard())
         with hushed():

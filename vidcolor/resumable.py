@@ -70,9 +70,12 @@ class ResumableJob:
         work, beside = Workplace(final, parent), Workplace(final)
         with ExitStack() as locks:
             locks.enter_context(work.held())
-            locks.callback(work.remove_if_empty)
             if work.folder != beside.folder:  # others may work elsewhere on the same target
-                locks.enter_context(beside.held())
+                try:
+                    locks.enter_context(beside.held())
+                except BaseException:
+                    work.remove_if_empty()
+                    raise
                 locks.callback(beside.remove_if_empty)
             if self.order.options.restart or not self.order.options.resume:
                 work.clear()
@@ -141,7 +144,7 @@ class ResumableJob:
 
     def _require_the_end(self, source: FrameSource, paths: list[Path], last: Place) -> None:
         """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
-        source.go_to(len(paths), last)
+        source.go_to(len(paths), last, last=True)
         if source.goes_on():
             beyond = 0  # frames after the segment: with too few, it had less to look at than it has now
             for path in reversed(paths):
