@@ -167,6 +167,9 @@ def test_of_several_films_each_line_names_one(tmp_path: Path, capsys: Said) -> N
     lines = capsys.readouterr().err.splitlines()
     for number in (1, 2):
         assert sum(f"in{number}.mkv: the source (ffv1)" in line for line in lines) == 1
+        assert (
+            sum(line.startswith(f"vidcolor: {tmp_path}/out/in{number}.mkv: 3 frames") for line in lines) == 1
+        )
     assert call(films[0], tmp_path / "alone.mkv") == 0
     assert "vidcolor: the source (ffv1)" in capsys.readouterr().err
 

@@ -103,6 +103,7 @@ def test_own_photographs(tmp_path: Path) -> None:
         for number, (top, left) in enumerate(((0, 0), (0, width), (height, 0), (height, width))):
             part = np.ascontiguousarray(picture[top : top + height, left : left + width])
             cv2.imwrite(str(tmp_path / "photographs" / f"{name}{number}.png"), part)
+    (tmp_path / "photographs" / "worse.png").write_bytes(b"no picture")  # which is left out
     done = run("own_photographs.py", tmp_path / "photographs", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert {"mine.safetensors", "sheet.png", "coloured.png"} <= set(os.listdir(tmp_path / "out"))

@@ -277,12 +277,12 @@ class FrameSource:
             if frame.pts == place.last:
                 if exactly or tuple(seen) == place.lumas:
                     return tuple(seen) == place.lumas and (len(set(seen)) > 1 or not exactly)
-                damage = (place.lost, place.damaged)
                 known = self.spool is None or not set(seen).isdisjoint(place.lumas)
-                return last and known and (0, 0) != damage == self._losses[-1][1:]
+                as_much = (place.last, place.lost, place.damaged) in self._losses
+                return last and known and as_much and place.lost + place.damaged > 0
             if frame.pts > place.last:
                 return False
-            self._losses.clear()
+            self.losses(frame.pts)  # what is counted before it plays no part any more
         return False
 
 
