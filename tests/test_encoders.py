@@ -236,3 +236,38 @@ def test_other_distances_of_key_frames_are_taken() -> None:
     for muxer, asked in (("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250")):
         settings = encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra={"g": asked})
         assert settings["g"] == asked
+
+
+@pytest.mark.parametrize(
+    ("codec", "key", "value", "said"),
+    [
+        ("libx264", "x264-params", "me=umh:ref=abc", "ref = abc"),
+        ("libx264", "x264-params", "no-such-thing=1", "no-such-thing"),
+        ("libx264", "x264opts", "no-such-thing=1", "no-such-thing"),
+        ("libx265", "x265-params", "no-such-thing=1", "no-such-thing"),
+        ("libx265", "x265-params", "rd=abc", "rd: abc"),
+        ("libsvtav1", "svtav1-params", "tune=900", "tune: 900"),
+    ],
+)
+def test_a_parameter_that_the_library_does_not_take_is_refused(
+    codec: str, key: str, value: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=f"--encoder-option {key}: {codec} says: .*{said}"):
+        encoder_settings(codec, muxer="matroska", crf=None, preset=None, extra={key: value})
+
+
+def test_parameters_that_the_library_takes_reach_it() -> None:
+    settings = encoder_settings(
+        "libx265", muxer="matroska", crf=None, preset=None, extra={"x265-params": "rd=4"}
+    )
+    assert settings["x265-params"].endswith(":rd=4")
+
+
+def test_parameters_are_left_to_the_encoder_where_no_process_can_be_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    settings = encoder_settings(
+        "libx264", muxer="matroska", crf=None, preset=None, extra={"x264opts": "a-b=1"}
+    )
+    assert settings["x264opts"] == "a-b=1"

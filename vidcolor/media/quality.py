@@ -8,6 +8,7 @@ from fractions import Fraction
 import torch
 
 from vidcolor.errors import UsageError
+from vidcolor.media.parameters import check_parameters
 
 _HIGHEST_CRF = {
     "libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx-vp9": 63, "libvpx": 63, "libsvtav1": 63,
@@ -35,8 +36,10 @@ def encoder_settings(
     """Options of the encoder: constant quality 18 unless asked otherwise, quiet, lossless at crf 0.
 
     Raises:
-        UsageError: the encoder has no such quality scale, or it does not go so far.
+        UsageError: the encoder has no such quality scale, or it does not go so far; or its library does not
+            take a parameter.
     """
+    check_parameters(codec, extra)
     settings: dict[str, str] = {}
     if codec in _HIGHEST_CRF:
         if crf is not None and crf > _HIGHEST_CRF[codec]:
