@@ -53,7 +53,12 @@ class Display:
 
         if self._bar is None:
             self._bar = tqdm(
-                total=now.total, unit="frame", unit_scale=False, dynamic_ncols=True, file=sys.stderr
+                total=now.total,
+                initial=now.frames,  # those of earlier runs took no time
+                miniters=1,
+                unit="frame",
+                dynamic_ncols=True,
+                file=sys.stderr,
             )
         self._bar.total = now.total
         self._bar.set_postfix_str(f"at {clock(now.position)}", refresh=False)

@@ -192,7 +192,7 @@ class Maker:
     def make(self, number: int, place: Place | None, endings: Endings) -> Place:
         """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""
         predictor = self.order.predictor
-        self.order.meter.before = 0 if place is None else place.frames
+        self.order.meter.go_to(0 if place is None else place.frames)
         while True:
             predictor.limit = self.terms.batch_limit
             writer, after = self._colour(number, place, endings)

@@ -105,7 +105,7 @@ class Meter:
     """Turns counts of frames into progress.
 
     Attributes:
-        before: frames that earlier runs have coloured.
+        before: frames of the film before those that are being coloured.
     """
 
     container: InputContainer
@@ -114,6 +114,13 @@ class Meter:
     callback: Callable[[Progress], None] | None
     before: int = 0
     started: float = field(default_factory=time.monotonic)
+    _made: int = 0
+    _count: int = 0
+
+    def go_to(self, before: int) -> None:
+        """Count from there on: ``before`` frames of the film are done."""
+        self._made += self._count
+        self.before, self._count = before, 0
 
     @property
     def spent(self) -> float:
@@ -128,7 +135,8 @@ class Meter:
         return counted or (round(duration * float(sane_rate(self.stream))) if duration else 0)
 
     def tell(self, last: Frame, count: int) -> None:
-        """Pass on that ``count`` frames of this run are done, ``last`` the last of them."""
+        """Pass on that ``count`` frames after ``before`` are done, ``last`` the last of them."""
+        self._count = count
         if self.callback is None:
             return
         done = self.before + count
@@ -138,7 +146,7 @@ class Meter:
                 total=max(self.total(), done) or None,
                 position=float(last.seconds),
                 duration=self.duration(),
-                fps=count / max(self.spent, 1e-6),
+                fps=(self._made + count) / max(self.spent, 1e-6),
             )
         )
 

@@ -1,7 +1,8 @@
 """Whether an encoder's library takes its own parameters (``x264-params`` and the like).
 
-FFmpeg passes them on, logs what the library does not take, and goes on without it. PyAV can only catch that log for a whole
-process, and not safely beside threads that decode; so an encoder is opened in a process of its own.
+FFmpeg passes them on, logs what the library does not take, and goes on without it. PyAV can only catch
+that log for a whole process, and not safely beside threads that decode; so an encoder is opened in a
+process of its own.
 """
 
 from __future__ import annotations
