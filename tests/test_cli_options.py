@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
@@ -16,7 +19,11 @@ from calling import call, one_line
 from click.testing import CliRunner
 from media import luma_of_film, make_film, planes_of, read_film
 
+from vidcolor.cli_options import folder_of
+from vidcolor.cli_progress import Display
+from vidcolor.errors import InputError
 from vidcolor.evaluation.cli import main as score
+from vidcolor.result import Progress
 from vidcolor.stages.predict import Predictor
 from vidcolor.training.cli import main as train
 
@@ -199,3 +206,54 @@ def test_the_command_keeps_opencv_to_one_thread_unless_told_otherwise(
     environment = {k: v for k, v in os.environ.items() if k != name} | ({name: asked} if asked else {})
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == threads, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX locks")
+def test_a_folder_that_another_command_fills_stays(tmp_path: Path, film: Path) -> None:
+    import fcntl
+
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(os.urandom(3000))
+    assert call(broken, f"{tmp_path / 'out'}/") == 3
+    assert not (tmp_path / "out").exists()
+
+    def neighbour(*_: Any, **__: Any) -> None:  # which begins while this one is at work
+        held.append(os.open(tmp_path / "out", os.O_RDONLY))
+        fcntl.flock(held[0], fcntl.LOCK_SH)
+        raise InputError("no film")
+
+    held: list[int] = []
+    with mock.patch("vidcolor.job.colorize", neighbour):
+        assert call(film, f"{tmp_path / 'out'}/") == 3
+    assert (tmp_path / "out").is_dir()
+    os.close(held[0])
+
+
+def test_a_folder_that_has_just_been_taken_away_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, times = os.makedirs, []
+
+    def taken_away(path: str, exist_ok: bool = False) -> None:
+        make(path, exist_ok=exist_ok)
+        times.append(path)
+        if len(times) == 1:
+            os.rmdir(path)
+
+    monkeypatch.setattr(os, "makedirs", taken_away)
+    with folder_of(f"{tmp_path / 'out'}/"):
+        assert (tmp_path / "out").is_dir()
+    assert len(times) == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_bar_of_a_resumed_job_counts_what_this_run_makes(capsys: Said) -> None:
+    with Display("bar", "film.mp4") as display:
+        assert display.callback is not None
+        for frames in (9608, 9616, 9624):
+            display.callback(Progress(frames=frames, total=12000, position=0.0, duration=None, fps=16.0))
+            time.sleep(0.2)
+    shown = capsys.readouterr().err
+    rates = [float(rate) for rate in re.findall(r"([\d.]+) ?frame/s", shown)]
+    assert rates and max(rates) < 500
+    assert "9624/12000" in shown

@@ -155,6 +155,8 @@ def test_a_worker_that_would_make_another_film_refuses(setup: Setup, film: Path,
         with pytest.raises(ResumeMismatch, match=r"libavcodec was .*now 1\.2\.3.*--accept-drift"):
             vidcolor.cluster._require_the_same(setup)
         vidcolor.cluster._require_the_same(replace(setup, options=replace(setup.options, accept_drift=True)))
+    replace(setup.terms, batch_limit=2).write(setup.work.manifest)  # a worker's memory ran out
+    vidcolor.cluster._require_the_same(setup)
     with pytest.raises(OutputError, match="the same storage"):
         vidcolor.cluster._require_the_same(replace(setup, terms=replace(setup.terms, total=1)))
 

@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Discard, Disposition
+from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
@@ -347,6 +348,17 @@ def test_timecode_track_is_made_anew(tmp_path, caplog):
     with av.open(str(tmp_path / "out.mkv")) as film:
         assert film.streams.video[0].metadata["TIMECODE"] == "01:02:03:04"
     assert "becomes a tag of the picture" in caplog.text
+
+
+@pytest.mark.parametrize(("start", "expected"), [("0.39", 10), ("0.41", 11), ("0.43", 11), ("0.44", 11)])
+def test_timecode_is_that_of_the_first_frame_written(start, expected, tmp_path):
+    with av.open(str(tmp_path / "in.mov"), "w") as output:
+        write = add_pictures(output)
+        output.streams[0].metadata["timecode"] = "01:00:00:00"
+        write()
+    colour(tmp_path / "in.mov", tmp_path / "out.mov", start=Fraction(start))
+    with av.open(str(tmp_path / "out.mov")) as film:
+        assert film.streams.data[0].metadata["timecode"] == f"01:00:00:{expected}"
 
 
 def test_timecode_advances_by_drop_frame_rules():

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import av
 import cv2
 import numpy as np
 import pytest
 from calling import call
-from media import make_film
+from media import fill_plane, make_film
 from test_shots_apart import cut_film
 
 from vidcolor.errors import InputError, OutputError, UsageError
@@ -112,6 +113,20 @@ def test_a_part_of_a_film_is_found_in_its_source(pair: tuple[str, str], tmp_path
         wrong.shots[0].before
         != measure(pair[0], str(tmp_path / "part.mkv"), start=Fraction(1)).shots[0].before
     )
+
+
+def test_a_part_is_found_in_a_source_whose_clock_begins_late(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.ts"), "w", options={"output_ts_offset": "20"}) as out:
+        stream = out.add_stream("libx264", rate=25, width=64, height=48, pix_fmt="yuv420p")
+        for number in range(150):
+            frame = av.VideoFrame.from_ndarray(np.full((72, 64), 128, np.uint8), "yuv420p")
+            fill_plane(frame.planes[0], np.full((48, 64), 30 + 40 * (number // 25), np.uint8))
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    page = tmp_path / "a.html"
+    assert call(tmp_path / "in.ts", tmp_path / "b.mkv", "-q", "--start", "4", "--report", page) == 0
+    after, before = (picture(image).mean() for image in Page(page).images[:2])
+    assert abs(after - before) < 6
 
 
 def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

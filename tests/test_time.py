@@ -26,7 +26,7 @@ from vidcolor.media.opening import sane_rate
 from vidcolor.media.packets import rescale
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.options import Options
-from vidcolor.result import Meter
+from vidcolor.result import Meter, Progress
 from vidcolor.stages.decode import DecodeSettings, decode
 
 VFR = [0, 40, 80, 300, 310, 333, 1000, 1017]
@@ -230,6 +230,72 @@ def test_what_is_left_of_a_broadcast_is_known(tmp_path: Path) -> None:
         meter = Meter(container=film, stream=film.streams.video[0], options=options, callback=None)
         assert meter.duration() == pytest.approx(1.0, abs=0.05)
         assert 23 <= meter.total() <= 27
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "exact"),
+    [
+        ("b.mkv", "mpeg4", True),
+        ("b.mkv", "libx264", True),
+        ("b.mp4", "mpeg4", False),
+        ("b.avi", "mpeg4", False),
+    ],
+)
+def test_a_burst_after_a_gap_keeps_its_times_or_is_named(
+    name: str, codec: str, exact: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pts = [*range(0, 1600, 40), *range(2000, 2030, 3), *range(2040, 4000, 40)]
+    assert len(pts) == 99  # as many as an even film of this length has, nearly
+    source = make_film(tmp_path / "a.mkv", pts=pts, time_base=MS, rate=25, codec="ffv1")
+    colour(source, tmp_path / name, codec=codec)
+    assert ("frames come faster than the 25 a second" in caplog.text) is not exact
+    if exact:
+        assert_same_times(source, tmp_path / name)
+
+
+def test_frames_that_share_a_tick_at_a_seam_stay_apart(tmp_path: Path) -> None:
+    pts = [
+        *(n * 40 for n in range(6)),
+        216,
+        240,
+        280,
+    ]  # the sixth and the seventh are nearest to one tick of 40
+    source = make_film(tmp_path / "a.mkv", pts=pts, time_base=MS, rate=25, codec="ffv1")
+    with mock.patch("vidcolor.resumable._MOST_FRAMES", 6), mock.patch("vidcolor.resumable._FEWEST_FRAMES", 6):
+        colour(source, tmp_path / "b.mp4", codec="mpeg4")
+    assert len(set(times_of(tmp_path / "b.mp4"))) == len(pts)
+
+
+def test_a_meter_counts_what_this_run_has_made(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=20)
+    told: list[Progress] = []
+    with av.open(str(source)) as film:
+        meter = Meter(container=film, stream=film.streams.video[0], options=Options(), callback=told.append)
+        meter.started -= 10.0
+        last: Any = SimpleNamespace(seconds=Fraction(0))
+        meter.go_to(100)  # which earlier runs have made
+        meter.tell(last, 30)
+        meter.tell(last, 50)
+        meter.go_to(150)
+        meter.tell(last, 10)
+        meter.go_to(400)
+        meter.tell(last, 40)
+    assert [now.frames for now in told] == [130, 150, 160, 440]
+    assert [now.fps for now in told] == pytest.approx([3.0, 5.0, 6.0, 10.0], rel=0.05)
+
+
+@pytest.mark.parametrize(("back", "step"), [(500, 1), (60_000, 40)])
+def test_frames_after_a_clock_that_jumps_back_come_a_frame_apart(
+    back: int, step: int, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with av.open(str(source)) as film:
+        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        for pts in (100_000, 100_040, 100_040 - back, 100_080 - back):
+            frame = av.VideoFrame(16, 16)
+            frame.pts = pts
+            given.append(round(clock.pts(frame) * clock.time_base * 1000))
+    assert given[2:] == [100_040 + step, 100_040 + 2 * step]
 
 
 def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path) -> None:

@@ -160,18 +160,49 @@ def _named_as_folder(out: str) -> bool:
 def folder_of(out: str) -> Iterator[None]:
     """Make ``out`` if it is named as a folder, with a slash at its end; take it away if it stays empty.
 
+    Where several commands fill one folder (GNU parallel), it stays as long as one of them is at work.
+
     Raises:
         OutputError: it cannot be made.
     """
-    if not _named_as_folder(out) or os.path.isdir(out):
+    if not _named_as_folder(out):
         yield
         return
+    new = not os.path.isdir(out)
     try:
-        os.makedirs(out)
+        held = _hold(out)
     except (OSError, ValueError) as error:
         raise OutputError(f"{out}: cannot be made ({getattr(error, 'strerror', error)})") from error
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.rmdir(out)
+        if held is not None:
+            import fcntl
+
+            with suppress(OSError):
+                if new:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while others hold it
+                    os.rmdir(out)
+            os.close(held)
+
+
+def _hold(folder: str) -> int | None:
+    """Make the folder if need be and hold it, so that no other command takes it away; None if it can't."""
+    while True:
+        os.makedirs(folder, exist_ok=True)
+        held = None
+        try:
+            held = os.open(folder, os.O_RDONLY)  # on Windows it ends here
+            import fcntl
+
+            fcntl.flock(held, fcntl.LOCK_SH)
+            if os.path.samestat(os.fstat(held), os.stat(folder)):
+                return held
+        except FileNotFoundError:  # who had made it has just taken it away
+            pass
+        except OSError:  # a file system without locks, or a folder that may not be listed
+            if held is not None:
+                os.close(held)
+            return None
+        if held is not None:
+            os.close(held)

@@ -204,7 +204,9 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
 def _require_the_same(setup: Setup) -> None:
     """Refuse a machine that would make another film."""
     terms = setup.terms
-    if Manifest.read(setup.work.manifest) != terms:
+    known = Manifest.read(setup.work.manifest)
+    # a worker whose memory ran out has written a smaller limit
+    if known is None or replace(known, batch_limit=terms.batch_limit) != terms:
         raise OutputError(
             f"{setup.work.folder}: is not there, or not the same folder; all machines need the same storage "
             "under the same path (--work-dir names another)"

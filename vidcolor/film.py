@@ -211,7 +211,7 @@ class Film:
         """Encode one frame; returns the packets that are ready."""
         if self.watch.written and holds_one(self._target, self.muxer):
             raise UsageError(f"{self._target}: {_ONE_PICTURE}")
-        self.watch(frame, self.said)
+        self.watch(frame, self.said, self._reencoder.late(frame.pts + self._offset, frame.time_base))
         if self._comparison is not None:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)

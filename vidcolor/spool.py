@@ -15,10 +15,14 @@ from av.packet import Packet, PacketSideData
 from av.stream import Stream
 
 from vidcolor.errors import OutputError
+from vidcolor.media.packets import Discarded
 
-_HEAD = struct.Struct("<iqqqiiBBi")  # stream, pts, dts, duration, time base, key, pieces of side data, bytes
+_HEAD = struct.Struct(
+    "<iqqqiiBBi"
+)  # stream, pts, dts, duration, time base, flags, pieces of side data, bytes
 _PIECE = struct.Struct("<Bi")  # kind's place in the table, bytes
 _NONE = -(1 << 63)
+_KEY, _DISCARD = 1, 2
 
 
 class Spool:
@@ -62,7 +66,7 @@ class Spool:
             packet.duration or 0,
             base.numerator,
             base.denominator,
-            packet.is_keyframe,
+            (_KEY if packet.is_keyframe else 0) | (_DISCARD if packet.is_discard else 0),
             len(pieces),
             len(data),
         )
@@ -78,12 +82,14 @@ class Spool:
         try:
             self._file.seek(0)
             while head := self._file.read(_HEAD.size):
-                index, pts, dts, duration, numerator, denominator, key, pieces, size = _HEAD.unpack(head)
+                index, pts, dts, duration, numerator, denominator, flags, pieces, size = _HEAD.unpack(head)
                 packet: Packet[Stream] = Packet(self._file.read(size))
                 packet.stream = container.streams[index]
                 packet.time_base = Fraction(numerator, denominator)
                 packet.pts, packet.dts = (None if time == _NONE else time for time in (pts, dts))
-                packet.duration, packet.is_keyframe = duration, bool(key)
+                packet.duration, packet.is_keyframe = duration, bool(flags & _KEY)
+                if flags & _DISCARD:
+                    packet.opaque = Discarded()  # PyAV does not set the flag itself
                 for _ in range(pieces):
                     place, length = _PIECE.unpack(self._file.read(_PIECE.size))
                     packet.set_sidedata(self._side(place, self._file.read(length)))

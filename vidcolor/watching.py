@@ -69,10 +69,24 @@ class Watch:
         self.pace = (first.seconds, 0)
         self.written = 0
 
-    def __call__(self, frame: Frame, said: set[str]) -> None:
-        """Look at the next frame; ``said`` holds what has been said, and is added to."""
-        late = frame.seconds - self._first.seconds - self.written / self._rate
-        if self._muxer in ONE_RATE and abs(late) > 1 / (2 * self._rate) and "rate" not in said:
+    def __call__(self, frame: Frame, said: set[str], late: Fraction = Fraction(0)) -> None:
+        """Look at the next frame.
+
+        Args:
+            frame: the next.
+            said: what has been said; it is added to.
+            late: seconds by which the encoder has to put it after its time.
+        """
+        if late > 1 / (2 * self._rate) and "late" not in said:
+            said.add("late")
+            log.warning(
+                "at %s frames come faster than the %s a second that this codec or container counts in: they, "
+                "and those after them, are shown late",
+                clock(float(frame.seconds)),
+                f"{float(self._rate):.6g}",
+            )
+        behind = frame.seconds - self._first.seconds - self.written / self._rate
+        if self._muxer in ONE_RATE and abs(behind) > 1 / (2 * self._rate) and "rate" not in said:
             said.add("rate")
             log.warning("%s holds one frame rate: frames of other times are shown too early", self._muxer)
         before = self.pace[0]

@@ -73,12 +73,22 @@ def advance_timecode(timecode: str, rate: Fraction, seconds: Fraction) -> str:
 
 
 def place_timecode(
-    source: InputContainer, coloured: VideoStream, video: VideoStream, format_name: str, clock: Clock
+    source: InputContainer,
+    coloured: VideoStream,
+    video: VideoStream,
+    format_name: str,
+    start: Fraction | None,
 ) -> None:
     """Keep the source's timecode as metadata of ``video``, of which mov and mp4 make a linked track.
 
     A timecode track copied as it is would lose its frame rate and drop-frame flag, and readers refuse
     the file; the track that the muxer makes from the metadata has both.
+
+    Args:
+        source, coloured: the source and its picture.
+        video: the target's picture.
+        format_name: the target's muxer.
+        start: when the first frame is shown, seconds on the source's clock, if it is not its first.
     """
     tracks = [s for s in source.streams if s.type == "data" and "timecode" in s.metadata]
     values = [s.metadata["timecode"] for s in tracks]
@@ -96,7 +106,7 @@ def place_timecode(
         return
     rate = rate or coloured.average_rate
     first = (coloured.start_time or 0) * (coloured.time_base or Fraction(0))
-    later = max(clock.start - first, Fraction(0)) if clock.start is not None else Fraction(0)
+    later = max(start - first, Fraction(0)) if start is not None else Fraction(0)
     video.metadata["timecode"] = advance_timecode(values[0], rate, later) if rate else values[0]
     if tracks and format_name not in MOV_FAMILY:
         log.warning("%s becomes a tag of the picture: %s", describe(tracks[0]), values[0])

@@ -166,9 +166,17 @@ class PacketWriter:
             packet.pts = max(least, packet.pts if packet.pts is not None else least)
 
 
+class Discarded:
+    """What a packet carries in ``opaque`` that comes back from where it was kept, and had been flagged so.
+
+    Each has one of its own: PyAV loses an object that several carry, with the first that is freed.
+    """
+
+
 def hidden(packet: Packet[Stream]) -> bool:
     """Whether an edit list hides sound that is no priming: most containers have no list to hide it."""
-    if packet.stream.type != "audio" or not packet.is_discard or packet.pts is None or not packet.time_base:
+    discard = packet.is_discard or isinstance(packet.opaque, Discarded)
+    if packet.stream.type != "audio" or not discard or packet.pts is None or not packet.time_base:
         return False
     end = (packet.pts + (packet.duration or 0)) * packet.time_base
     return end < -_PRIMING or end > 0

@@ -25,6 +25,7 @@ _LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
 _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
 ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
+_IN_MILLISECONDS = frozenset(["matroska", "webm", "flv"])
 _H264 = ("libx264", "h264_")
 _MXF_INDEX = 128
 """How far its index counts from a key frame on; beyond that it fails, at the very end."""
@@ -121,5 +122,5 @@ def encoder_time_base(muxer: str, codec: str, base: Fraction, rate: Fraction, *,
     if codec in _STANDARD_RATES or muxer in ONE_RATE:
         return 1 / rate
     if muxer == "avi" or codec in _QUANTISERS.keys() - {"mjpeg"}:
-        return 1 / rate if steady else _MILLISECOND
+        return 1 / rate if steady and muxer not in _IN_MILLISECONDS else _MILLISECOND
     return base

@@ -18,7 +18,7 @@ from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
 from vidcolor.making import open_as_asked
-from vidcolor.media.opening import pick_video
+from vidcolor.media.opening import beginning, pick_video
 from vidcolor.options import Options
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
@@ -110,7 +110,7 @@ def measure(
     first = _frame_at(before, None, cancel)
     if first is None:
         raise InputError(f"{before}: no frame of it decodes")
-    lag = first.seconds - found.times[0] if start is None else start
+    lag = first.seconds - found.times[0] if start is None else start + _beginning(before)
     some = min(len(shots), shown)
     for number in ((2 * i + 1) * len(shots) // (2 * some) for i in range(some)):
         if cancel.is_set():
@@ -132,6 +132,12 @@ def measure(
         luma=np.array(found.luma, np.float64),
         shots=shots,
     )
+
+
+def _beginning(name: str) -> Fraction:
+    """Seconds on the film's own clock from which ``start`` is counted."""
+    with open_as_asked(name, Options()) as container:
+        return beginning(container, pick_video(container, name))
 
 
 def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | None) -> _Readings:

@@ -146,6 +146,10 @@ class Reencoder:
         ticks = round(pts * time_base / self.tick)
         return ticks if last is None else max(ticks, last + 1)
 
+    def late(self, pts: int, time_base: Fraction) -> Fraction:
+        """Seconds by which a frame, were it the next, would come after its time, as its tick is taken."""
+        return self.ticks(pts, time_base, self.last) * self.tick - pts * time_base
+
     def flush(self, *, durations_in_order: bool = False) -> list[Packet[Stream]]:
         """The packets that the encoder still holds.
 

@@ -99,7 +99,8 @@ class Remuxer:
             else:
                 self._add_data(stream)
         assert video is not None, "the coloured stream is not one of the source's"
-        place_timecode(self._source, self._coloured, video, self._format, self._clock)
+        start = None if self._settings.start is None else self._settings.first
+        place_timecode(self._source, self._coloured, video, self._format, start)
         self._add_metadata()
         return video
 
