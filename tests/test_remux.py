@@ -332,6 +332,20 @@ def test_another_picture_is_copied(tmp_path):
         assert shown == [Fraction(k, FPS) for k in range(50)]
 
 
+def test_a_second_picture_begins_with_a_key_frame_after_the_start(tmp_path):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        for write in [add_pictures(output), add_pictures(output, g="12")]:
+            write()
+    with av.open(str(tmp_path / "in.mkv")) as film:
+        packets = [p for p in film.demux(film.streams.video[1]) if p.size and p.pts * p.time_base >= 1]
+        key = next(p for p in packets if p.is_keyframe)
+        assert key is not packets[0]
+        wanted = bytes(key)
+    colour(tmp_path / "in.mkv", tmp_path / "out.mkv", start=Fraction(1))
+    with av.open(str(tmp_path / "out.mkv")) as film:
+        assert bytes(next(film.demux(film.streams.video[1]))) == wanted
+
+
 def test_timecode_track_is_made_anew(tmp_path, caplog):
     source = tmp_path / "in.mov"
     with av.open(str(source), "w") as output:

@@ -284,6 +284,18 @@ def test_a_meter_counts_what_this_run_has_made(tmp_path: Path) -> None:
     assert [now.fps for now in told] == pytest.approx([3.0, 5.0, 6.0, 10.0], rel=0.05)
 
 
+def test_a_coarse_time_base_leaves_room_for_frames_that_share_a_time(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.avi", frames=3, codec="mpeg4")
+    with av.open(str(source)) as film:
+        assert film.streams.video[0].time_base == Fraction(1, 25)
+        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        for pts in (0, 0, 0, 1, 2):
+            frame = av.VideoFrame(16, 16)
+            frame.pts = pts
+            given.append(clock.pts(frame) * clock.time_base * 1000)
+    assert given == [0, 1, 2, 40, 80]
+
+
 @pytest.mark.parametrize(("back", "step"), [(500, 1), (60_000, 40)])
 def test_frames_after_a_clock_that_jumps_back_come_a_frame_apart(
     back: int, step: int, tmp_path: Path
