@@ -266,6 +266,14 @@ def test_frames_that_share_a_tick_at_a_seam_stay_apart(tmp_path: Path) -> None:
     assert len(set(times_of(tmp_path / "b.mp4"))) == len(pts)
 
 
+def test_the_picture_s_own_length_is_counted_not_the_sound_s(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=50, audio="aac")
+    with av.open(str(source)) as film:
+        assert film.duration is not None and film.duration > 2_010_000  # microseconds, of the sound
+        meter = Meter(container=film, stream=film.streams.video[0], options=Options(), callback=None)
+        assert meter.total() == 50
+
+
 def test_a_meter_counts_what_this_run_has_made(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=20)
     told: list[Progress] = []

@@ -11,10 +11,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, UsageError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import beginning, sane_rate
-from vidcolor.options import TORCH, Options
+from vidcolor.options import TORCH, Options, parse_seconds
 
 
 def clock(seconds: float) -> str:
@@ -167,6 +167,8 @@ class Meter:
             return float(self.options.duration)
         if self.stream.duration and self.stream.time_base:
             whole = float(self.stream.duration * self.stream.time_base)
+        elif tagged := _tagged_length(self.stream):
+            whole = tagged
         elif self.container.duration:
             whole = self.container.duration / av.time_base
         else:
@@ -174,3 +176,11 @@ class Meter:
         start = self.options.start
         skipped = Fraction(0) if start is None else start - beginning(self.container, self.stream)
         return max(0.0, whole - float(skipped))
+
+
+def _tagged_length(stream: VideoStream) -> float | None:
+    """Seconds of this track by Matroska's tag; the container's are those of its longest track."""
+    try:
+        return float(parse_seconds(stream.metadata.get("DURATION", "")))
+    except UsageError:
+        return None
