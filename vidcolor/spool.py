@@ -17,9 +17,8 @@ from av.stream import Stream
 from vidcolor.errors import OutputError
 from vidcolor.media.packets import Discarded
 
-_HEAD = struct.Struct(
-    "<iqqqiiBBi"
-)  # stream, pts, dts, duration, time base, flags, pieces of side data, bytes
+# stream, pts, dts, duration, time base, flags, pieces of side data, bytes
+_HEAD = struct.Struct("<iqqqiiBBi")
 _PIECE = struct.Struct("<Bi")  # kind's place in the table, bytes
 _NONE = -(1 << 63)
 _KEY, _DISCARD = 1, 2

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
+from vidcolor.media.encoders import is_image
 from vidcolor.media.quality import ONE_RATE
 from vidcolor.result import clock
 
@@ -77,7 +78,8 @@ class Watch:
             said: what has been said; it is added to.
             late: seconds by which the encoder has to put it after its time.
         """
-        if late > 1 / (2 * self._rate) and "late" not in said:
+        counts = self._muxer not in ONE_RATE and not is_image(self._muxer)  # pictures have no times
+        if counts and late > 1 / (2 * self._rate) and "late" not in said:
             said.add("late")
             log.warning(
                 "at %s frames come faster than the %s a second that this codec or container counts in: they, "
