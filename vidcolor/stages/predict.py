@@ -17,6 +17,7 @@ from vidcolor.frames import Floats
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
+from vidcolor.onethread import one_thread
 from vidcolor.options import ONE_DEVICE, ONNX_RUNTIME, TORCH
 
 log = logging.getLogger(__name__)
@@ -179,13 +180,18 @@ class Predictor:
         return str(self.dtype).removeprefix("torch.")
 
     def _ready(self) -> Callable[[Tensor], Tensor]:
-        if self._run is None and self.engine != TORCH:
-            self._run = OnnxRuntimeNetwork(self._module)
-        elif self._run is None:
-            self._run = self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
-            if self.device.type == "cpu":
-                fuse_activations(self._module)
+        if self._run is None:
+            with one_thread():
+                self._run = self._made()
         return self._run
+
+    def _made(self) -> Callable[[Tensor], Tensor]:
+        if self.engine != TORCH:
+            return OnnxRuntimeNetwork(self._module)
+        self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        if self.device.type == "cpu":
+            fuse_activations(self._module)
+        return self._module
 
     def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
         """Predict ab.
