@@ -169,10 +169,16 @@ def test_fields_get_chroma_of_their_own_and_stay_in_order(
         cr = planes_of(frame)[2].astype(int)
         assert (cr[0::2] > 140).all()
         assert (cr[1::2] == 128).all()
-    if target == "b.mkv":  # FFmpeg's demuxer of mp4 reports the order wrongly where the lower field is first
-        film = av.open(str(tmp_path / target))
+    with av.open(str(tmp_path / target)) as film:
         assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
-        film.close()
+
+
+@tells_order
+def test_dv_shows_its_lower_field_first(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.dv", frames=2, codec="dvvideo", size=(720, 576), rate=25)
+    colour(source, tmp_path / "b.mkv", codec="ffv1")
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        assert int(film.streams.video[0].codec_context.field_order) == 3
 
 
 def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(tmp_path: Path) -> None:

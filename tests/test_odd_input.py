@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from media import (
     read_film,
     times_of,
 )
+from PIL import Image, ImageCms
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
@@ -397,3 +400,23 @@ def test_packets_that_a_broadcast_lost_are_damage(tmp_path: Path) -> None:
     source.write_bytes(b"".join(blocks))
     result = colour(source, tmp_path / "b.mkv")
     assert (result.frames, result.damaged, result.lost) == (30, 1, 0)
+
+
+COLOURED = """
+import sys
+sys.path[:0] = [{tests!r}]
+from quick import colour
+colour(*sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("name", "target"), [("a0.png", "b.png"), ("a%d.png", "b.mkv")])
+def test_pictures_with_a_colour_profile_are_coloured(name: str, target: str, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for number in range(3):
+        Image.new("L", (64, 48), 90 + number).save(tmp_path / f"a{number}.png", icc_profile=profile)
+    code = COLOURED.format(tests=str(Path(__file__).parent))
+    command = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr  # its name was freed twice, which ended the process
+    assert len(read_film(tmp_path / target)) == (3 if target == "b.mkv" else 1)

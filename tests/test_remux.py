@@ -375,6 +375,27 @@ def test_timecode_is_that_of_the_first_frame_written(start, expected, tmp_path):
         assert film.streams.data[0].metadata["timecode"] == f"01:00:00:{expected}"
 
 
+@pytest.mark.parametrize("target", ["out.mkv", "out.mov"])
+def test_a_timecode_that_is_a_tag_of_the_file_moves_with_the_start(target, tmp_path):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        write = add_pictures(output)
+        output.metadata["TIMECODE"] = "01:00:00:00"
+        write()
+    colour(tmp_path / "in.mkv", tmp_path / target, start=Fraction(1))
+    with av.open(str(tmp_path / target)) as film:
+        tags = [film.metadata, *(stream.metadata for stream in film.streams)]
+        found = {value for tag in tags for key, value in tag.items() if key.lower() == "timecode"}
+    assert found == {"01:00:01:00"}
+
+
+def test_a_second_picture_is_named(tmp_path, caplog):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        for write in [add_pictures(output), add_pictures(output)]:
+            write()
+    colour(tmp_path / "in.mkv", tmp_path / "out.mkv")
+    assert "video track #1 (mpeg4) is copied as it is" in caplog.text
+
+
 def test_timecode_advances_by_drop_frame_rules():
     rate = Fraction(30_000, 1001)
     assert advance_timecode("00:00:59;29", rate, 1 / rate) == "00:01:00;02"

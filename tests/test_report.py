@@ -180,6 +180,11 @@ def test_bad_requests(
     assert not (tmp_path / "r.html").exists()
 
 
+def test_an_empty_name_is_refused() -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        check_report("a.mkv", "b.mkv", Path(""), overwrite=False)
+
+
 def test_a_name_that_no_folder_holds_is_refused_before_the_work(tmp_path: Path) -> None:
     for length in (246, 251):
         with pytest.raises(OutputError, match="too long"):

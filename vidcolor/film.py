@@ -187,7 +187,7 @@ class Film:
         return stream
 
     def _field_order(self) -> int:
-        return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream)
+        return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream, self._first.fields)
 
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
         start, duration, first = self._options.start, self._options.duration, self._first.seconds

@@ -77,18 +77,12 @@ def place_timecode(
     coloured: VideoStream,
     video: VideoStream,
     format_name: str,
-    start: Fraction | None,
+    clock: Clock,
 ) -> None:
     """Keep the source's timecode as metadata of ``video``, of which mov and mp4 make a linked track.
 
     A timecode track copied as it is would lose its frame rate and drop-frame flag, and readers refuse
     the file; the track that the muxer makes from the metadata has both.
-
-    Args:
-        source, coloured: the source and its picture.
-        video: the target's picture.
-        format_name: the target's muxer.
-        start: when the first frame is shown, seconds on the source's clock, if it is not its first.
     """
     tracks = [s for s in source.streams if s.type == "data" and "timecode" in s.metadata]
     values = [s.metadata["timecode"] for s in tracks]
@@ -104,9 +98,22 @@ def place_timecode(
     if not holds_timecode(format_name):
         log.warning("timecode %s is left out: %s cannot hold it", values[0], label(format_name))
         return
+    moved = moved_timecode({"timecode": values[0]}, coloured, clock, rate)["timecode"]
+    video.metadata["timecode"] = moved
+    if tracks and format_name not in MOV_FAMILY:
+        log.warning("%s becomes a tag of the picture: %s", describe(tracks[0]), moved)
+
+
+def moved_timecode(
+    metadata: dict[str, str], coloured: VideoStream, clock: Clock, rate: Fraction | None = None
+) -> dict[str, str]:
+    """``metadata`` with its timecode, if it has one, that of the first frame written."""
     rate = rate or coloured.average_rate
     first = (coloured.start_time or 0) * (coloured.time_base or Fraction(0))
-    later = max(start - first, Fraction(0)) if start is not None else Fraction(0)
-    video.metadata["timecode"] = advance_timecode(values[0], rate, later) if rate else values[0]
-    if tracks and format_name not in MOV_FAMILY:
-        log.warning("%s becomes a tag of the picture: %s", describe(tracks[0]), values[0])
+    if clock.begin is None or not rate or clock.begin <= first:
+        return metadata
+    later = clock.begin - first
+    return {
+        key: advance_timecode(value, rate, later) if key.lower() == "timecode" else value
+        for key, value in metadata.items()
+    }

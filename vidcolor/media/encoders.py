@@ -40,7 +40,7 @@ _ALSO_HELD = {
     "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "rawvideo", "ffv1"]),
     "yuv4mpegpipe": frozenset(["rawvideo"]),
 }
-_NOT_HELD = {"mov": frozenset(["vp9", "av1"])}  # listed with those of mp4, and refused with the header
+_NOT_HELD = {"mov": frozenset(["vp8", "vp9", "av1"])}  # listed with those of mp4, and refused with the header
 _ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
             "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
 
@@ -231,10 +231,10 @@ def _check_container(output: OutputContainer, muxer: str, name: str, canonical: 
         return
     held = _ALSO_HELD.get(muxer, output.supported_codecs) - _NOT_HELD.get(muxer, frozenset())
     if held and canonical not in held:
-        raise UsageError(
-            f"--codec {name}: {muxer} cannot hold {canonical}; mkv can hold nearly everything "
-            "(in a folder of films: --format mkv)"
-        )
+        advice = "mkv can hold nearly everything (in a folder of films: --format mkv)"
+        if muxer == "matroska":
+            advice = "avi and mov hold most such codecs, and ffv1 is lossless in mkv"
+        raise UsageError(f"--codec {name}: {muxer} cannot hold {canonical}; {advice}")
 
 
 def _check_picture(muxer: str, target: str, name: str) -> None:

@@ -32,11 +32,15 @@ _ENDLESS = 4_294_967
 
 @dataclass(frozen=True, kw_only=True)
 class Clock:
-    """The span of the source that is wanted, and what is added to its timestamps; all in seconds."""
+    """The span of the source that is wanted, and what is added to its timestamps; all in seconds.
+
+    ``begin`` is when the first frame of the span is shown, None without a ``start``.
+    """
 
     offset: Fraction = Fraction(0)
     start: Fraction | None = None
     end: Fraction | None = None
+    begin: Fraction | None = None
 
     def keeps(self, packet: Packet[Stream]) -> bool:
         """Tell whether a packet begins within the span; one without any timestamp does."""

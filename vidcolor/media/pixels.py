@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import re
 from typing import Any
 
 import av
 import numpy as np
 import torch
+from av.dictionary import Dictionary
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
@@ -22,6 +25,7 @@ _FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
+_BOTTOM_FIRST = 3  # AV_FIELD_BB
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
 
@@ -147,9 +151,15 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     return result
 
 
-def field_order_of(stream: VideoStream) -> int:
-    """Which field comes first (AVFieldOrder); 0, unknown, with PyAV 17, which does not tell."""
-    return int(getattr(stream.codec_context, "field_order", 0))
+def field_order_of(stream: VideoStream, fields: int) -> int:
+    """Which field comes first (AVFieldOrder); 0, unknown, with PyAV 17, which does not tell.
+
+    Of DV, whose lower field comes first, FFmpeg does not tell before a frame is decoded; ``fields`` are
+    those of a frame: 2, or 1.
+    """
+    told = int(getattr(stream.codec_context, "field_order", 0))
+    untold = told == 0 and fields == 2
+    return _BOTTOM_FIRST if untold and stream.codec_context.name == "dvvideo" else told
 
 
 def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
@@ -171,10 +181,23 @@ def side_data_of(video: av.VideoFrame) -> list[Any]:
     ``video.side_data`` would tie the frame into a cycle of references, which only the garbage collector ends.
     """
     try:
-        return list(SideDataContainer(video))  # type: ignore[call-arg]
+        found = list(SideDataContainer(video))  # type: ignore[call-arg]
     except ValueError:
         _name_all_side_data()
-        return list(SideDataContainer(video))  # type: ignore[call-arg]
+        found = list(SideDataContainer(video))  # type: ignore[call-arg]
+    for data in found:
+        _leave_its_dictionary(data)
+    return found
+
+
+def _leave_its_dictionary(data: Any) -> None:
+    """PyAV frees the dictionary of side data that has one (a PNG's colour profile), and FFmpeg does again.
+
+    Python never frees what is held once more than it knows: a few bytes for each such frame.
+    """
+    for held in gc.get_referents(data):
+        if isinstance(held, Dictionary) and len(held):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
 
 
 def _name_all_side_data() -> None:

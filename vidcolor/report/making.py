@@ -62,6 +62,8 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
         UsageError: pipes, or a page that is one of the films.
         OutputError: the page cannot be written, or is there already.
     """
+    if not target.name:
+        raise UsageError("report: is empty")
     if "-" in (before, after, str(target)):
         raise UsageError("a report needs files, and is one: not pipes")
     if target.absolute() in (Path(before).absolute(), Path(after).absolute()):

@@ -269,7 +269,7 @@ def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock)
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
-        bottom_first=bool(interlaced) and field_order_of(stream) in _BOTTOM_FIRST,
+        bottom_first=bool(interlaced) and field_order_of(stream, 2) in _BOTTOM_FIRST,
         orientation=_orientation(video),
         aspect=stream.sample_aspect_ratio or Fraction(1),
     )

@@ -78,7 +78,7 @@ def add_video_stream(
     settings = dict(settings) | ({"field_order": str(field_order)} if field_order else {})
     interlaced = is_interlaced(first, field_order)
     if interlaced and plan.codec == "libx264":
-        extra = ["tff=1"] if field_order in _TOP_FIRST else []
+        extra = ["tff=1" if field_order in _TOP_FIRST else "bff=1"]
         if settings.get("qp") == "0":
             extra.append("keyint=1")  # predicted fields come back with a few samples off by one
         settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), *extra)))

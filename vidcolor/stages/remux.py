@@ -22,7 +22,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import UsageError
 from vidcolor.media import containers
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
-from vidcolor.media.chapters import clip_chapters, place_timecode
+from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
 from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route, hidden
 from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
@@ -68,7 +68,8 @@ class Remuxer:
         self._coloured, self._settings = coloured, settings
         self._format = output.format.name
         self._label = label(self._format)
-        self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end)
+        begin = settings.first if settings.start is not None else None
+        self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end, begin=begin)
         self._sinks: dict[int, _Sink] = {}
         self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
         self._sounds: list[AudioConverter] = []
@@ -99,8 +100,7 @@ class Remuxer:
             else:
                 self._add_data(stream)
         assert video is not None, "the coloured stream is not one of the source's"
-        start = None if self._settings.start is None else self._settings.first
-        place_timecode(self._source, self._coloured, video, self._format, start)
+        place_timecode(self._source, self._coloured, video, self._format, self._clock)
         self._add_metadata()
         return video
 
@@ -246,9 +246,10 @@ class Remuxer:
         else:
             target = self._copy(stream)
             if cover and self._format == "mov":
-                # A mov has no place for a cover; a second, disabled track keeps the picture.
-                target.disposition = Disposition(0)
+                target.disposition = Disposition(0)  # disabled
                 log.warning("%s becomes a picture track: mov has no place for a cover", describe(stream))
+            elif not cover:
+                log.warning("%s is copied as it is: one picture is coloured", describe(stream))
             self._cover_in_header = self._cover_in_header or (cover and self._format != "mov")
 
     def _add_attachment(self, stream: AttachmentStream) -> None:
@@ -272,11 +273,12 @@ class Remuxer:
             self._leave_out(stream)
 
     def _add_metadata(self) -> None:
-        metadata = containers.live_metadata(self._source.metadata)
+        metadata = moved_timecode(
+            containers.live_metadata(self._source.metadata), self._coloured, self._clock
+        )
         self._output.metadata.update(metadata)
         lost = containers.missing_keys(self._format, metadata, track=False)
-        if lost and self._format in MOV_FAMILY and not self._cover_in_header:
-            # The other form of metadata in mov takes any key; but it leaves no room for a cover.
+        if lost and self._format in MOV_FAMILY and not self._cover_in_header:  # takes any key, but no cover
             options = self._output.container_options
             flags = options.get("movflags", self._output.options.pop("movflags", ""))
             options["movflags"] = f"{flags}+use_metadata_tags" if flags else "use_metadata_tags"
@@ -292,7 +294,6 @@ class Remuxer:
         others = [s for s in self._source.streams if s.index != self._coloured.index]
         if self._settings.audio == "none":
             others = [s for s in others if s.type != "audio"]
-        if not others:
-            return
-        holds = "no sound" if any(s.type == "audio" for s in others) else "the picture only"
-        log.warning("%s holds %s; left out: %s", self._label, holds, ", ".join(map(describe, others)))
+        if others:
+            holds = "no sound" if any(s.type == "audio" for s in others) else "the picture only"
+            log.warning("%s holds %s; left out: %s", self._label, holds, ", ".join(map(describe, others)))
