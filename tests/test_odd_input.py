@@ -420,3 +420,31 @@ def test_pictures_with_a_colour_profile_are_coloured(name: str, target: str, tmp
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr  # its name was freed twice, which ended the process
     assert len(read_film(tmp_path / target)) == (3 if target == "b.mkv" else 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("b.png", []),
+        ("b.jpg", ["EXIF"]),
+        ("b.tif", ["EXIF", "colour profile"]),
+        ("b.webp", ["EXIF", "colour profile"]),
+        ("b.mkv", []),
+    ],
+)
+def test_what_a_photograph_loses_is_named(
+    target: str, said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E] = "the yard"
+    source = tmp_path / "a.jpg"
+    Image.new("L", (64, 48), 90).save(source, icc_profile=profile, exif=exif)
+    colour(source, tmp_path / target)
+    assert [m for m in caplog.messages if "left out" in m] == [
+        f"the picture's {name} is left out: png keeps it" for name in said
+    ]
+    if not target.endswith(".mkv"):
+        with Image.open(tmp_path / target) as made:
+            assert bool(made.info.get("icc_profile")) == ("colour profile" not in said)
+            assert (made.getexif().get(0x010E) == "the yard") == ("EXIF" not in said)

@@ -16,7 +16,7 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import loses_hdr
-from vidcolor.media.pixels import is_rgb, usual_matrix
+from vidcolor.media.pixels import has_exif, has_profile, is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 from vidcolor.result import clock
@@ -87,6 +87,11 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
+    if is_image(muxer):
+        holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
+        came = {"EXIF": has_exif(first.video), "colour profile": has_profile(first.video)}
+        lost = [name for name, there in came.items() if there and name not in holds]
+        found += [f"the picture's {name} is left out: png keeps it" for name in lost]
     return found
 
 

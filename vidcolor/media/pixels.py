@@ -170,6 +170,11 @@ def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
     return None
 
 
+def has_profile(video: av.VideoFrame) -> bool:
+    """Whether a colour profile (ICC) came with a frame."""
+    return any(data.type == SideDataType.ICC_PROFILE for data in side_data_of(video))
+
+
 def has_exif(video: av.VideoFrame) -> bool:
     """Whether EXIF came with a frame, in which its orientation is written; PyAV has no name for it."""
     return any(int(data.type.value) == _EXIF for data in side_data_of(video))
