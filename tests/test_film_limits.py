@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ import pytest
 from calling import call, one_line
 from media import make_film, read_film
 from PIL import Image
+from quick import colour
 from test_decode import oriented
 from test_recolor import frame_of
 
@@ -208,3 +210,24 @@ def test_an_order_of_fields_that_pyav_does_not_tell_is_named() -> None:
     assert "Python 3.11" in untold_order(fields, old)[0]  # type: ignore[arg-type]
     assert untold_order(whole, old) == untold_order(fields, new) == []  # type: ignore[arg-type]
     assert [field_order_of(stream, 1) for stream in (old, new)] == [0, 3]  # type: ignore[arg-type]
+
+
+def with_clean_aperture(path: Path) -> Path:
+    """A mov whose header hides the picture's edges: a box ``clap``, sizes around it 40 bytes more."""
+    data = bytearray(make_film(path, frames=3).read_bytes())
+    entry = data.index(b"avc1", data.index(b"stsd")) - 4
+    end = entry + struct.unpack_from(">I", data, entry)[0]
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        at = data.index(name, data.index(b"moov")) - 4
+        struct.pack_into(">I", data, at, struct.unpack_from(">I", data, at)[0] + 40)
+    data[end:end] = struct.pack(">I4s8i", 40, b"clap", 48, 1, 40, 1, 0, 1, 0, 1)
+    path.write_bytes(data)
+    return path
+
+
+def test_edges_that_the_container_hides_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert colour(with_clean_aperture(tmp_path / "a.mov"), tmp_path / "b.mkv").frames == 3
+    assert "hides the picture's edges" in caplog.text
+    caplog.clear()
+    colour(make_film(tmp_path / "c.mov", frames=3), tmp_path / "d.mkv")
+    assert "edges" not in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import warnings
@@ -131,7 +132,25 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
 
 def oddities(source: InputContainer, stream: VideoStream, first: Frame, options: Options) -> list[str]:
     """Lines for what is odd in the source itself."""
-    return lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
+    found = lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
+    return found + hidden_edges(stream)
+
+
+def hidden_edges(stream: VideoStream) -> list[str]:
+    """A line where the container crops the picture (mov's clean aperture, Matroska's PixelCrop).
+
+    PyAV tells nothing of it, but copies it: it is looked for in the header of a mov with the same stream.
+    """
+    header = io.BytesIO()
+    try:
+        with av.open(header, "w", format="mov", options={"movflags": "empty_moov+frag_keyframe"}) as out:
+            out.add_stream_from_template(stream)
+            out.start_encoding()
+    except (av.FFmpegError, ValueError):  # mov holds no such codec
+        return []
+    if b"clap" not in header.getvalue():
+        return []
+    return ["the source hides the picture's edges (cropping by its container): they are coloured, and shown"]
 
 
 def late_beginning(first: Frame, options: Options) -> list[str]:
