@@ -10,7 +10,7 @@ import pytest
 from media import luma_of_film, make_film, packets_of, planes_of, read_film, times_of
 from quick import colour, same_luma
 
-from vidcolor.errors import UsageError
+from vidcolor.errors import OutputError, UsageError
 from vidcolor.media.encoders import _fitting_subsampling, muxer_for
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 
@@ -271,3 +271,9 @@ def test_parameters_are_left_to_the_encoder_where_no_process_can_be_started(
         "libx264", muxer="matroska", crf=None, preset=None, extra={"x264opts": "a-b=1"}
     )
     assert settings["x264opts"] == "a-b=1"
+
+
+def test_an_encoder_that_fails_is_no_fault_of_vidcolor(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mp4", frames=3)
+    with pytest.raises(OutputError, match="vc2 cannot encode the picture"):
+        colour(film, tmp_path / "b.mov", codec="vc2")

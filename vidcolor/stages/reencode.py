@@ -13,7 +13,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from vidcolor.colorspace import BT470BG
-from vidcolor.errors import UsageError
+from vidcolor.errors import OutputError, UsageError
 from vidcolor.frames import Codes, Frame
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.pixels import is_rgb, plane_array
@@ -132,6 +132,9 @@ class Reencoder:
             frame: source of luma, time and side data.
             cb, cr: chroma planes at the plan's subsampling and the frame's depth.
             offset: added to the pts, in the frame's time base.
+
+        Raises:
+            OutputError: the encoder fails.
         """
         video = assemble(frame, cb, cr, self._plan)
         self.last = self.ticks(frame.pts + offset, frame.time_base, self.last)
@@ -139,7 +142,12 @@ class Reencoder:
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         self._end = max(self._end, video.pts + video.duration)
-        return self._noted(list(self._stream.encode(video)))
+        try:
+            return self._noted(list(self._stream.encode(video)))
+        except av.FFmpegError as error:
+            raise OutputError(
+                f"{self._plan.codec} cannot encode the picture ({error}); try another --codec"
+            ) from error
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
         """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
