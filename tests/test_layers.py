@@ -40,7 +40,7 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "hearing", "captions", "onethread"],
+    ["writing", "hearing", "captions", "torchthreads"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

@@ -20,7 +20,7 @@ from vidcolor.networks.encoder_unet import EncoderUNet
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.pix2pixhd import Pix2PixHD
 from vidcolor.networks.unet import LiteUNet
-from vidcolor.onethread import one_thread
+from vidcolor.torchthreads import torch_threads
 from vidcolor.writing import write_whole
 
 DEFAULT_WEIGHTS = "default"
@@ -68,7 +68,7 @@ def find_weights(name: str) -> Path:
     raise WeightsError(f"no weights {name!r}; looked for {places}")
 
 
-@one_thread()
+@torch_threads(1)
 def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     """Load the generator that ``name`` stands for (see :func:`find_weights`).
 

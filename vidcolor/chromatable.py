@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import MATRICES, Matrix, unbounded_chroma_from_ab
-from vidcolor.onethread import one_thread
+from vidcolor.torchthreads import torch_threads
 
 Floats = NDArray[np.float32]
 
@@ -36,7 +36,7 @@ def _atlas(matrix: Matrix) -> Floats:
     axis = torch.linspace(-_limit(matrix), _limit(matrix), _AB_POINTS)
     b, a = torch.meshgrid(axis, axis, indexing="ij")
     ab = torch.stack((a, b))[None]
-    with one_thread():  # their number tells in the last digits
+    with torch_threads(1):  # their number tells in the last digits
         each = [
             unbounded_chroma_from_ab(
                 y.view(-1, 1, 1, 1).expand(-1, 1, _AB_POINTS, _AB_POINTS),

@@ -36,6 +36,7 @@ from vidcolor.stages.decode import other_packets
 from vidcolor.stages.predict import engine_installed
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
+from vidcolor.torchthreads import torch_threads
 from vidcolor.workplace import Workplace, hidden_name
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class ResumableJob:
             first=first,
             terms=self._terms(work, first),
         )
-        with _threads(int(maker.terms.machine["torch threads"])):
+        with torch_threads(int(maker.terms.machine["torch threads"])):
             film = maker.rehearse()
             self._require_processors(maker.terms, film.codec)
             if self.order.options.ray is not None:
@@ -248,17 +249,6 @@ class ResumableJob:
         if self.order.cancel.is_set():
             raise Interrupted(signal.SIGINT)
         return SegmentStore.read(path).coded
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Have torch use as many threads as the job was begun with: sums depend on it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def label_of(fingerprint: str, frames: int) -> str:

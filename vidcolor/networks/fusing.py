@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn.utils import fuse_conv_bn_eval
 
 from vidcolor.networks.efficientnet import SameConv2d
-from vidcolor.onethread import one_thread
+from vidcolor.torchthreads import torch_threads
 
 _MOST_SHAPES = 4
 """Shapes of input for which a convolution keeps its weights repacked: a film has two or three."""
 
 
-@one_thread()
+@torch_threads(1)
 def fuse_batch_norm(module: nn.Module) -> None:
     """Fold each BatchNorm that follows a convolution into it: the same function, a third fewer passes."""
 

@@ -17,8 +17,8 @@ from vidcolor.frames import Floats
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
-from vidcolor.onethread import one_thread
 from vidcolor.options import ONE_DEVICE, ONNX_RUNTIME, TORCH
+from vidcolor.torchthreads import torch_threads
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,7 @@ class Predictor:
 
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None:
-            with one_thread():
+            with torch_threads(1):
                 self._run = self._made()
         return self._run
 

@@ -142,12 +142,7 @@ class Reencoder:
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         self._end = max(self._end, video.pts + video.duration)
-        try:
-            return self._noted(list(self._stream.encode(video)))
-        except av.FFmpegError as error:
-            raise OutputError(
-                f"{self._plan.codec} cannot encode the picture ({error}); try another --codec"
-            ) from error
+        return self._noted(self._encoded(video))
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
         """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
@@ -164,13 +159,23 @@ class Reencoder:
         Args:
             durations_in_order: mp4 and mov count durations in the order of decoding, where a B-frame
                 may come last; it is made to last until the film's end, or the last frame would be cut short.
+
+        Raises:
+            OutputError: the encoder fails.
         """
-        packets = self._noted(list(self._stream.encode(None)))
+        packets = self._noted(self._encoded(None))
         if durations_in_order and packets and self._begin and packets[-1].dts is not None:
             pts, dts = self._begin
             length = self._end - pts - (packets[-1].dts - dts)
             packets[-1].duration = max(length, packets[-1].duration or 0)
         return packets
+
+    def _encoded(self, video: av.VideoFrame | None) -> list[Packet[Stream]]:
+        try:
+            return list(self._stream.encode(video))
+        except av.FFmpegError as error:
+            fault = f"{self._plan.codec} cannot encode the picture ({error}); try another --codec"
+            raise OutputError(fault) from error
 
     def _noted(self, packets: list[Packet[Stream]]) -> list[Packet[Stream]]:
         for packet in packets:
