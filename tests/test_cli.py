@@ -341,6 +341,32 @@ def test_shells_complete_options_and_their_values(shell: str) -> None:
     assert "wipe" not in found
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("vidcolor.cli", "vidcolor"),
+        ("vidcolor.report.cli", "vidcolor-report"),
+        ("vidcolor.training.cli", "vidcolor-train"),
+        ("vidcolor.evaluation.cli", "vidcolor-eval"),
+    ],
+)
+def test_help_that_cannot_be_printed_is_no_fault(module: str, name: str) -> None:
+    code = f"import sys; sys.argv = [{name!r}, '--help']; from {module} import main; main()"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (5, f"{name}: standard output: No space left on device\n")
+
+
+def test_names_with_a_line_s_end_are_said_in_one_line(film: Path, capfd: Said) -> None:
+    target = film.with_name("two\nlines.mkv")
+    assert call(film, target) == 0
+    assert target.exists()
+    assert "two lines.mkv: 6 frames" in one_line(capfd.readouterr().err)
+
+
 def test_help_imports_nothing_that_is_slow() -> None:
     code = (
         "import sys, click\n"

@@ -206,6 +206,12 @@ def test_pictures_too_small_to_deinterlace_are_refused(tmp_path: Path) -> None:
         colour(source, tmp_path / "b.mkv", deinterlace=True)
 
 
+def test_a_duration_between_two_frames_is_told_from_a_start_beyond_the_end(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=9)
+    with pytest.raises(InputError, match="--duration is short"):
+        colour(source, tmp_path / "b.mkv", start=Fraction("0.1"), duration=Fraction(1, 10**6))
+
+
 @pytest.mark.parametrize("start", [2**63 // 10**6 - 1, 2**63 // 10**6 + 1, 10**30])
 def test_a_start_beyond_all_times_is_beyond_the_end(start: int, tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=2)

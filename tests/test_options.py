@@ -46,7 +46,7 @@ def test_each_field_says_whether_it_changes_the_film() -> None:
         {"smoothing": 1.1}, {"smoothing": float("nan")}, {"crf": -1.0}, {"crf": float("nan")}, {"crf": 256.0},
         {"duration": Fraction(0)}, {"framerate": Fraction(0)},
         {"framerate": Fraction(1001)}, {"codec": ""}, {"preset": ""}, {"pix_fmt": ""}, {"format": ""},
-        {"audio": ""},
+        {"audio": ""}, {"work_dir": ""},
         {"crf": "18"}, {"saturation": "1"}, {"start": "1.5"}, {"start": float("nan")}, {"render_size": 64.5},
         {"render_size": None}, {"weights": None}, {"resume": 1}, {"render_size": True},
         {"encoder_options": {"g": 1}}, {"encoder_options": "g=1"}, {"encoder_options": None},

@@ -111,9 +111,36 @@ def test_hdr_metadata_and_tags_travel_with_a_warning(
 
 def test_settings_that_an_encoder_refuses_are_an_error_of_use(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=2)
-    with pytest.raises(reencode.UsageError, match="libx264 refuses its settings"):
-        colour(source, tmp_path / "b.mkv", preset="warp")
+    with pytest.raises(reencode.UsageError, match=r"refuses profile=baseline: .*support lossless"):
+        colour(source, tmp_path / "b.mkv", crf=0, encoder_options={"profile": "baseline"})
     assert not (tmp_path / "b.mkv").exists()
+
+
+@pytest.mark.parametrize(
+    ("codec", "key", "value", "said"),
+    [
+        ("libx264", "preset", "warp", "Possible presets: ultrafast "),
+        ("libx264", "profile", "warp", "Possible profiles: baseline "),
+        ("libx264", "g", "many", "'many'"),
+        ("libx264", "x264-params", "ref", "Error setting option x264-params"),
+        ("libvpx-vp9", "cpu-used", "99", "out of range"),
+    ],
+)
+def test_the_option_that_an_encoder_refuses_is_named_with_its_words(
+    tmp_path: Path, codec: str, key: str, value: str, said: str
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with pytest.raises(reencode.UsageError, match=f"^{codec} refuses {key}=[^ ]*{value}: .*{said}[^{{]*$"):
+        colour(source, tmp_path / "b.mkv", codec=codec, encoder_options={key: value})
+
+
+def test_settings_that_are_refused_are_named_where_no_process_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    monkeypatch.setattr("sys.executable", "/no/such/python")
+    with pytest.raises(reencode.UsageError, match="'preset': 'warp'"):
+        colour(source, tmp_path / "b.mkv", preset="warp")
 
 
 def test_lossless_fields_are_key_frames(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from vidcolor.cli_options import (
     as_time,
     folder_of,
     option,
+    printing,
     show_version,
     targets_of,
 )
@@ -265,7 +266,8 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         require_a_folder()
-        code = command.main(prog_name="vidcolor", standalone_mode=False)
+        with printing():
+            code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         set_up_log(False, False)
         _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)

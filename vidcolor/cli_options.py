@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -18,6 +19,22 @@ from vidcolor.options import parse_seconds
 
 TALK = "Messages"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Tell a standard output that takes no more from a fault.
+
+    Raises:
+        OutputError: it does not.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM or error.filename is not None:
+            raise
+        raise OutputError(f"standard output: {error.strerror}") from error
 
 
 class OneLineCommand(click.Command):
@@ -28,7 +45,8 @@ class OneLineCommand(click.Command):
         if not settings.get("standalone_mode", True):
             return super().main(*args, **settings)
         try:
-            code = super().main(*args, **settings | {"standalone_mode": False})
+            with printing():
+                code = super().main(*args, **settings | {"standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             code = error.exit_code
@@ -39,6 +57,9 @@ class OneLineCommand(click.Command):
             code = error.exit_code
         except click.Abort:
             code = 130
+        except OutputError as error:
+            click.echo(f"{os.path.basename(sys.argv[0])}: {error}", err=True)
+            code = error.exit_code
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -23,11 +23,11 @@ class Lines(logging.Formatter):
 
     about: tuple[str, ...] = ()
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line of a record."""
-        text = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """The line of a record: one, even where a name holds a line's end."""
+        text = super().formatMessage(record)
         named = not self.about or any(name in text for name in self.about)
-        return f"vidcolor: {text}" if named else f"vidcolor: {self.about[0]}: {text}"
+        return " ".join(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}".splitlines())
 
 
 def set_up_log(quiet: bool, verbose: bool) -> Lines:

@@ -146,7 +146,7 @@ class Options:
             self.ray is None or len(self.device.split(",")) == 1,
             f"device {self.device!r}: the cluster of --ray gives out devices itself; name a kind",
         )
-        for name in (*_TEXTS, "ray"):
+        for name in (*_TEXTS, "ray", "work_dir"):
             _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)

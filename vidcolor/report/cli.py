@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vidcolor.cli_options import printing
 from vidcolor.cli_process import cancelled_by_signals
 from vidcolor.errors import VidcolorError
 
@@ -44,7 +45,8 @@ def main() -> None:
     """Entry point of ``vidcolor-report``."""
     logging.basicConfig(format="vidcolor-report: %(message)s", level=logging.INFO, force=True)
     try:
-        code = command.main(prog_name="vidcolor-report", standalone_mode=False)
+        with printing():
+            code = command.main(prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
         log.error("%s", error.format_message())
         code = 2

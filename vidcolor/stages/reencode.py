@@ -16,6 +16,7 @@ from vidcolor.colorspace import BT470BG
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.frames import Codes, Frame
 from vidcolor.media.encoders import EncoderPlan
+from vidcolor.media.parameters import refused_option
 from vidcolor.media.pixels import is_rgb, plane_array
 
 _UNSPECIFIED = (0, 2)
@@ -101,9 +102,12 @@ def add_video_stream(
     try:
         context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
+        told = refused_option(plan.codec, settings, width, height, plan.pix_fmt)
+        if told:
+            raise UsageError(f"{plan.codec} refuses {told}") from error
         raise UsageError(
-            f"{plan.codec} refuses its settings ({first.video.width}×{first.video.height} {plan.pix_fmt}, "
-            f"{float(rate):.6g} frames a second, {settings}): {error}. Another --codec or container "
+            f"{plan.codec} refuses its settings ({width}×{height} {plan.pix_fmt}, {float(rate):.6g} frames a "
+            f"second, {settings}): {getattr(error, 'strerror', error)}. Another --codec or container "
             "may take them"
         ) from error
     return stream
