@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -299,6 +300,19 @@ def test_frames_that_an_avi_left_out_on_purpose_are_not_lost(tmp_path: Path) -> 
     source = make_film(tmp_path / "a.avi", pts=[0, 1, 2, 20, 21, 40], codec="ffv1")
     result = colour(source, tmp_path / "b.mkv")
     assert (result.frames, result.exit_code) == (6, 0)
+
+
+def test_an_edit_list_that_ends_a_late_film_early_is_no_loss(tmp_path: Path) -> None:
+    whole = make_film(tmp_path / "a.mp4", frames=100, pts=[20 + i for i in range(100)], options={"g": "5"})
+    data = bytearray(whole.read_bytes())
+    lists = data.find(b"elst") + 8
+    count, *_ = struct.unpack_from(">I", data, lists)
+    empty, lasts = (struct.unpack_from(">Ii", data, lists + 4 + 12 * entry) for entry in range(2))
+    assert (count, empty[1]) == (2, -1)
+    struct.pack_into(">I", data, lists + 16, lasts[0] * 4 // 5)
+    whole.write_bytes(data)
+    result = colour(whole, tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (80, 0, 0)
 
 
 def test_a_recording_cut_off_in_a_frame_keeps_all_frames_before_it(tmp_path: Path) -> None:

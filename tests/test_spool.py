@@ -27,7 +27,7 @@ from vidcolor.framesource import luma_check
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
 from vidcolor.media.opening import is_image_sequence, reads_once
-from vidcolor.media.packets import hidden
+from vidcolor.media.packets import Discarded, Hiding
 from vidcolor.options import Options
 from vidcolor.result import Progress
 from vidcolor.spool import Spool
@@ -312,9 +312,20 @@ def test_sound_that_an_edit_list_hides_stays_hidden(tmp_path: Path) -> None:
     with av.open(str(film)) as source, av.open(str(film)) as again, Spool(tmp_path) as spool:
         for packet in source.demux():
             spool.keep(packet)
-        wanted = [hidden(packet) for packet in again.demux() if packet.size]
+        hidden, kept = Hiding(), Hiding()
+        wanted = [hidden(packet) for packet in again.demux(audio=0) if packet.size]
         assert {True, False} == set(wanted)
-        assert [hidden(packet) for packet in spool.packets(source)] == wanted
+        assert [kept(packet) for packet in spool.packets(source) if packet.stream.type == "audio"] == wanted
+
+
+def test_what_an_edit_list_hides_after_the_beginning_is_no_priming(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "in.mp4", frames=20, audio="aac")
+    hides = Hiding()
+    with av.open(str(film)) as source:
+        first, second, third, fourth, *_ = source.demux(audio=0)
+        for packet in (first, third):
+            packet.pts, packet.opaque = -packet.duration, Discarded()
+        assert [hides(packet) for packet in (first, second, third, fourth)] == [False, False, True, False]
 
 
 def described(packet: Any) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from vidcolor.bars import predict_within
 from vidcolor.frames import Floats, Frame, Picture
-from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import PropagationState, Propagator
 from vidcolor.temporal import Link, Linker, LinkerState, TemporalState
@@ -181,9 +181,8 @@ class Painter:
 
     def paint(self, batch: Batch) -> Coloured:
         """Take a batch; returns the frames that are now certain."""
-        planes = [picture.luminance for picture in batch.pictures]
-        shape = (planes[0].shape[0], planes[0].shape[1])
-        predicted = self._predictor(padded(planes, self._predictor.multiple), shape)
+        planes, areas = [p.luminance for p in batch.pictures], [link.area for link in batch.links]
+        predicted = predict_within(self._predictor, planes, areas)
         self._note(batch.frames)
         self._frames.extend(batch.frames)
         self._pictures.extend(batch.pictures)

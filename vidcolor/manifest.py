@@ -25,7 +25,7 @@ from vidcolor.media.processors import processors
 from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
 
-FORMAT = 3
+FORMAT = 4
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20

@@ -16,9 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vidcolor.bars import area_of, lit_of, predict_within
 from vidcolor.frames import Floats
 from vidcolor.motion import Luma, motion_between
-from vidcolor.stages.luminance import lightness, padded
+from vidcolor.stages.luminance import lightness
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
 from vidcolor.temporal import Anchor, Key, Linker
@@ -134,11 +135,11 @@ def _match(ends: Iterable[_End], luma: Luma) -> _End | None:
 def _anchor(end: _End, predictor: Predictor) -> Anchor:
     """The colours of a shot's last picture, steadied by the few before it."""
     greys = [_expanded(codes) for codes in end.greys]
-    height, width = greys[0].shape
+    area = area_of(np.logical_or.reduce([lit_of(grey) for grey in greys]), greys[0].shape[0])
     propagator, before = Propagator("flow", 1.0), None
     for grey in greys:
         # one at a time: a batch of them could be more than memory holds
-        ab = predictor(padded([lightness(grey)], predictor.multiple), (height, width))[0]
+        (ab,) = predict_within(predictor, [lightness(grey)], [area])
         luma = Luma.of(grey)
         motion = None if before is None else motion_between(before, luma)
         propagator.push(ab, motion, begins=motion is None)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vidcolor.bars import area_of, lit_of, predict_within
 from vidcolor.captions import GROUND, caption
 from vidcolor.checkpoint import find_weights, load_generator
 from vidcolor.colorspace import rgb_from_ycbcr
@@ -27,7 +28,7 @@ from vidcolor.options import Options
 from vidcolor.result import clock
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.luminance import luminance, padded, render_shape
+from vidcolor.stages.luminance import luminance, render_shape
 from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
@@ -162,8 +163,8 @@ def _grey(frame: Frame) -> Rgb:
 
 def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_size: int) -> Rgb:
     picture = luminance(frame, frame.luma, render_size)
-    shape = (picture.grey.shape[0], picture.grey.shape[1])
-    (ab,) = predictor(padded([picture.luminance], predictor.multiple), shape)
+    area = area_of(lit_of(picture.grey), picture.grey.shape[0])
+    (ab,) = predict_within(predictor, [picture.luminance], [area])
     small = _small(frame)
     codes = np.stack(recolor(small, [picture], [ab])).astype(np.float32)
     signal = frame.signal

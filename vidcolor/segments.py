@@ -15,18 +15,14 @@ import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from vidcolor.errors import OutputError
-from vidcolor.motion import Luma
-from vidcolor.stages.propagate import PropagationState
-from vidcolor.stages.shots import ShotState
-from vidcolor.temporal import LinkerState, TemporalState
+from vidcolor.statearrays import Arrays, arrays_of, state_of
+from vidcolor.temporal import TemporalState
 from vidcolor.writing import sync_folder
 
 log = logging.getLogger(__name__)
@@ -35,7 +31,6 @@ SUFFIX = ".segment"
 _NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
 _SEGMENT = ("number", "frames", "delay")
 _PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
-Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,27 +232,11 @@ def _pack(segment: Segment) -> bytes:
         "extradata": np.frombuffer(coded.extradata, np.uint8),
     }
     if segment.after.state is not None:
-        arrays |= _state_arrays(segment.after.state)
+        arrays |= arrays_of(segment.after.state)
     after = {name: getattr(segment.after, name) for name in _PLACE}
     described = json.dumps({name: getattr(segment, name) for name in _SEGMENT} | {"after": after})
     # safetensors has no arrays without elements
     return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
-
-
-def _state_arrays(state: TemporalState) -> Arrays:
-    shots, previous, kept = state.linker.shots, state.linker.previous, state.filter
-    arrays: Arrays = {
-        "shots.thumbnails": shots.thumbnails,
-        "shots.numbers": np.array(
-            [shots.pending, shots.shot, shots.seen, *shots.shape, *shots.area], np.int64
-        ),
-    }
-    if previous is not None:
-        arrays |= {"previous.searched": previous.searched, "previous.grid": previous.grid}
-    if kept is not None:
-        arrays |= {"filter.mean": kept.mean, "filter.chroma": np.array(kept.chroma, np.float64)}
-        arrays |= {"filter.weight": kept.weight}
-    return arrays
 
 
 def _unpack(content: bytes) -> Segment:
@@ -276,22 +255,4 @@ def _unpack(content: bytes) -> Segment:
     )
     after = described.pop("after")
     after["lumas"] = tuple(after["lumas"])
-    return Segment(coded=coded, after=Place(state=_state_of(arrays), **after), **described)
-
-
-def _state_of(arrays: Arrays) -> TemporalState | None:
-    if "shots.numbers" not in arrays:
-        return None
-    pending, shot, seen, height, width, *area = arrays["shots.numbers"].tolist()
-    fields = {"thumbnails": arrays["shots.thumbnails"]} if "shots.thumbnails" in arrays else {}
-    shots = ShotState(
-        pending=pending, shot=shot, seen=bool(seen), shape=(height, width), area=tuple(area), **fields
-    )
-    previous = kept = None
-    if "previous.searched" in arrays:
-        previous = Luma(searched=arrays["previous.searched"], grid=arrays["previous.grid"])
-    if "filter.mean" in arrays:
-        chroma = arrays["filter.chroma"].tolist()
-        weight = arrays.get("filter.weight", np.zeros((0, 0), np.float32))
-        kept = PropagationState(mean=arrays["filter.mean"], weight=weight, chroma=(chroma[0], chroma[1]))
-    return TemporalState(linker=LinkerState(shots=shots, previous=previous), filter=kept)
+    return Segment(coded=coded, after=Place(state=state_of(arrays), **after), **described)

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vidcolor.bars import BarFollower, BarState, area_of, lit_of
 from vidcolor.frames import Floats, Picture
 from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.stages.propagate import PropagationState, Propagator
 from vidcolor.stages.shots import ShotDetector, ShotState
+from vidcolor.thumbnails import Area
 
 Key = tuple[int, int]
 """What a picture is known by: pts of its frame, and 1 for the later of two fields, else 0."""
@@ -50,11 +52,13 @@ class Link:
 
     Attributes:
         begins: whether a shot begins with it.
+        area: what of it lies within black bars.
         motion: from the picture before, or from the anchor's, once it is known; None where there is none.
         anchor: state to begin the shot with.
     """
 
     begins: bool
+    area: Area
     motion: Future[Motion | None] | None = None
     anchor: PropagationState | None = None
 
@@ -70,10 +74,12 @@ class LinkerState:
 
     Attributes:
         shots: of the detector.
+        bars: of what follows them.
         previous: the picture, to find the motion from it; None where motion is not followed.
     """
 
     shots: ShotState
+    bars: BarState
     previous: Luma | None
 
 
@@ -86,7 +92,7 @@ class TemporalState:
 
 
 class Linker:
-    """Looks at luma: where shots begin, and how pictures move.
+    """Looks at luma: where shots begin, how pictures move, and what lies within black bars.
 
     Args:
         mode: of the filter: ``off`` needs nothing, ``average`` shots, ``flow`` motion, too.
@@ -106,6 +112,7 @@ class Linker:
         self._executor = executor
         self._anchors = anchors or {}
         self._detector = ShotDetector(state.shots if state else None)
+        self._bars = BarFollower(state.bars if state else None)
         self._previous = state.previous if state else None
         self._begun = state is not None
         self._skip = state.shots.pending if state else 0  # pictures that were linked before
@@ -114,12 +121,13 @@ class Linker:
     @property
     def state(self) -> LinkerState:
         """To go on from after the last picture pushed."""
-        return LinkerState(shots=self._detector.state, previous=self._previous)
+        return LinkerState(shots=self._detector.state, bars=self._bars.state, previous=self._previous)
 
     def push(self, grey: Floats, key: Key = (0, 0)) -> list[Link]:
         """Take the next picture's Y' ``(h, w)``; returns the links of those now certain, in order."""
         if self._mode == "off":
-            return [Link(begins=True)]
+            return [Link(begins=True, area=area_of(lit_of(grey), grey.shape[0]))]
+        self._bars.push(grey)
         if self._mode == "flow":
             luma, previous = Luma.of(grey), self._previous
             self._previous = luma
@@ -142,22 +150,31 @@ class Linker:
         return known
 
     def _links(self, boundaries: list[str | None]) -> list[Link]:
+        areas = [self._bars.decide(begins=boundary is not None) for boundary in boundaries]
         skipped = min(self._skip, len(boundaries))
         self._skip -= skipped
-        return [self._link(boundary, *self._waiting.popleft()) for boundary in boundaries[skipped:]]
+        return [
+            self._link(boundary, area, *self._waiting.popleft())
+            for boundary, area in zip(boundaries[skipped:], areas[skipped:], strict=True)
+        ]
 
     def _link(
-        self, boundary: str | None, key: Key, luma: Luma | None, motion: Future[Motion | None] | None
+        self,
+        boundary: str | None,
+        area: Area,
+        key: Key,
+        luma: Luma | None,
+        motion: Future[Motion | None] | None,
     ) -> Link:
         begins = boundary is not None or not self._begun
         self._begun = True
         if not begins:
-            return Link(begins=False, motion=motion)
+            return Link(begins=False, area=area, motion=motion)
         anchor = self._anchors.get(key)
         if anchor is None or luma is None:
-            return Link(begins=True)
+            return Link(begins=True, area=area)
         found = self._search(anchor.luma, luma)
-        return Link(begins=True, motion=found, anchor=anchor.state)
+        return Link(begins=True, area=area, motion=found, anchor=anchor.state)
 
 
 def smooth(pairs: Iterable[tuple[Picture, Floats]], mode: str, smoothing: float) -> Iterator[Floats]:

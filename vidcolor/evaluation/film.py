@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from vidcolor.bars import BarFollower, predict_within
 from vidcolor.errors import InputError
 from vidcolor.evaluation.clips import read_clip
 from vidcolor.evaluation.motion import FlowMethod, Mask, Motion, between
 from vidcolor.evaluation.temporal import follow_corners, ghost_regions, speed_regions
 from vidcolor.frames import Floats, Picture
 from vidcolor.result import frame_count
-from vidcolor.stages.luminance import padded
 from vidcolor.stages.predict import Predictor
 
 log = logging.getLogger(__name__)
@@ -95,13 +95,14 @@ def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) ->
     if max(float(np.abs(f.ab).mean()) for f in frames) < _COLOURLESS:
         log.warning("%s: has no colours: its true colours' scores are those of grey", path)
     pictures = [f.picture for f in frames]
+    shots = shot_numbers([p.grey for p in pictures])
     return Film(
         name=str(path),
         pictures=pictures,
         truth=[f.ab for f in frames],
-        raw=list(_coloured(pictures, predictor)),
+        raw=list(_coloured(pictures, shots, predictor)),
         seconds=[f.seconds for f in frames],
-        shots=shot_numbers([p.grey for p in pictures]),
+        shots=shots,
     )
 
 
@@ -147,11 +148,15 @@ def tracks_of(film: Film, spans: Sequence[tuple[int, int]]) -> list[Track]:
     return [(first, last, follow_corners(greys[first : last + 1])) for first, last in spans]
 
 
-def _coloured(pictures: Sequence[Picture], predictor: Predictor) -> Iterator[Floats]:
-    shape = (pictures[0].grey.shape[0], pictures[0].grey.shape[1])
+def _coloured(pictures: Sequence[Picture], shots: Sequence[int], predictor: Predictor) -> Iterator[Floats]:
+    bars = BarFollower()
+    areas = []
+    for index, picture in enumerate(pictures):
+        bars.push(picture.grey)
+        areas.append(bars.decide(begins=index > 0 and shots[index] != shots[index - 1]))
     for start in range(0, len(pictures), _BATCH):
-        batch = [p.luminance for p in pictures[start : start + _BATCH]]
-        yield from predictor(padded(batch, predictor.multiple), shape)
+        batch = slice(start, start + _BATCH)
+        yield from predict_within(predictor, [p.luminance for p in pictures[batch]], areas[batch])
 
 
 def _nearest(times: Sequence[float], wanted: float) -> int:

@@ -177,13 +177,23 @@ class Discarded:
     """
 
 
-def hidden(packet: Packet[Stream]) -> bool:
-    """Whether an edit list hides sound that is no priming: most containers have no list to hide it."""
-    discard = packet.is_discard or isinstance(packet.opaque, Discarded)
-    if packet.stream.type != "audio" or not discard or packet.pts is None or not packet.time_base:
-        return False
-    end = (packet.pts + (packet.duration or 0)) * packet.time_base
-    return end < -_PRIMING or end > 0
+class Hiding:
+    """Tells, of a track's packets in order, which an edit list hides: most containers have no list for it.
+
+    An encoder's priming stays. It comes before all that is heard; what is hidden later lies between edits.
+    """
+
+    def __init__(self) -> None:
+        self._begun = False
+
+    def __call__(self, packet: Packet[Stream]) -> bool:
+        """Whether the packet is hidden sound, and no priming."""
+        discard = packet.is_discard or isinstance(packet.opaque, Discarded)
+        self._begun = self._begun or not discard
+        if packet.stream.type != "audio" or not discard or packet.pts is None or not packet.time_base:
+            return False
+        end = (packet.pts + (packet.duration or 0)) * packet.time_base
+        return self._begun or end < -_PRIMING or end > 0
 
 
 Convert: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
@@ -208,7 +218,8 @@ class Route:
 
     def write(self, packet: Packet[Stream]) -> None:
         """Send one demuxed packet on its way, unless it lies outside the wanted span."""
-        if not self._clock.keeps(packet) or (self._hides is not None and self._hides(packet)):
+        hidden = self._hides is not None and self._hides(packet)
+        if hidden or not self._clock.keeps(packet):
             return
         self._send([packet] if self._convert is None else self._convert(packet))
 

@@ -99,9 +99,16 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
         return stream.frames * stream.time_base if stream.frames and stream.time_base else None
     if not container.duration or not any(known in name for known in _TRUE_DURATION):
         return None
-    # headers state when the film ends; for mov and mp4 FFmpeg works out how long it lasts
-    begin = (container.start_time or 0) if "mov" in name else 0
-    return Fraction(container.duration + begin, av.time_base)
+    if "mov" not in name:
+        return Fraction(container.duration, av.time_base)
+    # FFmpeg works out how long each track lasts; of one that begins late, and whose edit list may end it
+    # early, it gives the time that it would last uncut: without its lateness that is certain at least
+    ends = [(min(s.start_time or 0, 0) + s.duration) * s.time_base for s in _timed(container)]
+    return max(ends) if ends else Fraction(container.duration + (container.start_time or 0), av.time_base)
+
+
+def _timed(container: InputContainer) -> Iterator[Stream]:
+    return (s for s in container.streams if s.duration and s.time_base)
 
 
 class FirstShape:

@@ -24,7 +24,7 @@ from vidcolor.media import containers
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
-from vidcolor.media.packets import Clock, CoverAttachment, PacketWriter, Route, hidden
+from vidcolor.media.packets import Clock, CoverAttachment, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
 
@@ -163,7 +163,7 @@ class Remuxer:
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
-        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, hides=hidden)
+        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, hides=Hiding())
         self._dress(target, stream)
         return target
 
