@@ -367,6 +367,13 @@ def test_names_with_a_line_s_end_are_said_in_one_line(film: Path, capfd: Said) -
     assert "two lines.mkv: 6 frames" in one_line(capfd.readouterr().err)
 
 
+def test_control_characters_of_names_are_not_for_the_terminal(film: Path, capfd: Said) -> None:
+    assert call(film, film.with_name("\x1b[31mred\x07\x9b.mkv")) == 0
+    said = one_line(capfd.readouterr().err)
+    assert "red" in said
+    assert said.isprintable()
+
+
 def test_help_imports_nothing_that_is_slow() -> None:
     code = (
         "import sys, click\n"

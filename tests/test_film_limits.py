@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from test_recolor import frame_of
 
 from vidcolor.errors import UsageError
 from vidcolor.film_limits import untold_order
+from vidcolor.frames import Frame
 from vidcolor.media.encoders import plan_encoder
 from vidcolor.media.pixels import field_order_of
 from vidcolor.watching import Watch
@@ -170,11 +172,15 @@ def test_a_second_track_of_h264_that_avi_cannot_take_is_named(
         assert len(film.streams.video) == kept
 
 
+def _watch(first: Frame) -> Watch:
+    return Watch(first, "matroska", Fraction(25), interlaced=True, codec="libx264")
+
+
 def test_an_order_of_fields_that_changes_is_named(caplog: pytest.LogCaptureFixture) -> None:
     luma = np.zeros((48, 64), np.uint8)
     first = frame_of(luma, fields=2)
     for other, says in ((False, 0), (True, 1)):
-        watch, said = Watch(first, "matroska", 25, interlaced=True), {"interlaced", "colour"}  # type: ignore[arg-type]
+        watch, said = _watch(first), {"interlaced", "colour"}
         for frame in (first, frame_of(luma, fields=2, bottom_first=other)):
             watch(frame, said)
         assert caplog.text.count("the order of the fields changes") == says

@@ -148,6 +148,12 @@ def test_common_encoder_options_are_taken(key: str, value: str) -> None:
     refuse_files(key, value)
 
 
+@pytest.mark.parametrize("key", ["pixel_format", "video_size", "time_base"])
+def test_what_follows_from_the_source_is_no_option_of_the_encoder(key: str) -> None:
+    with pytest.raises(UsageError, match=f"{key}: follows from the source"):
+        Options(encoder_options={key: "1"})
+
+
 @pytest.mark.parametrize(
     "given", [{"x264-params": "pass=1"}, {"flags": "+pass1"}, {"x264-params": "stats=s"}]
 )

@@ -172,6 +172,18 @@ def test_a_full_disk_behind_standard_output_ends_with_5(film: Path, capfd: Said)
     assert "No space left" in one_line(capfd.readouterr().err)
 
 
+@pytest.mark.parametrize("way", ["in and out", "in", "out"])
+def test_a_source_behind_a_descriptor_is_not_written_over(way: str, film: Path, capfd: Said) -> None:
+    before = film.read_bytes()
+    opened = os.open(film, os.O_RDWR)
+    with standing_for(0, opened if way != "out" else 0), standing_for(1, opened if way != "in" else 1):
+        code = call("-y", film if way == "out" else "-", film if way == "in" else "-", "--format", "mkv")
+    os.close(opened)
+    assert code == 5
+    assert "source itself" in one_line(capfd.readouterr().err)
+    assert film.read_bytes() == before
+
+
 def test_a_closed_standard_output_is_refused_with_5(
     film: Path, capfd: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:

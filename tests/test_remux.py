@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Discard, Disposition
+from media import grey_frame
 from quick import colour
 
 from vidcolor.errors import UsageError
@@ -603,6 +604,35 @@ def test_sound_that_starts_late_is_padded_for_avi(tmp_path, caplog):
     assert not any(sound[: RATE * 4 - 400])  # a second of silence, stereo of 16 bits
     assert any(sound[RATE * 4 : RATE * 4 + 4000])
     assert "re-encoded with pcm_s16le for avi" in caplog.text
+
+
+def test_avi_is_given_lossless_sound_as_pcm(tmp_path, caplog):
+    source = make(tmp_path / "in.mkv", sound=("flac",))
+    carry(source, tmp_path / "out.avi")
+    assert "(flac, deu) is re-encoded with pcm_s16le for avi" in caplog.text
+    sounds = []
+    for name in ("in.mkv", "out.avi"):
+        with av.open(str(tmp_path / name)) as film:
+            frames = [f.to_ndarray().reshape(-1, f.layout.nb_channels) for f in film.decode(audio=0)]
+            sounds.append(np.concatenate(frames))
+    assert len(sounds[0]) == len(sounds[1])
+    np.testing.assert_array_equal(*sounds)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_data_that_mov_leaves_out_in_silence_is_named(tmp_path, caplog, suffix):
+    with av.open(str(tmp_path / "in.ts"), "w") as output:
+        picture = output.add_stream("mpeg2video", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        track = output.add_data_stream("timed_id3")
+        for index in range(6):
+            output.mux(picture.encode(grey_frame(64, 48, "yuv420p", index)))
+            packet = av.Packet(b"ID3\4\0\0\0\0\0\0")
+            packet.stream, packet.time_base, packet.pts, packet.dts = track, Fraction(1, 25), index, index
+            output.mux_one(packet)
+        output.mux(picture.encode(None))
+    carry(tmp_path / "in.ts", tmp_path / f"out.{suffix}")
+    assert f"data track #1 (timed_id3) is left out: {suffix} cannot hold it" in caplog.text
 
 
 def test_pcm_goes_into_mp4_only_on_request(tmp_path):

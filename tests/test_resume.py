@@ -565,6 +565,10 @@ def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     assert "stopped at 00:00:00, 60 % done, 18 frames" in str(status)
     run(*stopped)
     assert job_status(str(stopped[1])).state == "done"
+    assert str(job_status(str(stopped[0]))).endswith("it bears no mark of vidcolor")
+    broken = stopped[1].with_name("broken.mkv")
+    broken.write_bytes(b"")
+    assert job_status(str(broken)).state == "unmarked"
 
 
 def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -498,6 +498,15 @@ def test_an_encoder_that_counts_in_frames_moves_all_tracks_with_the_picture(
     assert sum(said in line for line in caplog.messages) == (moved > 0)
 
 
+def test_a_first_frame_that_avi_shows_early_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for begin, said in ((0, 0), (10, 1)):
+        source = make_film(tmp_path / "a.mkv", frames=5, pts=[begin + i for i in range(5)])
+        colour(source, tmp_path / f"{begin}.avi")
+        assert caplog.text.count("avi shows the first frame from the beginning on, not from 0.400 s") == said
+
+
 @pytest.mark.parametrize("target", ["avi", "y4m"])
 def test_containers_that_number_their_frames_move_nothing(
     target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -9,12 +9,14 @@ import av
 import numpy as np
 import pytest
 from calling import call
-from media import fill_plane, grey_frame, make_film, planes_of, read_film
+from media import change_packets, fill_plane, grey_frame, make_film, planes_of, read_film
+from quick import colour
 from test_decode import interlaced
 from test_recolor import frame_of
 from test_resume import short_segments
 
 from vidcolor.frames import Frame
+from vidcolor.media.pixels import has_captions
 from vidcolor.watching import in_colour
 
 
@@ -49,6 +51,24 @@ def toned(kind: str, pix_fmt: str = "yuv420p") -> av.VideoFrame:
     for plane, values in zip(frame.planes[1:], chroma, strict=True):
         fill_plane(plane, (values * unit).astype(dtype))
     return frame
+
+
+@pytest.mark.parametrize(("codec", "lost"), [("libx264", 0), ("mpeg2video", 0), ("ffv1", 1), ("libx265", 1)])
+def test_captions_that_an_encoder_loses_are_named(
+    codec: str, lost: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = make_film(tmp_path / "plain.ts", frames=9, codec="mpeg2video")
+    captions = b"\0\0\1\xb2GA94\3\xc1\xff\xfc\x80\x80\xff"
+
+    def captioned(_: int, data: bytearray) -> bytes:
+        at = data.index(b"\0\0\1\1")  # user data stands before the first slice
+        return bytes(data[:at]) + captions + bytes(data[at:])
+
+    source = change_packets(plain, tmp_path / "a.mkv", captioned)
+    assert has_captions(read_film(source)[0])
+    colour(source, tmp_path / "b.mkv", codec=codec)
+    assert caplog.text.count(f"closed captions have no place in {codec}") == lost
+    assert has_captions(read_film(tmp_path / "b.mkv")[0]) == (not lost)
 
 
 def frame_with(video: av.VideoFrame) -> Frame:

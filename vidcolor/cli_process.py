@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,10 +25,11 @@ class Lines(logging.Formatter):
     about: tuple[str, ...] = ()
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """The line of a record: one, even where a name holds a line's end."""
+        """The line of a record: one, whatever names hold; control characters are not for the terminal."""
         text = super().formatMessage(record)
         named = not self.about or any(name in text for name in self.about)
-        return " ".join(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}".splitlines())
+        line = " ".join(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}".splitlines())
+        return "".join(char if unicodedata.category(char) != "Cc" else " " for char in line)
 
 
 def set_up_log(quiet: bool, verbose: bool) -> Lines:

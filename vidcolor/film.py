@@ -97,7 +97,6 @@ class Film:
             self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
         video, self._first, self._rate = first.video, first, sane_rate(self._stream)
         interlaced = is_interlaced(first, self._field_order())
-        self.watch = Watch(first, self.muxer, self._rate, interlaced=interlaced)
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         plan = plan_encoder(
             self._output,
@@ -112,6 +111,7 @@ class Film:
             turned=first.orientation != Orientation(),
             exif=has_exif(video),
         )
+        self.watch = Watch(first, self.muxer, self._rate, interlaced=interlaced, codec=plan.codec)
         limits = film_limits.inexpressible(first, self.muxer, plan)
         if not is_image(self.muxer):
             limits += film_limits.loses_detail(self._stream, options, plan.codec)

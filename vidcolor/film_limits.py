@@ -186,9 +186,11 @@ def onto_grid(tick: Fraction, first: Frame, offset: Fraction, muxer: str) -> Fra
         tick: time base of the encoder, seconds.
         offset: seconds that are added in any case.
     """
-    if muxer in _COUNT_THEMSELVES:
-        return offset
     at = first.seconds + offset
+    if muxer in _COUNT_THEMSELVES:
+        if muxer == "avi" and at > tick / 2:
+            log.warning("avi shows the first frame from the beginning on, not from %.3f s on", float(at))
+        return offset
     late = -(-at // tick) * tick - at
     if tick <= _FINE_TICK or late <= _FINE_TICK:
         return offset

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 
 from vidcolor.checkpoint import load_generator
 from vidcolor.errors import VidcolorError
@@ -25,6 +26,21 @@ def keeps(name: str) -> bool:
     return os.path.isfile(name) or is_image_sequence(name) or reads_once(name)
 
 
+def marks_of(target: str, container: InputContainer) -> list[str]:
+    """What vidcolor noted about a film that it finished; empty for those of others."""
+    labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in LABEL_PLACES)]
+    return [label for label in labels if label.startswith("vidcolor ")]
+
+
+def is_ours(target: str) -> bool:
+    """Whether a file bears the mark of a film that vidcolor finished, for which some have no place."""
+    try:
+        with open_source(target) as container:
+            return bool(marks_of(target, container))
+    except (VidcolorError, OSError, ValueError, av.FFmpegError):
+        return False
+
+
 def already_done(name: str, target: str, options: Options) -> Result | None:
     """What is known of a finished target that was made from the same source with the same options.
 
@@ -40,10 +56,10 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         if reads_once(name) and terms is None:
             return None
         with open_source(target) as container:
-            labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in LABEL_PLACES)]
+            labels = marks_of(target, container)
             stream = pick_video(container, target)
             codec = stream.codec_context.name
-            if not any(label.startswith("vidcolor ") for label in labels):
+            if not labels:
                 return None
             # the whole file is read only where there is reason to: it may have been cut off since
             frames = sum(packet.size > 0 for packet in container.demux(stream))

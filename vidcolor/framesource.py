@@ -293,7 +293,7 @@ def luma_check(frame: Frame) -> int:
 
 def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputError:
     """The error of a source without a frame, which says why if it can."""
-    if options.start is not None and report.video_packets:
-        return InputError(f"{name}: ends before --start{', or --duration is short' * bool(options.duration)}")
-    hint = "; from a pipe an mp4 needs its index at the front (+faststart)" * reads_once(name)
-    return InputError(f"{name}: no frame of it decodes{hint}")
+    fault = "; from a pipe an mp4 needs its index at the front (+faststart)" * reads_once(name)
+    if report.video_packets and (options.start, options.duration) != (None, None):
+        fault = " within --start and --duration" if options.duration else ": it ends before --start"
+    return InputError(f"{name}: no frame of it decodes{fault}")

@@ -44,6 +44,7 @@ _FILE_WORDS = (
 )  # fmt: skip
 """What the names of encoder options contain that read or write a file of their own."""
 _HARMLESS = re.compile(r"profile|csvloglevel")
+_FIXED = ("pixelformat", "videosize", "timebase")
 _PASSES = ("pass", "passes", "multipass")  # keep a log under a name of their own
 _NESTED = re.compile(r"(params|opts)$")
 
@@ -212,6 +213,8 @@ def _refuse_one(name: str, value: str) -> None:
         return  # a strength; elsewhere it is a file
     if plain == "cqm" and value not in ("flat", "jvt"):
         raise UsageError(f"encoder option {name}: only flat and jvt, a file is refused")
+    if plain in _FIXED:
+        raise UsageError(f"encoder option {name}: follows from the source; --pix-fmt chooses another format")
     if plain in _PASSES:
         raise UsageError(f"encoder option {name}: two passes are not possible here")
     if any(word in _HARMLESS.sub("", plain) for word in _FILE_WORDS):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcolor.errors import InputError
+from vidcolor.finished import is_ours
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
 from vidcolor.segments import SegmentStore, finished_segments
@@ -18,8 +19,9 @@ class Status:
     """State of a job.
 
     Attributes:
-        state: ``done``, ``running`` or ``stopped``.
-        frames: finished so far; 0 for a finished film, which is not opened.
+        state: ``done``, ``running``, ``stopped``, or ``unmarked``: a file without vidcolor's mark and without
+            a job, made by others, or in a container that has no place for the mark.
+        frames: finished so far; 0 for a finished film, whose frames are not counted.
         total: frames in all, as far as is known; else 0.
         position: seconds of the source at the last finished frame.
     """
@@ -34,6 +36,8 @@ class Status:
         """One line for people."""
         if self.state == "done":
             return f"{self.target}: done"
+        if self.state == "unmarked":
+            return f"{self.target}: there is no job for it, and it bears no mark of vidcolor"
         share = share_done(self.frames, self.total)
         finished = frame_count(self.frames)
         return f"{self.target}: {self.state} at {clock(self.position)}{share}, {finished} finished"
@@ -51,7 +55,7 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
     terms = Manifest.read(work.manifest)
     if terms is None:
         if os.path.isfile(final):
-            return Status(target=target, state="done")
+            return Status(target=target, state="done" if is_ours(target) else "unmarked")
         raise InputError(f"{target}: there is no such film, and no job for it")
     kept = finished_segments(SegmentStore(work.folder, target).find(clean=False))
     return Status(

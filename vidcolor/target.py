@@ -140,11 +140,13 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     """
     refuse_directory(source)
     muxer = muxer_for(target, options.format)
+    file, goal = 0 if source == STDIN else source, output_fd if target == STDOUT else Path(target)
+    if _same_file(file, goal):
+        which = "standard output" if target == STDOUT else target
+        raise OutputError(f"{which}: is the source itself; choose another name")
     if target == STDOUT:
         return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer, seekable=False)
     final = Path(target)
-    if source != STDIN and _same_file(source, final):
-        raise OutputError(f"{target}: is the source itself; choose another name")
     _require_place(target, final)
     if final.exists() and not final.is_file():
         # a device or named pipe is written in place
@@ -213,8 +215,12 @@ def _first_taken(final: Path) -> Path | None:
     return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
 
 
-def _same_file(source: str, target: Path) -> bool:
+def _same_file(source: str | int, target: Path | int) -> bool:
+    """Whether names, or descriptors of files, mean the same."""
     try:
+        if isinstance(source, int) or isinstance(target, int):
+            return os.path.isfile(target) and os.path.samefile(source, target)  # not /dev/null, nor a pipe
         return os.path.samefile(source, target)
     except (OSError, ValueError):
-        return os.path.abspath(source) == os.path.abspath(target)
+        named = isinstance(source, str) and isinstance(target, Path)
+        return named and os.path.abspath(str(source)) == os.path.abspath(str(target))

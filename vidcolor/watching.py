@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.encoders import is_image
+from vidcolor.media.pixels import has_captions
 from vidcolor.media.quality import ONE_RATE
 from vidcolor.result import clock
 
@@ -36,6 +37,8 @@ It was at most 0.83 on 27 clips, that on a scratched newsreel.
 
 _EVEN, _HOLE = 25, 5
 """Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
+_CAPTIONED = frozenset(["libx264", "libx264rgb", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
+"""Encoders that write the closed captions which come with frames (CTA-708 in ATSC A/53 user data)."""
 _BARS_EVERY, _BARS_LOOKS = 12, 8
 """Frames between two looks for black bars, and looks after which they are believed."""
 _BAR_CODES = 3
@@ -54,15 +57,16 @@ class Watch:
         muxer: FFmpeg's name of the target's container.
         rate: frames a second.
         interlaced: whether fields are marked in the target.
+        codec: FFmpeg's name of the encoder.
 
     Attributes:
         written: frames before the next.
         pace: time of the last frame, seconds, and how many came evenly before it.
     """
 
-    def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool) -> None:
+    def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool, codec: str) -> None:
         self._first, self._muxer, self._rate = first, muxer, rate
-        self._interlaced = interlaced
+        self._interlaced, self._codec = interlaced, codec
         self._means: deque[float] = deque(maxlen=3)
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
         self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
@@ -116,6 +120,7 @@ class Watch:
                 "the film is interlaced: each field is coloured for itself and stays a field; --deinterlace "
                 "makes whole frames"
             )
+        self._look_for_captions(frame, said)
         if self.written % _LOOK_EVERY == 0 and "colour" not in said and in_colour(frame):
             said.add("colour")
             log.warning(
@@ -131,6 +136,12 @@ class Watch:
                 clock(float(frame.seconds)),
             )
         self.written += 1
+
+    def _look_for_captions(self, frame: Frame, said: set[str]) -> None:
+        if self._codec in _CAPTIONED or "captions" in said or not has_captions(frame.video):
+            return
+        said.add("captions")
+        log.warning("the picture's closed captions have no place in %s: H.264 keeps them", self._codec)
 
     def _follows_a_hole(self, frame: Frame) -> bool:
         """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""

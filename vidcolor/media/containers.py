@@ -45,7 +45,11 @@ _TS = _words(
 _ONLY = {"mpegts": _TS}
 # AVI has no place for the headers and durations that these need.
 _NEVER = {
-    "avi": _words("vorbis opus eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass")
+    "avi": _words(
+        "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"
+    ),
+    # said to be held, and left out in silence
+    **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),
 }
 # Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
 _UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
@@ -105,9 +109,9 @@ _DISPOSITIONS = {
     "mp4": _words("dub comment forced hearing_impaired visual_impaired captions descriptions"),
     "mov": frozenset(),
     "matroska": _words("dub original comment forced hearing_impaired visual_impaired"),
-    "webm": _words("forced"),
+    "webm": _words("forced captions descriptions metadata"),  # kinds of WebVTT
     "avi": frozenset(),
-    "mpegts": _words("hearing_impaired visual_impaired clean_effects"),
+    "mpegts": _words("hearing_impaired visual_impaired clean_effects descriptions"),
     "nut": _words("dub original comment lyrics karaoke"),
     **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
 }

@@ -180,6 +180,11 @@ def has_exif(video: av.VideoFrame) -> bool:
     return any(int(data.type.value) == _EXIF for data in side_data_of(video))
 
 
+def has_captions(video: av.VideoFrame) -> bool:
+    """Whether closed captions came with a frame (CTA-708 in ATSC A/53 user data)."""
+    return any(data.type == SideDataType.A53_CC for data in side_data_of(video))
+
+
 def side_data_of(video: av.VideoFrame) -> list[Any]:
     """All side data of a frame, kinds unknown to PyAV included.
 

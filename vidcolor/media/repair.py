@@ -103,12 +103,12 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
         return Fraction(container.duration, av.time_base)
     # FFmpeg works out how long each track lasts; of one that begins late, and whose edit list may end it
     # early, it gives the time that it would last uncut: without its lateness that is certain at least
-    ends = [(min(s.start_time or 0, 0) + s.duration) * s.time_base for s in _timed(container)]
-    return max(ends) if ends else Fraction(container.duration + (container.start_time or 0), av.time_base)
-
-
-def _timed(container: InputContainer) -> Iterator[Stream]:
-    return (s for s in container.streams if s.duration and s.time_base)
+    ends = [
+        (min(one.start_time or 0, 0) + one.duration) * one.time_base
+        for one in container.streams
+        if one.duration and one.time_base
+    ]
+    return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
 
 
 class FirstShape:

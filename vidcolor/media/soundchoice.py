@@ -30,20 +30,25 @@ def default_encoder(output: OutputContainer, source: AudioStream | None = None) 
         return "pcm_s24le" if fine else "pcm_s16le"
     if name in MOV_FAMILY or name == "matroska":
         usual = {"matroska": "flac", "mov": "alac"}.get(name)  # few players know of either in mp4
-        return _lossless(source, usual) or "aac"
+        return (usual and _lossless(source, usual)) or "aac"
+    if name == "avi" and (kept := _lossless(source, None)):
+        return kept
     fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
     return _ENCODERS.get(fallback, fallback)
 
 
 def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
-    """The encoder that loses nothing of ``source``, where its own codec loses nothing; else None."""
-    if source is None or usual is None or not _LOSSLESS.match(source.codec_context.name):
+    """The encoder that loses nothing of ``source``, where its own codec loses nothing; else None.
+
+    ``usual`` is the one of one's choice, None for PCM.
+    """
+    if source is None or not _LOSSLESS.match(source.codec_context.name):
         return None
     context = source.codec_context
     samples = context.format.name.rstrip("p") if context.format is not None else ""
     short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
     usually = context.channels <= 2 or context.layout.name in _USUAL_LAYOUTS
-    return usual if short and usually else _PCM.get(samples)
+    return usual if usual and short and usually else _PCM.get(samples)
 
 
 def same_encoder(source: AudioStream, fallback: str) -> str:
