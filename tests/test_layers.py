@@ -24,6 +24,7 @@ LAYERS = [
     ["crew"],
     ["assembly", "making", "planning"],
     ["ending"],
+    ["streaming"],
     ["film"],
     ["film_limits", "watching"],
     ["target", "manifest", "workplace"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import av
 import numpy as np
@@ -160,6 +162,51 @@ def test_an_mp4_without_an_index_in_front_is_refused_with_advice(tmp_path: Path,
     assert piped("-", tmp_path / "out.mkv", stdin=film.read_bytes())[0] == 3
     assert "faststart" in capfd.readouterr().err
     assert os.listdir(tmp_path) == ["film.mp4"]
+
+
+def everything_of(data: bytes, muxer: str) -> list[tuple[object, ...]]:
+    """Packets of the picture: times, whether they are keys, contents."""
+    with av.open(io.BytesIO(data), format=muxer) as film:
+        packets = [p for p in film.demux(video=0) if p.size]
+        return [(p.pts, p.dts, p.is_keyframe, bytes(p)) for p in packets]
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4"])
+@pytest.mark.parametrize("steady", [True, False])
+def test_a_pipe_is_given_the_packets_of_the_file(codec: str, steady: bool, tmp_path: Path) -> None:
+    """Segments end at the same frames: at most 12 in each, fewer where a shot begins."""
+    times = list(range(40)) if steady else [i + i // 5 + (i % 3 == 2) for i in range(40)]
+    source = make_film(tmp_path / "a.mkv", frames=40, pts=times, audio="aac")
+    file = tmp_path / "b.mkv"
+    given = [source, "--codec", codec, "--encoder-option", "g=100"]
+    with mock.patch.multiple("vidcolor.resumable", _MOST_FRAMES=12, _FEWEST_FRAMES=12):
+        assert call(*given, file) == 0
+        code, data = piped(*given, "-")
+    assert code == 0
+    wanted = everything_of(file.read_bytes(), "matroska")
+    assert sum(key for _, _, key, _ in wanted) >= 4
+    assert everything_of(data, "matroska") == wanted
+    for kind in ("video", "audio"):
+        (tmp_path / "c.mkv").write_bytes(data)
+        assert packets_of(tmp_path / "c.mkv", kind) == packets_of(file, kind)
+
+
+@pytest.mark.parametrize(("form", "muxer"), [("mp4", "mp4"), ("ts", "mpegts"), ("nut", "nut")])
+def test_a_pipe_of_any_form_shows_the_frames_of_the_file(form: str, muxer: str, tmp_path: Path) -> None:
+    source, file = make_film(tmp_path / "a.mkv", frames=40), tmp_path / f"b.{form}"
+    with mock.patch.multiple("vidcolor.resumable", _MOST_FRAMES=12, _FEWEST_FRAMES=12):
+        assert call(source, file) == 0
+        code, data = piped(source, "-", "--format", form)
+    assert code == 0
+    (tmp_path / f"c.{form}").write_bytes(data)
+    wanted, found = read_film(file), read_film(tmp_path / f"c.{form}")
+    assert len(found) == 40
+    for one, other in zip(wanted, found, strict=True):
+        assert one.time - wanted[0].time == pytest.approx(other.time - found[0].time)
+        assert one.key_frame == other.key_frame
+        assert all(map(np.array_equal, planes_of(one), planes_of(other)))
+    decode_times = [dts for _, dts, *_ in everything_of(data, muxer) if dts is not None]  # nut states few
+    assert decode_times == sorted(set(decode_times))
 
 
 def test_a_full_disk_behind_standard_output_ends_with_5(film: Path, capfd: Said) -> None:

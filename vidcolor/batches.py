@@ -87,6 +87,8 @@ class Batcher:
         linker: finds shots and motion.
         batch_size: called with the render shape of the first frame; gives pictures a batch.
         span: is told the linker's state after its last frame, and how many frames it has.
+        segment_frames: without a span, called with the first frame: gives frames a segment at most, and where
+            segments would begin is noted in the frames.
 
     Attributes:
         complete: whether the span has ended where a shot begins, and no more frames are wanted.
@@ -94,8 +96,14 @@ class Batcher:
     """
 
     def __init__(
-        self, linker: Linker, batch_size: Callable[[tuple[int, int]], int], span: Span | None = None
+        self,
+        linker: Linker,
+        batch_size: Callable[[tuple[int, int]], int],
+        span: Span | None = None,
+        segment_frames: Callable[[Frame], int] | None = None,
     ) -> None:
+        self._segment_frames, self._segment = segment_frames, Span(frames=0)
+        self._since = 0  # frames that have gone into batches since a segment began
         self._linker = linker
         self._span = span
         self._count = 0
@@ -137,8 +145,10 @@ class Batcher:
                 return [*full, *self._close()]
             self.decided += 1
             frame, pictures = self._undecided.popleft()
+            frame.opens = self._opens(frame)
             height, width = pictures[0].grey.shape
-            if self._open.pictures and self._open.pictures[0].grey.shape != (height, width):
+            changes = self._open.pictures and self._open.pictures[0].grey.shape != (height, width)
+            if frame.opens or changes:
                 full += self._close()
             self._open.frames.append(frame)
             self._open.pictures.extend(pictures)
@@ -147,6 +157,18 @@ class Batcher:
             if len(self._open.pictures) >= self._size:
                 full += self._close()
         return full
+
+    def _opens(self, frame: Frame) -> bool:
+        """Whether a segment would begin with the frame whose links are the next, by the rules of spans."""
+        if self._segment_frames is None:
+            return False
+        if not self._segment.frames:
+            most = self._segment_frames(frame)
+            self._segment = Span(frames=most, least=most // 2)
+        begins = self._links[0].begins and self._segment.may_end(self._since)
+        opens = begins or self._since == self._segment.frames
+        self._since = 1 if opens else self._since + 1
+        return opens
 
     def _ends_here(self) -> bool:
         """End the span before the oldest frame that waits, if a shot begins with that."""

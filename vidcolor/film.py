@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from vidcolor import film_limits
 from vidcolor.errors import UsageError
 from vidcolor.frames import Codes, Frame, Orientation
-from vidcolor.media.containers import MOV_FAMILY, muxer_options
+from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 
 _ONE_PICTURE = "holds one picture, and the film has more; out_%05d.png takes them all, --preview shows a few"
 _PROGRESSIVE = 1
-_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
-_FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
 
 class Film:
@@ -91,10 +89,7 @@ class Film:
         """Open the output and add every track, now that the first frame is known."""
         options = self._options
         with mapped_errors(self._target):
-            if not self._seekable:
-                self._sink = Sink(self._address)
-            place: Any = self._place or self._sink or self._address
-            self._output = av.open(place, "w", format=self.muxer, options=self._container_options(first))
+            self._output = self._opened(first)
         video, self._first, self._rate = first.video, first, sane_rate(self._stream)
         interlaced = is_interlaced(first, self._field_order())
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
@@ -143,31 +138,28 @@ class Film:
             self._comparison = Comparison(options.compare, plan.subsampling)
         self.codec = plan.codec
         with mapped_errors(self._target):
-            coloured = self._remuxer.add_streams(lambda: self._add_video(first, plan, settings))
+            self._encoding = first, plan, settings
+            output = self._output
+            coloured = self._remuxer.add_streams(lambda: self._add_video(output, *self._encoding))
         if self._label is not None:
             film_limits.label_film(self._output, self._label)
         self._coloured = coloured
         self._reencoder = Reencoder(coloured, plan)
 
-    def _container_options(self, first: Frame) -> dict[str, str]:
-        options = muxer_options(self.muxer)
-        if self.muxer in MOV_FAMILY:
-            options["movflags"] = "faststart" if self._seekable else _FRAGMENTS
-            options["movie_timescale"] = str(film_limits.movie_timescale(first, self._source))
+    def _opened(self, first: Frame) -> OutputContainer:
         if not self._seekable:
-            options["flush_packets"] = "1"
-        if self.muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
-            options["strict"] = "-1"
-        if holds_one(self._target, self.muxer):
-            options["update"] = "1"
-        if self._number is not None:
-            options["frame_pts"] = "1"
-        return options
+            self._sink = Sink(self._address)
+        place: Any = self._place or self._sink or self._address
+        options = film_limits.container_options(
+            self.muxer, self._target, first, self._source, seekable=self._seekable, number=self._number
+        )
+        return av.open(place, "w", format=self.muxer, options=options)
 
-    def _add_video(self, first: Frame, plan: EncoderPlan, settings: dict[str, str]) -> VideoStream:
-        assert self._output is not None
+    def _add_video(
+        self, output: OutputContainer, first: Frame, plan: EncoderPlan, settings: dict[str, str]
+    ) -> VideoStream:
         stream = add_video_stream(
-            self._output,
+            output,
             self._comparison.outline(first) if self._comparison else first,
             plan,
             settings,
@@ -216,9 +208,20 @@ class Film:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)
 
-    def flush(self) -> list[Packet[Stream]]:
-        """The packets that the encoder still holds."""
-        return self._reencoder.flush()
+    def flush(self, *, last: bool = False) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds; with ``last`` those at the film's end."""
+        return self._reencoder.flush(durations_in_order=last and self.muxer in MOV_FAMILY)
+
+    def renew(self, output: OutputContainer) -> None:
+        """Go on with another encoder, made for ``output``; its packets are for :meth:`write_coded`."""
+        last, plan = self._reencoder.last, self._encoding[1]
+        del self._reencoder  # the memory of its encoder is free before that of the next is taken
+        self._reencoder = Reencoder(self._add_video(output, *self._encoding), plan, last)
+
+    @property
+    def last_ticks(self) -> int:
+        """Pts of the last frame that was encoded, in ticks."""
+        return self._reencoder.last or 0
 
     def go_on(self, frames: int, last: int | None, pace: Pace | None = None) -> None:
         """Make ready for what comes after so many frames, the last of them with this pts in ticks."""
@@ -261,20 +264,13 @@ class Film:
     def _mux(self, packets: list[Packet[Stream]]) -> None:
         if packets and not self._begun:
             self._begun = True
-            self._say_delay(packets[0])
+            film_limits.say_delay(self.muxer, packets[0])
         self._remuxer.write_video(packets)
-
-    def _say_delay(self, first: Packet[Stream]) -> None:
-        """Say that all tracks are moved: B-frames need times before zero, which this container lacks."""
-        dts, base = first.dts, first.time_base
-        if dts is not None and base and dts < 0 and self.muxer in _NOTHING_BEFORE_ZERO:
-            delay = float(-dts * base)
-            log.warning("%s begins at zero at the earliest: all tracks are %.3f s later", self.muxer, delay)
 
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with mapped_errors(self._target):
-            self._mux(self._reencoder.flush(durations_in_order=self.muxer in MOV_FAMILY))
+            self._mux(self.flush(last=True))
         self.end()
 
     def rehearse(self) -> None:

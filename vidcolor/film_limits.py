@@ -10,18 +10,20 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import loses_hdr
 from vidcolor.media.pixels import has_exif, has_profile, is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 from vidcolor.result import clock
-from vidcolor.target import is_sequence
+from vidcolor.target import holds_one, is_sequence
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,8 @@ _MASTERS = frozenset(
         "v410",
     ]
 )
+_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
+_FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
@@ -230,6 +234,39 @@ def label_film(output: OutputContainer, label: str) -> None:
     key = _LABELS.get(output.format.name, "encoding_tool")
     if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
         output.metadata[key] = label
+
+
+def container_options(
+    muxer: str, target: str, first: Frame, source: InputContainer, *, seekable: bool, number: int | None
+) -> dict[str, str]:
+    """Options with which the target is opened.
+
+    Args:
+        seekable: whether it is a file.
+        number: of the first picture of a sequence, if it is one.
+    """
+    options = muxer_options(muxer)
+    if muxer in MOV_FAMILY:
+        options["movflags"] = "faststart" if seekable else _FRAGMENTS
+        options["movie_timescale"] = str(movie_timescale(first, source))
+    if not seekable:
+        options["flush_packets"] = "1"
+    if muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
+        options["strict"] = "-1"
+    if holds_one(target, muxer):
+        options["update"] = "1"
+    if number is not None:
+        options["frame_pts"] = "1"
+    return options
+
+
+def say_delay(muxer: str, first: Packet[Stream]) -> None:
+    """Say that all tracks are moved: B-frames need times before zero, which some containers lack."""
+    dts, base = first.dts, first.time_base
+    if dts is not None and base and dts < 0 and muxer in _NOTHING_BEFORE_ZERO:
+        log.warning(
+            "%s begins at zero at the earliest: all tracks are %.3f s later", muxer, float(-dts * base)
+        )
 
 
 def movie_timescale(first: Frame, source: InputContainer) -> int:

@@ -107,6 +107,7 @@ class Frame:
         bottom_first: whether the lower of two fields was taken first.
         orientation: how it becomes upright.
         aspect: width over height of one sample.
+        opens: whether a segment of the film begins with it; filled in where segments are not made one by one.
     """
 
     video: av.VideoFrame
@@ -119,6 +120,7 @@ class Frame:
     bottom_first: bool = False
     orientation: Orientation = Orientation()
     aspect: Fraction = Fraction(1)
+    opens: bool = False
 
     @property
     def seconds(self) -> Fraction:

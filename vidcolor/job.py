@@ -25,12 +25,13 @@ from vidcolor.manifest import (
     digest_weights,
     identify,
 )
+from vidcolor.media.encoders import is_image
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
-from vidcolor.resumable import ResumableJob
+from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
@@ -41,6 +42,7 @@ from vidcolor.stages.predict import (
     resolve_engine,
     resolve_precision,
 )
+from vidcolor.streaming import StreamedFilm
 from vidcolor.target import Target, as_dash, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
@@ -257,10 +259,12 @@ class _Job:
             batch_size=lambda shape: choose_batch_size(options.batch_size, shape, predictor.device),
             progress=meter.tell,
             cancel=self.cancel,
+            segment_frames=None if is_image(place.muxer) else frames_a_segment,
             flush_on_cancel=place.working is None,
         )
+        writer = film if is_image(place.muxer) else StreamedFilm(film)
         try:
-            frames = run(decode(container, stream, settings, report), colouring, film)
+            frames = run(decode(container, stream, settings, report), colouring, writer)
         except BaseException:
             film.abandon()
             raise

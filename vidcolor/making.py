@@ -28,6 +28,7 @@ from vidcolor.result import Meter, clock, share_done
 from vidcolor.segments import Place, SegmentStore, finished_segments
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
+from vidcolor.streaming import Discard
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.watching import Pace
@@ -58,19 +59,6 @@ def on_its_clock(options: Options, container: InputContainer, name: str) -> Opti
     if not begin or (options.start is None and options.duration is None):
         return options
     return replace(options, start=(options.start or Fraction(0)) + begin)
-
-
-class _Discard(io.RawIOBase):
-    """Takes what is written, and keeps nothing: encoders need a container to be made for."""
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def write(self, data: object) -> int:
-        return len(data)  # type: ignore[arg-type]
 
 
 @dataclass(kw_only=True)
@@ -211,7 +199,7 @@ class Maker:
         source, order, meter = self.source, self.order, self.order.meter
         source.go_to(number, place, last=number > max(self.found, default=-1))
         meter.container, meter.stream = source.container, source.stream
-        film = order.film(source.container, _Discard())
+        film = order.film(source.container, Discard())
         with hushed():
             film.begin(self.first)
         film.said = self.said

@@ -62,6 +62,7 @@ class Colouring:
         batch_size: called with the render shape of the first frame; gives pictures a batch.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
+        segment_frames: called with the first frame of a film without spans; gives frames a segment at most.
         flush_on_cancel: whether the film is finished then, too (a pipe's reader has use for it); if not,
             the writer is left as it is.
     """
@@ -74,6 +75,7 @@ class Colouring:
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
+    segment_frames: Callable[[Frame], int] | None = None
     flush_on_cancel: bool = True
 
 
@@ -206,7 +208,8 @@ class _Reader:
         start = span.start.linker if span is not None and span.start is not None else None
         mode = colouring.temporal if colouring.smoothing > 0.0 else "off"
         linker = Linker(mode, executor, colouring.anchors, start)
-        self._batcher = Batcher(linker, colouring.batch_size, span)
+        segments = colouring.segment_frames if span is None else None
+        self._batcher = Batcher(linker, colouring.batch_size, span, segments)
 
     def work(self) -> None:
         try:

@@ -121,11 +121,11 @@ class Reencoder:
         last: pts of the last frame, in ticks; the next one comes after it.
     """
 
-    def __init__(self, stream: VideoStream, plan: EncoderPlan) -> None:
+    def __init__(self, stream: VideoStream, plan: EncoderPlan, last: int | None = None) -> None:
         self._stream = stream
         self._plan = plan
         self.tick = stream.codec_context.time_base or Fraction(1, 1000)
-        self.last: int | None = None
+        self.last = last
         self._end = 0
         self._begin: tuple[int, int] | None = None
 
