@@ -347,6 +347,16 @@ def test_a_second_picture_begins_with_a_key_frame_after_the_start(tmp_path):
         assert bytes(next(film.demux(film.streams.video[1]))) == wanted
 
 
+def test_a_second_picture_without_a_key_frame_after_the_start_is_named(tmp_path, caplog):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        for write in [add_pictures(output), add_pictures(output, g="300")]:
+            write()
+    with av.open(str(tmp_path / "in.mkv")) as film:
+        last = max(p.pts * p.time_base for p in film.demux(film.streams.video[1]) if p.size and p.is_keyframe)
+    colour(tmp_path / "in.mkv", tmp_path / "out.mkv", start=last + Fraction(1, 100))
+    assert "video track #1 (mpeg4): nothing of it is kept: it has no key frame in the span" in caplog.text
+
+
 def test_timecode_track_is_made_anew(tmp_path, caplog):
     source = tmp_path / "in.mov"
     with av.open(str(source), "w") as output:

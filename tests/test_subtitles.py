@@ -9,11 +9,13 @@ from pathlib import Path
 
 import av
 import pytest
-from quick import colour
+from quick import colour, quickly
 
+from vidcolor.job import colorize
 from vidcolor.media.containers import muxer_options
 from vidcolor.media.packets import PacketWriter
 from vidcolor.media.subtitles import Overlaps, Piece
+from vidcolor.options import Options
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 LINES = ["Grüße aus Köln\nzweite Zeile", "日本語の字幕"]
@@ -131,6 +133,23 @@ def test_words_and_times_survive(tmp_path, suffix, codec):
     with av.open(str(tmp_path / f"out{suffix}")) as film:
         assert film.streams.subtitles[0].codec_context.codec.canonical_name == codec
         assert film.streams.subtitles[0].language == "jpn"
+
+
+@pytest.mark.parametrize("target", ["out.mkv", "out.mp4", "-"])
+def test_a_line_on_the_screen_at_the_start_is_shown_from_there_on(tmp_path, target):
+    source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
+    out = tmp_path / target.replace("-", "pipe.mkv")
+    if target == "-":
+        given = Options(start=Fraction(1), render_size=32, device="cpu", engine="torch")
+        with open(out, "wb") as file, quickly():
+            colorize(source, "-", given, output_fd=file.fileno())
+    else:
+        colour(source, out, start=Fraction(1))
+    assert [words for _, words in spoken(out)] == LINES
+    assert [at for at, _ in spoken(out)] == pytest.approx([0.0, 0.5], abs=0.002)
+    with av.open(str(out)) as film:
+        durations = [float(p.duration * p.time_base) for p in film.demux(subtitles=0) if p.size > 2]
+    assert durations[0] == pytest.approx(0.3, abs=0.002)
 
 
 def test_mov_text_becomes_subrip_in_mkv(tmp_path):

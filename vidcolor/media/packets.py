@@ -50,6 +50,15 @@ class Clock:
         seconds = ticks * packet.time_base
         return (self.start is None or seconds >= self.start) and (self.end is None or seconds < self.end)
 
+    def admit(self, packet: Packet[Stream]) -> None:
+        """Have a subtitle that is on the screen when the span begins be shown from there on, in place."""
+        if self.start is None or packet.pts is None or packet.stream.type != "subtitle":
+            return
+        late, lasts = math.ceil(self.start / packet.time_base) - packet.pts, packet.duration or 0
+        if 0 < late < lasts:
+            packet.pts = packet.dts = packet.pts + late
+            packet.duration = lasts - late
+
     def shift(self, packet: Packet[Stream]) -> None:
         """Add the offset to a packet's timestamps, in place."""
         if not self.offset:
@@ -82,7 +91,7 @@ class PacketWriter:
         self._stream = stream
         self._name = name
         self._from_zero = from_zero
-        self._wait_for_key = wait_for_key
+        self._wait_for_key, self._before_key = wait_for_key, 0
         self._reordered = stream.type == "video"
         self._sparse = stream.type in ("subtitle", "data")
         self._equal_allowed = self._sparse or bool(output.format.flags & _EQUAL_TIMES)
@@ -95,6 +104,7 @@ class PacketWriter:
     def write(self, packet: Packet[Stream]) -> None:
         """Write one packet; a picture whose decode time is not known yet waits for the next ones."""
         if self._wait_for_key and not packet.is_keyframe:
+            self._before_key += 1
             return
         self._wait_for_key = False
         if self._reordered and self._last is None and packet.dts is None and packet.pts is not None:
@@ -110,6 +120,8 @@ class PacketWriter:
         """Write what still waits, and say what had to be changed."""
         if self._held:
             self._release(self._held.pop())
+        if self._wait_for_key and self._before_key:
+            log.warning("%s: nothing of it is kept: it has no key frame in the span", self._name)
         if self._nudged:
             log.warning("%s: %d decode times ran backwards and were moved", self._name, self._nudged)
         if self._refused:
@@ -219,6 +231,7 @@ class Route:
     def write(self, packet: Packet[Stream]) -> None:
         """Send one demuxed packet on its way, unless it lies outside the wanted span."""
         hidden = self._hides is not None and self._hides(packet)
+        self._clock.admit(packet)
         if hidden or not self._clock.keeps(packet):
             return
         self._send([packet] if self._convert is None else self._convert(packet))
