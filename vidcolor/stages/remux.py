@@ -216,7 +216,7 @@ class Remuxer:
 
     def _add_subtitles(self, stream: SubtitleStream) -> None:
         if stream.codec_context is None:
-            self._leave_out(stream, "its codec is not known")
+            self._leave_out(stream, "PyAV's FFmpeg has no decoder for its codec (teletext, for one)")
         elif containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
         elif codec := target_codec(stream, self._format):
