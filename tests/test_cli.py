@@ -360,6 +360,13 @@ def test_help_that_cannot_be_printed_is_no_fault(module: str, name: str) -> None
     assert (done.returncode, done.stderr) == (5, f"{name}: standard output: No space left on device\n")
 
 
+def test_a_command_without_arguments_says_what_is_missing() -> None:
+    code = "import sys; sys.argv = ['vidcolor']; from vidcolor.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Missing argument" in one_line(done.stderr)
+
+
 def test_names_with_a_line_s_end_are_said_in_one_line(film: Path, capfd: Said) -> None:
     target = film.with_name("two\nlines.mkv")
     assert call(film, target) == 0

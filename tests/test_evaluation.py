@@ -37,6 +37,7 @@ from vidcolor.evaluation.pictures import list_pictures
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.report import build_report
 from vidcolor.evaluation.sheet import ContactSheet
+from vidcolor.manifest import digest_weights
 from vidcolor.stages.predict import Predictor
 from vidcolor.writing import write_whole
 
@@ -404,6 +405,49 @@ def test_a_server_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: py
             backbones._downloaded(url, "a network", lambda line: None)
     assert socket.getdefaulttimeout() is None
     assert not [path for path in (tmp_path / "hub").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("option", ["--sheet", "--results"])
+def test_only_earlier_results_are_written_over(
+    option: str, folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    given = ("--weights", weights, "--metric-weights", judges, option, mine)
+    assert run(folder, *given).exit_code == 0
+    assert run(folder, *given).exit_code == 0
+    mine.write_bytes(b"something else")
+    result = run(folder, *given)
+    assert result.exit_code == 5
+    assert "exists already" in result.stderr
+    assert mine.read_bytes() == b"something else"
+
+
+def test_one_generator_is_scored_at_a_time(folder: Path) -> None:
+    result = run(folder, "--weights", "a", "--weights", "b")
+    assert result.exit_code == 2
+    assert "one generator is scored at a time" in result.stderr
+
+
+def test_pictures_without_colours_are_named(folder: Path, weights: str, judges: Path) -> None:
+    given = ("--weights", weights, "--metric-weights", judges)
+    assert "without colours" not in run(folder, *given).stderr
+    grey = np.repeat(photo(3)[..., :1], 3, -1)
+    Image.fromarray(grey).save(folder / "grey.png")
+    assert "pictures without colours: 1;" in run(folder, *given).stderr
+
+
+def test_scores_that_are_recorded_do_not_make_other_weights(
+    folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    shutil.copy(weights, own)
+    before, content = digest_weights(own), own.read_bytes()
+    result = run(folder, "--weights", own, "--metric-weights", judges, "--record")
+    assert f"{own}: the scores are recorded in it" in result.stderr
+    assert own.read_bytes() != content
+    assert digest_weights(own) == before
+    own.write_bytes(own.read_bytes()[:-1] + bytes([own.read_bytes()[-1] ^ 1]))
+    assert digest_weights(own) != before
 
 
 @pytest.mark.parametrize("option", ["--sheet", "--results"])

@@ -454,6 +454,34 @@ def test_a_handful_of_pictures_is_enough(tmp_path: Path) -> None:
     assert not lines(out, "validation")  # none could be spared
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"generator_option": "bogus=1"}, "-g bogus: this recipe's generator has filters, downs, dropout"),
+        ({"recipe": "pix2pixhd", "generator_option": "enhancer=no"}, "-g enhancer=no: true or false"),
+        ({"ema": "nan"}, "'--ema'"),
+        ({"rate": "inf"}, "'--rate'"),
+        ({"minutes": "nan"}, "'--minutes'"),
+    ],
+)
+def test_numbers_and_names_that_mean_nothing_are_refused(
+    changed: dict[str, Any], says: str, folder: Path, tmp_path: Path
+) -> None:
+    result = train(folder, tmp_path / "a.safetensors", **({"recipe": "pix2pix"} | changed))
+    assert result.exit_code == 2
+    assert says in result.output
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+def test_weights_are_written_over_none_but_those_of_their_run(folder: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "a.safetensors"
+    taken.write_bytes(b"somebody's")
+    result = train(folder, taken, "pix2pix")
+    assert result.exit_code == 5
+    assert "exists already, and no run" in result.output
+    assert taken.read_bytes() == b"somebody's"
+
+
 def test_an_enhancer_goes_on_from_a_global_generator(folder: Path, tmp_path: Path) -> None:
     plain, enhanced = tmp_path / "plain.safetensors", tmp_path / "enhanced.safetensors"
     assert train(folder, plain, "pix2pixhd").exit_code == 0

@@ -82,7 +82,7 @@ class GroupedCommand(click.Command):
             for name in param.opts
         }
         given = list(args)
-        for index, (name, following) in enumerate(zip(args, [*args[1:], ""], strict=True)):
+        for index, (name, following) in enumerate(zip(args, [*args[1:], ""], strict=False)):
             if name == "--":
                 break
             if isinstance(optional.get(name), int) and not re.fullmatch(r"[+-]?\d+", following):

@@ -7,6 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -195,15 +196,21 @@ def identify_pipe(container: InputContainer, first: Frame) -> dict[str, Any]:
 
 
 def digest_weights(path: Path) -> str:
-    """SHA-256 of a generator's file.
+    """SHA-256 of a generator's file (safetensors), but for the scores that may be recorded in it.
 
     Raises:
         WeightsError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        content = path.read_bytes()
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror})") from error
+    end = 8 + int.from_bytes(content[:8], "little")
+    with suppress(ValueError):  # a file of another kind counts as it is
+        header = json.loads(content[8:end])
+        header.get("__metadata__", {}).pop("scores", None)
+        content = json.dumps(header, sort_keys=True).encode() + content[end:]
+    return hashlib.sha256(content).hexdigest()
 
 
 def describe_options(options: Options) -> dict[str, Any]:

@@ -73,8 +73,10 @@ class Options:
             they ended; needs ``flow`` and a file.
         compare: show the film before and after in one: whole and ``side`` by side, ``split`` in the middle,
             or with a border that moves (``wipe``).
+        deinterlace: make whole frames of interlaced ones.
         codec: name of FFmpeg's encoder; None chooses by container and depth.
         crf: constant rate factor of the encoder; 0 is lossless.
+        preset: the encoder's, by name; None leaves its own.
         pix_fmt: pixel format of the target; None keeps the source's depth and subsampling.
         encoder_options: further options of the encoder; none may name a file.
         audio: ``auto``, ``copy``, ``none`` or the name of an encoder.
@@ -82,10 +84,13 @@ class Options:
         start: seconds of the source before the first frame that is wanted.
         duration: seconds of the source that are wanted.
         framerate: frames a second of an image sequence.
+        overwrite: whether a target that exists is replaced.
         resume: whether what is finished is kept if the job is interrupted, and used when it is run again.
         restart: forget what an earlier run has finished.
         accept_drift: go on where an earlier run stopped even on another machine or with other libraries.
         work_dir: folder for unfinished films; None keeps them beside the target.
+        allow_references: whether playlists may open other files.
+        allow_network: whether sources may be URLs.
     """
 
     render_size: int = 256

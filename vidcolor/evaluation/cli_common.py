@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
@@ -72,6 +73,41 @@ def progress(items: Iterable[T], total: int) -> Iterator[T]:
     from tqdm import tqdm
 
     yield from tqdm(items, total=total, unit="picture", disable=None)
+
+
+def check_result(path: Path, own: bytes) -> None:
+    """Refuse, before the work, a file that cannot be written, or that is something else than an earlier one.
+
+    Args:
+        own: what stands in the first 64 KiB of such files.
+
+    Raises:
+        OutputError: it cannot, or it is.
+    """
+    from vidcolor.writing import check_writable
+
+    check_writable(path)
+    if path.is_file():
+        with open(path, "rb") as file:
+            begin = file.read(1 << 16)
+        if begin and own not in begin:
+            raise OutputError(f"{path}: exists already, and is none of vidcolor-eval's; choose another name")
+
+
+def _only_one(context: click.Context, _: click.Parameter, names: tuple[str, ...]) -> str:
+    if len(names) > 1:
+        raise click.UsageError("--weights: one generator is scored at a time", context)
+    return names[0]
+
+
+weights_option = click.option(
+    "--weights",
+    multiple=True,
+    default=["default"],
+    show_default="default",
+    callback=_only_one,
+    help="Name or file of the generator.",
+)
 
 
 def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:

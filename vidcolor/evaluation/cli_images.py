@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, say, show
+from vidcolor.evaluation.cli_common import (
+    Damaged,
+    check_result,
+    load_predictor,
+    progress,
+    reporting,
+    say,
+    show,
+    weights_option,
+)
 from vidcolor.evaluation.options import ImageOptions
 
 if TYPE_CHECKING:
@@ -19,12 +28,14 @@ if TYPE_CHECKING:
     from vidcolor.evaluation.sheet import ContactSheet
     from vidcolor.stages.predict import Predictor
 
+_GREY_CODES = 3
+"""Largest difference of channels, in a picture without colours: JPEG leaves some."""
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command(short_help="photographs coloured from their luma")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
+@weights_option
 @click.option("--limit", type=click.IntRange(1), help="Only that many pictures, chosen by --seed.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
 @click.option("--render-size", default=256, show_default=True, type=click.IntRange(32, 2048))
@@ -68,9 +79,9 @@ def images(as_json: bool, **given: Any) -> int:
     from vidcolor.writing import check_writable
 
     options = ImageOptions(**given)
-    for path in (options.sheet, options.results):
+    for path, own in ((options.sheet, b"\x89PNG"), (options.results, b'"versions"')):
         if path is not None:
-            check_writable(path)
+            check_result(path, own)
     generator, predictor = load_predictor(options.weights, options.device)
     if options.record:
         check_writable(generator.path)
@@ -108,6 +119,8 @@ def _measure(
     damaged: Damaged,
     sheet: ContactSheet,
 ) -> Report:
+    import numpy as np
+
     from vidcolor.errors import OutputError
     from vidcolor.evaluation.cache import cache_file, load_measures, save_measures
     from vidcolor.evaluation.collect import Collector
@@ -118,8 +131,12 @@ def _measure(
     known = load_measures(stored) if stored is not None else None
     collector = Collector(backbones, known)
     decoded = progress(pictures.decoded(damaged), len(pictures))
+    colourless = 0
     for sample in colour_pictures(decoded, predictor, options.render_size):
+        colourless += int(np.ptp(sample.truth, axis=-1).max()) <= _GREY_CODES
         sheet.add(sample, collector.add(sample))
+    if colourless:
+        say(f"pictures without colours: {colourless}; grey is the truth there, with a PSNR of 100 dB")
     ours, reference = collector.finish()
     if stored is not None and known is None:
         try:
@@ -152,3 +169,4 @@ def _write(
         write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))
     if options.record:
         record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))
+        say(f"{generator.path}: the scores are recorded in it")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, show
+from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, show, weights_option
 
 if TYPE_CHECKING:
     from vidcolor.evaluation.stability import Stability
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="how far colours move when grey hardly does")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
+@weights_option
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="Chosen by --seed.")
 @click.option(
     "--seed",
@@ -60,7 +60,8 @@ def stability(
 def _table(found: Stability, weights: str, render_size: int, seed: int) -> str:
     from vidcolor.evaluation.stability import TARGET
 
-    head = f"{weights}: {found.pictures} pictures (seed {seed}), render size {render_size}, "
+    count = f"{found.pictures} picture{'s' * (found.pictures != 1)}"
+    head = f"{weights}: {count} (seed {seed}), render size {render_size}, "
     lines = [head + f"mean chroma {found.chroma:.2f}", f"change of ab over mean chroma (aim: < {TARGET})", ""]
     for name, moved in found.moved.items():
         lines.append(f"{name:20}{moved:8.3f} ± {found.spread[name]:.3f}")

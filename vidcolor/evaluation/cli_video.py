@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError
-from vidcolor.evaluation.cli_common import load_predictor, reporting, say, show
+from vidcolor.evaluation.cli_common import check_result, load_predictor, reporting, say, show, weights_option
 from vidcolor.options import MAX_RENDER_SIZE, TEMPORAL, Options
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 @click.command(short_help="how still the colours of films hold")
 @click.argument("clips", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--weights", default="default", show_default=True, help="Name or file of the generator.")
+@weights_option
 @click.option("--limit", default=150, show_default=True, type=click.IntRange(2), help="Frames of a clip.")
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the flicker that is added."
@@ -65,14 +65,13 @@ def video(as_json: bool, **given: Any) -> int:
     from vidcolor.evaluation.clips import list_clips
     from vidcolor.evaluation.strips import make_folder
     from vidcolor.evaluation.video import VideoOptions
-    from vidcolor.writing import check_writable
 
     options = VideoOptions(**given)
     paths = list_clips(list(options.clips))
     if not paths:
         raise InputError(f"{', '.join(map(str, options.clips))}: no film is there")
     if options.results is not None:
-        check_writable(options.results)
+        check_result(options.results, b'"versions"')
     if options.strips is not None:
         make_folder(options.strips)
     return _score(options, paths, as_json)

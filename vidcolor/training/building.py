@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def _objective(networks: dict[str, nn.Module], features: FeatureNetwork | None, 
 def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> tuple[ColourNetwork, int]:
     """The generator, and the side of what it makes of a crop."""
     found = None if files.init is None else load_generator(str(files.init)).network
+    _check_arguments(recipe.generator, options.generator)
     try:
         generator = recipe.generator(**_arguments(recipe, options, found))
         whole = options.crop % generator.multiple == 0
@@ -138,6 +140,16 @@ def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> tuple[Col
     if files.init is not None and found is not None:
         _load_initial(generator, found, files.init)
     return generator, made
+
+
+def _check_arguments(kind: type[ColourNetwork], given: Mapping[str, Any]) -> None:
+    """Refuse names that the generator does not know, and switches that are neither true nor false."""
+    known = {n: p for n, p in inspect.signature(kind.__init__).parameters.items() if n != "self"}
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(f"-g {name}: this recipe's generator has {', '.join(known)}")
+        if str(known[name].annotation) == "bool" and not isinstance(value, bool):
+            raise UsageError(f"-g {name}={value}: true or false")
 
 
 def _arguments(recipe: Recipe, options: TrainOptions, found: nn.Module | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from vidcolor.cli_options import CONTEXT, OneLineCommand
-from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault
+from vidcolor.errors import EXIT_BUG, OutputError, UsageError, VidcolorError, fault
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -21,8 +22,19 @@ _PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
+class Finite(click.FloatRange):
+    """A number within limits; NaN and infinity are within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of a text."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to reckon with", param, ctx)
+        return number
+
+
 def _positive(default: float | None = None) -> dict[str, Any]:
-    return {"type": click.FloatRange(min=0.0, min_open=True), "default": default, "show_default": True}
+    return {"type": Finite(min=0.0, min_open=True), "default": default, "show_default": True}
 
 
 @click.command(cls=OneLineCommand, context_settings=CONTEXT, short_help="train a generator of colours")
@@ -68,16 +80,14 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.option("--accumulate", default=1, show_default=True, type=_COUNT, help="Parts a batch is computed in.")
 @click.option("--crop", default=128, show_default=True, type=click.IntRange(min=32), help="Pixels.")
 @click.option("--rate", **_positive(1.0), help="Factor on the recipe's learning rates.")
-@click.option(
-    "--first-share", type=click.FloatRange(0.0, 1.0), help="Share of the budget for the first stage."
-)
+@click.option("--first-share", type=Finite(0.0, 1.0), help="Share of the budget for the first stage.")
 @click.option("--warm-up", default=200, show_default=True, type=click.IntRange(min=0), help="Steps.")
 @click.option("--clip", **_positive(5.0), help="Largest norm of the gradient.")
 @click.option(
     "--ema",
     default=0.999,
     show_default=True,
-    type=click.FloatRange(0.0, 1.0, max_open=True),
+    type=Finite(0.0, 1.0, max_open=True),
     help="Decay of the averaged weights that are saved.",
 )
 @click.option(
@@ -99,7 +109,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     "--strength",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0.0, 2.0),
+    type=Finite(0.0, 2.0),
     help="Of the damage done to the grey picture: 0 none, 1 old film.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
@@ -188,6 +198,8 @@ def _run(
     if encoder is not None and str(encoder) != TORCHVISION and not encoder.is_file():
         raise UsageError(f"--encoder {encoder}: there is no such file")
     check_writable(out)
+    if out.is_file() and not work.is_dir():
+        raise OutputError(f"{out}: exists already, and no run in {work} made it; choose another name")
     keep_freed_memory()
     with joined(resolve_device(device)) as place:
         training_precision(options.precision, place.device)

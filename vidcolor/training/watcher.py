@@ -12,6 +12,7 @@ from pathlib import Path
 from torch import Tensor
 
 from vidcolor.checkpoint import save_weights
+from vidcolor.errors import WeightsError
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.loop import Event
 from vidcolor.training.options import Files, TrainOptions
@@ -120,6 +121,8 @@ class Watcher:
     def _save(self, path: Path) -> None:
         network = self._state.average
         assert isinstance(network, ColourNetwork)
+        if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
+            raise WeightsError(f"{path}: not written, its weights would be no numbers: lower --rate")
         anew = f"; recalibrated on {self._options.recalibrate} crops" if self._recalibrated else ""
         save_weights(
             path,
