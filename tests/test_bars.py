@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import av
 import numpy as np
@@ -100,6 +101,13 @@ def test_within_a_shot_bars_only_shrink() -> None:
     assert areas_of(shown) == [(0, 96, 20, 108)] * 3 + [(0, 96, 12, 108)] * 5
 
 
+def test_bars_that_are_known_stay_so_until_the_next_shot() -> None:
+    letterbox = picture(30, 66, 0, 128)
+    scratched = letterbox + picture(2, 4, 0, 128)
+    shown = [letterbox, scratched, letterbox, letterbox]
+    assert areas_of(shown, cuts=(3,)) == [(32, 64, 0, 128)] + [(4, 64, 0, 128)] * 2 + [WHOLE]
+
+
 def test_what_was_bright_within_a_minute_is_no_bar_of_the_next_shot() -> None:
     wide, narrow = picture(*WHOLE), picture(0, 96, 16, 112)
     shown = areas_of([wide] + [narrow] * 1501, cuts=(1, 1400, 1501))
@@ -148,11 +156,28 @@ def test_the_generator_sees_what_lies_within_the_bars() -> None:
     np.testing.assert_array_equal(first[16:80, 16:112], plain)
     np.testing.assert_array_equal(first, last)
     assert whole.shape == first.shape == (HEIGHT, WIDTH, 2)
-    np.testing.assert_array_equal(first[8:16, 16:112], np.repeat(plain[:1], 8, 0))
-    assert not first[:8].any()
-    assert not first[:, :8].any()
-    assert not first[:, -8:].any()
+    np.testing.assert_array_equal(first[11:16, 16:112], np.repeat(plain[:1], 5, 0))
+    assert not first[:11].any()
+    assert not first[:, :11].any()
+    assert not first[:, -11:].any()
     assert whole[0, 0].all()
+
+
+def test_parts_of_a_batch_are_filled_up_on_a_gpu_whatever_came_before() -> None:
+    generator = Generator(network=Corners(), multiple=32, path=Path(__file__), metadata={})
+    predictor = Predictor(generator, torch.device("cuda"), torch.float32)
+    given: list[int] = []
+
+    def computed(_: object, luminance: torch.Tensor, shape: tuple[int, int], count: int) -> list[Floats]:
+        given.append(len(luminance))
+        return [np.zeros((*shape, 2), np.float32)] * count
+
+    predictor.expect(5)
+    with mock.patch.multiple(predictor, _ready=lambda: None, _colour=computed):
+        predict_within(
+            predictor, [np.zeros((96, 96), np.float32)] * 5, [(16, 80, 0, 96)] * 2 + [(0, 96, 0, 96)] * 3
+        )
+    assert given == [5, 5]
 
 
 @pytest.mark.parametrize("temporal", ["off", "average", "flow"])

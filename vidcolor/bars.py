@@ -4,8 +4,8 @@ A film of one shape in a frame of another has bars above and below or on both si
 generator sees what no photograph has. On 100 photographs in such bars, ab was 0.3 (at the sides) to 0.7 Lab
 units (above and below) further from the truth than without.
 
-Bars are told from darkness by being followed: what was bright within the last minute is none, and within a
-shot their area only shrinks, so that colours do not jump.
+Bars are told from darkness by being followed: what was bright within the last minute is none, and once there
+are some in a shot they only shrink, so that colours do not jump.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LEFT = 0.3
 _CLEAR = 0.85
 """Part of the rows, and of the columns, between bars that is lit, at least; of a title's rows less is."""
 _HELD = 1500
-"""Pictures after which what is dark may have become a bar: a minute, as subtitles in a bar come again."""
+"""Pictures after which what is dark may be a bar: a minute at 25 a second. Subtitles in a bar come again."""
 _STEP = 4
 """Pixels by which the area grows: each change of it changes colours a little."""
-_MARGIN = 2 * _STEP
-"""Pixels around the area that share the colours of its edge."""
+_MARGIN = _STEP + 1
+"""Pixels around the area that share the colours of its edge: it begins up to a step within the picture."""
 
 Lit = NDArray[np.bool_]
 """Of each row, from top to bottom, and then of each column, whether it is no bar's: ``(h + w,)``."""

@@ -133,6 +133,8 @@ def _colour(
         if not colouring.cancel.is_set():
             reader.wait()
         return 0
+    height, width = first.pictures[0].grey.shape
+    colouring.predictor.expect(colouring.batch_size((height, width)))
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)

@@ -179,6 +179,14 @@ class Predictor:
         """Its arithmetic by name, such as ``float32``."""
         return str(self.dtype).removeprefix("torch.")
 
+    def expect(self, count: int) -> None:
+        """Have batches on a GPU filled up to so many pictures from the first on.
+
+        Else it would be up to as many as there were before, and what this process has seen would bear on the
+        last digits of a resumed film.
+        """
+        self._most = max(self._most, count)
+
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None:
             with torch_threads(1):
