@@ -140,6 +140,24 @@ def test_out_of_memory_halves_the_batch_and_colours_every_picture(
     assert all(abs(a - b).max() < 1e-3 for a, b in zip(found, expected, strict=True))
 
 
+def test_a_gpu_without_memory_for_a_single_picture_is_given_up(
+    weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    tried: list[int | None] = []
+
+    def full(*_: object) -> None:
+        tried.append(predictor.limit)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(predictor, "_ready", full)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    predictor.expect(8)
+    with pytest.raises(UsageError, match="single picture"):
+        predictor(torch.rand(3, 1, 64, 64), (64, 64))
+    assert tried == [None, 4, 2, 1]
+
+
 def test_a_gpu_gets_batches_of_one_size(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
     seen: list[int] = []

@@ -185,7 +185,8 @@ class Predictor:
         Else it would be up to as many as there were before, and what this process has seen would bear on the
         last digits of a resumed film.
         """
-        self._most = max(self._most, count)
+        if self.device.type != "cpu":
+            self._most = max(self._most, count)
 
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None:
@@ -224,7 +225,8 @@ class Predictor:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                tried = max(len(parts[0]), self._most)
+                filled = self._most if self.limit is None else min(self._most, self.limit)
+                tried = max(len(parts[0]), filled)
                 if tried == 1:
                     advice = "lower --render-size, or use --device cpu"
                     raise UsageError(f"out of memory with a single picture: {advice}") from error
