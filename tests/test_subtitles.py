@@ -136,7 +136,7 @@ def test_words_and_times_survive(tmp_path, suffix, codec):
 
 
 @pytest.mark.parametrize("target", ["out.mkv", "out.mp4", "-"])
-def test_a_line_on_the_screen_at_the_start_is_shown_from_there_on(tmp_path, target):
+def test_a_line_on_the_screen_at_the_start_is_shown_from_there_on(tmp_path, target, caplog):
     source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
     out = tmp_path / target.replace("-", "pipe.mkv")
     if target == "-":
@@ -145,6 +145,7 @@ def test_a_line_on_the_screen_at_the_start_is_shown_from_there_on(tmp_path, targ
             colorize(source, "-", given, output_fd=file.fileno())
     else:
         colour(source, out, start=Fraction(1))
+    assert ("may be missing" in caplog.text) == (target == "-")  # where it is not read from its beginning
     assert [words for _, words in spoken(out)] == LINES
     assert [at for at, _ in spoken(out)] == pytest.approx([0.0, 0.5], abs=0.002)
     with av.open(str(out)) as film:

@@ -69,6 +69,11 @@ def area_of(lit: Lit, height: int, *, known: bool = False) -> Area:
     return (top, height - below, left, width - beside)
 
 
+def area_alone(grey: Floats) -> Area:
+    """What lies within the bars of Y' ``(h, w)``, 0 to 1, by this picture alone."""
+    return area_of(lit_of(grey), grey.shape[0])
+
+
 @dataclass(frozen=True, kw_only=True)
 class BarState:
     """All that is remembered of the pictures before.

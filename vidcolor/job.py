@@ -251,7 +251,7 @@ class _Job:
             container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
         )
         if options.start is not None and not is_image(place.muxer) and container.streams.subtitles:
-            log.warning("subtitles that begin before --start are left out of a film that is not kept")
+            log.warning("subtitles that begin before --start may be missing from a film that is not kept")
         colouring = Colouring(
             predictor=predictor,
             temporal=options.temporal,

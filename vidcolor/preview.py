@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcolor.bars import area_of, lit_of, predict_within
+from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
 from vidcolor.checkpoint import find_weights, load_generator
 from vidcolor.colorspace import rgb_from_ycbcr
@@ -163,8 +163,7 @@ def _grey(frame: Frame) -> Rgb:
 
 def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_size: int) -> Rgb:
     picture = luminance(frame, frame.luma, render_size)
-    area = area_of(lit_of(picture.grey), picture.grey.shape[0])
-    (ab,) = predict_within(predictor, [picture.luminance], [area])
+    (ab,) = predict_within(predictor, [picture.luminance], [area_alone(picture.grey)])
     small = _small(frame)
     codes = np.stack(recolor(small, [picture], [ab])).astype(np.float32)
     signal = frame.signal

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcolor.bars import BarFollower, BarState, area_of, lit_of
+from vidcolor.bars import BarFollower, BarState, area_alone
 from vidcolor.frames import Floats, Picture
 from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.stages.propagate import PropagationState, Propagator
@@ -126,7 +126,7 @@ class Linker:
     def push(self, grey: Floats, key: Key = (0, 0)) -> list[Link]:
         """Take the next picture's Y' ``(h, w)``; returns the links of those now certain, in order."""
         if self._mode == "off":
-            return [Link(begins=True, area=area_of(lit_of(grey), grey.shape[0]))]
+            return [Link(begins=True, area=area_alone(grey))]
         self._bars.push(grey)
         if self._mode == "flow":
             luma, previous = Luma.of(grey), self._previous

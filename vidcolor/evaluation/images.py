@@ -10,7 +10,7 @@ import av
 import numpy as np
 import torch
 
-from vidcolor.bars import area_of, lit_of, predict_within
+from vidcolor.bars import area_alone, predict_within
 from vidcolor.colorspace import BT709, luma_from_rgb, rgb_from_ycbcr
 from vidcolor.evaluation.pictures import Rgb
 from vidcolor.evaluation.pixels import planes
@@ -63,8 +63,7 @@ def colour_pictures(
 
 def _colour(frame: Frame, predictor: Predictor, recolorer: Recolorer, render_size: int) -> Rgb:
     picture = luminance(frame, frame.luma, render_size)
-    area = area_of(lit_of(picture.grey), picture.grey.shape[0])
-    (ab,) = predict_within(predictor, [picture.luminance], [area])
+    (ab,) = predict_within(predictor, [picture.luminance], [area_alone(picture.grey)])
     cbcr = np.stack(recolorer(frame, [picture], [ab])).astype(np.float32)
     chroma = torch.from_numpy((cbcr - 128.0) / 255.0)[None]
     y = torch.from_numpy(frame.luma.astype(np.float32) / 255.0)[None, None]
