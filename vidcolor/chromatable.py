@@ -25,6 +25,11 @@ _NEAR = np.float32(1e-6)
 """How near luma comes to black and white; there chroma fades to nothing."""
 
 
+def within(y: Floats) -> Floats:
+    """Luma, 0 black to 1 white, any shape; what lies outside is clipped, to a millionth off the end."""
+    return np.asarray(np.clip(y, _NEAR, 1 - _NEAR), np.float32)
+
+
 def _limit(matrix: Matrix) -> float:
     return _WIDE_AB_LIMIT if matrix.wide else _AB_LIMIT
 
@@ -67,20 +72,17 @@ class ChromaTable:
         self._kept = threading.local()  # from call to call: fresh memory costs as much again
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:
-        """CbCr ``(h, w, 2)`` within ±0.5; arguments as of :meth:`planes`, but ab ``(h, w, 2)``."""
+        """CbCr ``(h, w, 2)`` within ±0.5 of luma ``(h, w)``, 0 black to 1 white, and ab ``(h, w, 2)``."""
+        y = within(y)
         columns, rows = cv2.split(self.places(ab))
-        return np.asarray(cv2.merge(self.planes(y, columns, rows)), np.float32).reshape(ab.shape)
+        cb, cr = self.unbounded(y, columns, rows)
+        self.fit_gamut(y, cb, cr)
+        return np.asarray(cv2.merge((cb, cr)), np.float32).reshape(ab.shape)
 
     def places(self, ab: Floats) -> Floats:
         """Where a and b lie in a slice, 0 to 64 for ±112 (±192 for BT.2020); linear in them, any shape."""
         scale = (_AB_POINTS - 1) / (2.0 * self._limit)
         return np.asarray(ab * np.float32(scale) + np.float32(self._limit * scale), np.float32)
-
-    def planes(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
-        """Cb and Cr ``(h, w)`` within ±0.5; arguments and result as of :meth:`unbounded`."""
-        cb, cr = self.unbounded(y, columns, rows)
-        self.fit_gamut(y, cb, cr)
-        return cb, cr
 
     def unbounded(self, y: Floats, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr ``(h, w)``, which may lead out of the R'G'B' cube.
@@ -88,11 +90,10 @@ class ChromaTable:
         They are good until the thread's next call.
 
         Args:
-            y: luma ``(h, w)``, 0 black to 1 white; what lies outside is clipped.
+            y: luma ``(h, w)``, as of :func:`within`.
             columns, rows: :meth:`places` of a and b, ``(h, w)``, changed here; what lies outside is clipped.
         """
-        inside = np.clip(y, _NEAR, 1 - _NEAR)
-        fraction = inside * np.float32(_LUMA_STEPS)
+        fraction = y * np.float32(_LUMA_STEPS)
         below = np.floor(fraction)
         fraction -= below
         for places in (columns, rows):
@@ -121,10 +122,10 @@ class ChromaTable:
         """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place.
 
         Args:
-            y: luma ``(h, w)``, 0 black to 1 white; outside that, chroma becomes zero.
+            y: luma ``(h, w)``, as of :func:`within`: at black and white, chroma becomes zero.
             cb, cr: ``(h, w)``, contiguous.
         """
-        m, y = self._matrix, np.clip(y, _NEAR, 1 - _NEAR)
+        m = self._matrix
         to_blue, to_red = 2.0 * (1.0 - m.kb), 2.0 * (1.0 - m.kr)
         blue, red = cv2.scaleAdd(cb, to_blue, y), cv2.scaleAdd(cr, to_red, y)
         green = cv2.addWeighted(cb, -m.kb / m.kg * to_blue, cr, -m.kr / m.kg * to_red, 0.0)

@@ -41,7 +41,9 @@ class Signal:
     def expand(self, luma: NDArray[Any]) -> Floats:
         """Y' with 0 black and 1 white (beyond that: foot- and headroom) of luma codes, any shape."""
         low, span = (0, 2**self.depth - 1) if self.full_range else (16 * self._unit, 219 * self._unit)
-        scaled: Floats = (luma.astype(np.float32) - np.float32(low)) * np.float32(1.0 / span)
+        scaled: Floats = luma.astype(np.float32)
+        scaled -= np.float32(low)
+        scaled *= np.float32(1.0 / span)
         return scaled
 
     def chroma_codes(self, cbcr: Floats) -> Codes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from vidcolor.chromatable import ChromaTable
+from vidcolor.chromatable import ChromaTable, within
 from vidcolor.colorspace import Matrix
 from vidcolor.frames import Codes, Floats, Frame, Picture
 
@@ -66,13 +66,13 @@ class Recolorer:
         columns, rows = cv2.split(table.places(ab * self._saturation))  # scaled while they are few
         guided = None
         if guide.shape != shape:
-            guided = GuidedUpsampling(table.unbounded(guide, columns, rows), guide, shape)
+            guided = GuidedUpsampling(table.unbounded(within(guide), columns, rows), guide, shape)
         codes = np.empty((2, *shape), luma.dtype)
         height = max(1, _STRIP // across)
         for top in range(0, shape[0], height):
             strip = slice(top, top + height)
             sites = chroma_site_luma(luma[top * down : (top + height) * down], self._subsampling)
-            y = frame.signal.expand(sites)
+            y = within(frame.signal.expand(sites))
             planes = table.unbounded(y, columns[strip], rows[strip]) if guided is None else guided(strip, y)
             table.fit_gamut(y, *planes)
             for plane, values in zip(codes, planes, strict=True):
@@ -145,8 +145,7 @@ class GuidedUpsampling:
 
     def __call__(self, rows: slice, y: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr of these rows, whose luma is ``y``, 0 to 1."""
-        inside = np.clip(y, 0.0, 1.0)
-        cb, cr = (slope[rows] * inside for slope, _ in self._lines)
+        cb, cr = (slope[rows] * y for slope, _ in self._lines)
         for plane, (_, offset) in zip((cb, cr), self._lines, strict=True):
             plane += offset[rows]
         return cb, cr
