@@ -268,11 +268,25 @@ def test_resuming_is_said_in_one_line(stopped: tuple[Path, Path], caplog: pytest
     assert [r.message for r in caplog.records] == [f"{stopped[1]}: resuming at 00:00:00, 60 % done"]
 
 
+def test_segments_after_a_missing_one_count_as_finished(
+    stopped: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Workplace(stopped[1]).folder
+    (folder / min(name for name in os.listdir(folder) if name.endswith(".segment"))).unlink()
+    status = job_status(str(stopped[1]))
+    assert (status.frames, status.position) == (12, 0.0)
+    with caplog.at_level("INFO", logger="vidcolor"):
+        assert run(*stopped).frames == 30
+    assert f"{stopped[1]}: resuming at 00:00:00, 40 % done" in caplog.messages
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"crf": 30.0}, "crf was None, now 30.0"),
+        ({"crf": 30.0}, r"crf was not given, now 30\. Run"),
         ({"smoothing": 0.5}, "smoothing"),
+        ({"deinterlace": True}, "deinterlace was off, now on"),
+        ({"encoder_options": {"tune": "film"}}, "encoder-options was none, now tune=film"),
         ({"audio": "none"}, "audio"),
     ],
 )
@@ -513,6 +527,7 @@ def test_a_finished_film_is_already_done(tmp_path: Path) -> None:
         before = (tmp_path / name).stat().st_mtime_ns
         again = run(source, tmp_path / name)
         assert again.already
+        assert (again.frames, again.codec, again.engine) == (8, "", "")
         assert again.exit_code == 0
         assert (tmp_path / name).stat().st_mtime_ns == before
         with pytest.raises(OutputError, match="exists already"):
@@ -564,7 +579,8 @@ def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     assert (status.state, status.frames, status.total) == ("stopped", 18, 30)
     assert "stopped at 00:00:00, 60 % done, 18 frames" in str(status)
     run(*stopped)
-    assert job_status(str(stopped[1])).state == "done"
+    done = job_status(str(stopped[1]))
+    assert (done.state, done.frames, done.total) == ("done", 30, 30)
     assert str(job_status(str(stopped[0]))).endswith("it bears no mark of vidcolor")
     broken = stopped[1].with_name("broken.mkv")
     broken.write_bytes(b"")

@@ -20,6 +20,8 @@ from vidcolor.resumable import label_of
 from vidcolor.workplace import Workplace
 from vidcolor.writing import mark_of
 
+_MARK = re.compile(r"vidcolor [0-9a-f]{32} (\d+)")
+
 
 def keeps(name: str) -> bool:
     """Whether what is finished of this source is kept, for when the job is run again."""
@@ -32,13 +34,14 @@ def marks_of(target: str, container: InputContainer) -> list[str]:
     return [label for label in labels if label.startswith("vidcolor ")]
 
 
-def is_ours(target: str) -> bool:
-    """Whether a file bears the mark of a film that vidcolor finished, for which some have no place."""
+def frames_marked(target: str) -> int:
+    """Frames of a film that vidcolor finished, by its mark; 0 without one, for which some have no place."""
     try:
         with open_source(target) as container:
-            return bool(marks_of(target, container))
+            marks = map(_MARK.match, marks_of(target, container))
+            return next((int(mark[1]) for mark in marks if mark), 0)
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
-        return False
+        return 0
 
 
 def already_done(name: str, target: str, options: Options) -> Result | None:
@@ -57,11 +60,10 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
             return None
         with open_source(target) as container:
             labels = marks_of(target, container)
-            stream = pick_video(container, target)
-            codec = stream.codec_context.name
             if not labels:
                 return None
             # the whole file is read only where there is reason to: it may have been cut off since
+            stream = pick_video(container, target)
             frames = sum(packet.size > 0 for packet in container.demux(stream))
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
         return None
@@ -85,6 +87,6 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         device="",
         precision="",
         engine="",
-        codec=codec,
+        codec="",
         already=True,
     )

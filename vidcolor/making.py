@@ -25,7 +25,7 @@ from vidcolor.media.opening import beginning, open_source, pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
-from vidcolor.segments import Place, SegmentStore, finished_segments
+from vidcolor.segments import Place, SegmentStore, finished_segments, frames_in
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.streaming import Discard
@@ -171,10 +171,11 @@ class Maker:
             film.rehearse()
         finally:
             film.abandon()
-        kept = finished_segments(self.found)
-        if kept:
-            share = share_done(sum(s.frames for s in kept), self.order.meter.total())
-            log.info("%s: resuming at %s%s", self.order.place.name, clock(kept[-1].seconds), share)
+        if self.found:
+            kept = finished_segments(self.found)  # workers may have made others after a missing one
+            share = share_done(frames_in(self.found), self.order.meter.total())
+            at = clock(kept[-1].seconds if kept else 0.0)
+            log.info("%s: resuming at %s%s", self.order.place.name, at, share)
         return film
 
     def make(self, number: int, place: Place | None, endings: Endings) -> Place:

@@ -252,8 +252,17 @@ def refuse_drift(name: str, found: list[str]) -> None:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], line: str) -> list[str]:
     keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    lines = [line.format(key.replace("_", "-"), old.get(key), new.get(key)) for key in keys]
+    lines = [line.format(key.replace("_", "-"), _told(old.get(key)), _told(new.get(key))) for key in keys]
     return list(dict.fromkeys(lines))
+
+
+def _told(value: Any) -> str:
+    """An option's value as people give it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{k}={v}" for k, v in value.items()) or "none"
+    if value is None or isinstance(value, bool):
+        return {None: "not given", True: "on", False: "off"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _plain(value: Any) -> Any:

@@ -77,7 +77,8 @@ class Result(Counts):
         seconds: of work, of this run.
         device, precision, engine: what the generator ran on, and what computed it.
         codec: the encoder's name.
-        already: the target was there, made from the same source with the same options; nothing was done.
+        already: the target was there, made from the same source with the same options; nothing was done,
+            and seconds, device, precision, engine and codec are empty.
     """
 
     source: str

@@ -209,6 +209,11 @@ def finished_segments(found: dict[int, Path]) -> list[Summary]:
     return kept
 
 
+def frames_in(found: dict[int, Path]) -> int:
+    """Frames of all of them, also of those after one that is missing."""
+    return sum(SegmentStore.describe(path).frames for path in found.values())
+
+
 def _digest_of(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:

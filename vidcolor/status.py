@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcolor.errors import InputError
-from vidcolor.finished import is_ours
+from vidcolor.finished import frames_marked
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
-from vidcolor.segments import SegmentStore, finished_segments
+from vidcolor.segments import SegmentStore, finished_segments, frames_in
 from vidcolor.workplace import Workplace
 
 
@@ -21,9 +21,9 @@ class Status:
     Attributes:
         state: ``done``, ``running``, ``stopped``, or ``unmarked``: a file without vidcolor's mark and without
             a job, made by others, or in a container that has no place for the mark.
-        frames: finished so far; 0 for a finished film, whose frames are not counted.
+        frames: finished so far, wherever in the film.
         total: frames in all, as far as is known; else 0.
-        position: seconds of the source at the last finished frame.
+        position: seconds of the source up to which all frames are finished; 0 where the film is done.
     """
 
     target: str
@@ -55,13 +55,15 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
     terms = Manifest.read(work.manifest)
     if terms is None:
         if os.path.isfile(final):
-            return Status(target=target, state="done" if is_ours(target) else "unmarked")
+            frames = frames_marked(target)
+            return Status(target=target, state="done" if frames else "unmarked", frames=frames, total=frames)
         raise InputError(f"{target}: there is no such film, and no job for it")
-    kept = finished_segments(SegmentStore(work.folder, target).find(clean=False))
+    found = SegmentStore(work.folder, target).find(clean=False)
+    kept = finished_segments(found)
     return Status(
         target=target,
         state="running" if work.busy() else "stopped",
-        frames=sum(segment.frames for segment in kept),
+        frames=frames_in(found),
         total=terms.total,
         position=kept[-1].seconds if kept else 0.0,
     )
