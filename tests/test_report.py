@@ -219,6 +219,18 @@ def test_the_command(pair: tuple[str, str], tmp_path: Path) -> None:
     assert run(pair[0], str(tmp_path / "none.mkv"), "-o", out, "-y") == 3
 
 
+def test_films_that_do_not_belong_together_are_told(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not measure(*pair).strangers
+    other = str(make_film(tmp_path / "other.mkv", frames=75))
+    arguments = ["vidcolor-report", other, pair[1], "-o", str(tmp_path / "report.html")]
+    with mock.patch.object(sys, "argv", arguments), pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert f"{pair[1]}: shows something else than {other} at the same times" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
 def test_names_need_not_be_unicode(pair: tuple[str, str], tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"f\xe9.mkv")

@@ -36,6 +36,10 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
             if caught.signal is not None:
                 return 128 + caught.signal
             raise
+    if found.strangers:
+        log.warning(
+            "%s: shows something else than %s at the same times: are both of one film?", after, before
+        )
     shots = len(found.shots)
     log.info("%s: %s, %d shot%s", out, frame_count(len(found.times)), shots, "s" if shots != 1 else "")
     return 0

@@ -29,6 +29,8 @@ _COLOURS_AT = (48, 36)
 _PICTURE_SIDE = 360
 _QUALITY = 82
 _TELL_EVERY = 50
+_STRANGE = 0.1
+"""Luma of a film that was coloured is nearer to its source's than this, on average over the picture."""
 
 Rgb = NDArray[np.uint8]
 
@@ -42,6 +44,8 @@ class Shot:
         frames: how many.
         middle: seconds of the frame that stands for it.
         before, after: that frame as JPEG; empty where it is not shown, or not found.
+        shape: height and width of both.
+        apart: mean difference of their luma, 0 to 1; None where there are no two.
     """
 
     begin: float
@@ -51,6 +55,7 @@ class Shot:
     before: bytes = b""
     after: bytes = b""
     shape: tuple[int, int] = (0, 0)
+    apart: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,12 @@ class Measured:
     chroma: NDArray[np.float64]
     luma: NDArray[np.float64]
     shots: list[Shot]
+
+    @property
+    def strangers(self) -> bool:
+        """Whether most of what was compared shows something else before and after."""
+        compared = [shot.apart for shot in self.shots if shot.apart is not None]
+        return bool(compared) and float(np.median(compared)) > _STRANGE
 
 
 @dataclass(kw_only=True)
@@ -125,6 +136,7 @@ def measure(
         picture = _picture(one)
         shot.shape = picture.shape[0], picture.shape[1]
         shot.after, shot.before = _jpeg(picture), _jpeg(_picture(other), shot.shape)
+        shot.apart = _apart(one, other)
     return Measured(
         times=np.array([float(t) for t in found.times]),
         ab=np.array(found.ab, np.float64).reshape(-1, 2),
@@ -185,6 +197,12 @@ def _shots_of(found: _Readings) -> list[Shot]:
 
 def _frame_at(name: str, seconds: Fraction | None, cancel: threading.Event) -> Frame | None:
     return frame_at(lambda: open_as_asked(name, Options()), DecodeSettings(name=name), seconds, cancel)
+
+
+def _apart(one: Frame, other: Frame) -> float:
+    greys = [rendered(frame, frame.luma, _SMALL) for frame in (one, other)]
+    size = greys[0].shape[1], greys[0].shape[0]
+    return float(np.abs(greys[0] - cv2.resize(greys[1], size, interpolation=cv2.INTER_AREA)).mean())
 
 
 def _picture(frame: Frame) -> Rgb:

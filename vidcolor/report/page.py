@@ -80,7 +80,7 @@ def page(title: str, facts: Mapping[str, str], measured: Measured, warnings: Ite
     said = "".join(f"<li>{escape(line)}</li>" for line in warnings)
     figures = "".join(_figure(i, s) for i, s in enumerate(measured.shots, 1) if s.after)
     left = sum(not shot.after for shot in measured.shots)
-    note = f" {left} more are in the table below." if left else ""
+    note = f" {left} more {'is' if left == 1 else 'are'} in the table below." if left else ""
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
@@ -126,7 +126,7 @@ def _charts(measured: Measured) -> str:
     lines = (
         ("Chroma (CIELAB)", measured.chroma, 0.0),
         ("Hue, degrees (gaps: nearly grey)", hue, None),
-        ("Luma, % (as in the source)", 100.0 * measured.luma, 0.0),
+        ("Luma, %", 100.0 * measured.luma, 0.0),
     )
     return "".join(_chart(title, values, low, measured) for title, values, low in lines)
 
