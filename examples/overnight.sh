@@ -11,8 +11,8 @@ while :; do
     set --
     for film in "$folder"/*; do
         name=${film##*/}
-        if [ -e "$out/$name" ] && [ ! -e "$out/.$name.vidcolor" ]; then
-            continue # it is there, and nothing unfinished lies beside it
+        if [ ! -f "$film" ] || [ -e "$out/$name" ]; then
+            continue # no film, or there already: a name is given to finished films alone
         fi
         set -- "$@" "$film"
     done

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tarfile
 import urllib.error
+import warnings
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -21,7 +23,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from judges import photo, save_judges, save_photos
+from judges import CHANNELS, photo, save_judges, save_photos
 from PIL import Image
 
 from vidcolor.checkpoint import load_generator
@@ -42,6 +44,13 @@ from vidcolor.stages.predict import Predictor
 from vidcolor.writing import write_whole
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def few_features() -> Iterator[None]:
+    """The judge of these tests gives fewer features than the real one."""
+    with mock.patch("vidcolor.evaluation.backbones._FEATURES", CHANNELS):
+        yield
 
 
 @pytest.fixture
@@ -362,6 +371,57 @@ def test_a_damaged_network_is_an_error(name: str, folder: Path, weights: str, tm
     assert name in result.stderr and len(result.stderr.splitlines()) == 1
 
 
+class Classes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((1, 2, 3))[:, None].expand(-1, 1000)
+
+
+class Pair(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x, x
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [(Classes(), "gives (2, 1000) for two pictures, not 6 features"), (Pair(), "no tensor")],
+)
+def test_an_inception_that_gives_no_features_is_an_error(
+    network: torch.nn.Module, says: str, folder: Path, weights: str, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*torch\.jit\..*deprecated")
+        torch.jit.save(torch.jit.script(network), tmp_path / "inception-classes.pt")
+    result = run(folder, "--weights", weights, "--metric-weights", tmp_path)
+    assert result.exit_code == 4
+    assert says in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_what_nobody_foresaw_is_one_line(folder: Path, weights: str, judges: Path) -> None:
+    given = (folder, "--weights", weights, "--metric-weights", judges)
+    with mock.patch("vidcolor.evaluation.pictures.list_pictures", side_effect=IndexError("odd")):
+        result = run(*given)
+        assert result.exit_code == 1
+        assert result.stderr.splitlines() == [
+            "vidcolor-eval: a fault of vidcolor itself (IndexError: odd); --debug shows where"
+        ]
+        assert isinstance(run(*given, "--debug").exception, IndexError)
+
+
+def test_results_name_the_weights_in_which_scores_were_recorded(
+    folder: Path, weights: str, judges: Path, tmp_path: Path
+) -> None:
+    own = shutil.copy(weights, tmp_path / "own.safetensors")
+    results = tmp_path / "results.json"
+    given = (folder, "--weights", own, "--metric-weights", judges, "--record", "--results", results)
+    (folder / ("x" * 200 + ".png")).write_bytes(b"none")
+    assert run(*given).exit_code == 7
+    found = json.loads(results.read_text())
+    assert found["weights"]["sha256"] == backbones.file_digest(Path(own))
+    found["data"]["damaged"] *= 1000
+    results.write_text(json.dumps(found))
+    assert run(*given).exit_code == 7, "however long, it is known again"
+
+
 def test_a_folder_without_networks_is_an_error(folder: Path, weights: str) -> None:
     result = run(folder, "--weights", weights, "--metric-weights", folder)
     assert result.exit_code == 4
@@ -478,7 +538,8 @@ def test_scores_are_kept_where_nobody_reads_them(
     output: str, code: int, folder: Path, weights: str, judges: Path, tmp_path: Path
 ) -> None:
     parts = ["images", folder, "--render-size", "64", "--weights", weights, "--metric-weights", judges]
-    command = [sys.executable, "-c", "from vidcolor.evaluation.cli import main; main()", *parts]
+    few = f"from vidcolor.evaluation import backbones; backbones._FEATURES = {CHANNELS}; "
+    command = [sys.executable, "-c", few + "from vidcolor.evaluation.cli import main; main()", *parts]
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer if output == "closed" else output, "w") as out:
@@ -492,6 +553,7 @@ def test_scores_are_kept_where_nobody_reads_them(
         )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
+    assert ("standard output" in done.stderr) == (output != "closed"), "a closed pipe is nothing to speak of"
     assert (tmp_path / "results.json").exists() and (tmp_path / "sheet.png").exists()
 
 

@@ -482,7 +482,26 @@ def test_clips_are_found_in_folders_and_taken_as_named(tmp_path: Path) -> None:
     for name in ("b.MKV", "a.mp4", "notes.txt"):
         (folder / name).touch()
     named = tmp_path / "odd.name"
-    assert list_clips([named, folder]) == [named, folder / "a.mp4", folder / "b.MKV"]
+    (folder / "c.mpeg").touch()
+    (folder / "._b.mkv").touch()
+    assert list_clips([named, folder]) == [named, *(folder / name for name in ("a.mp4", "b.MKV", "c.mpeg"))]
+
+
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("png", "rgb24"), ("ffv1", "bgr0")])
+def test_the_true_ab_of_an_rgb_clip_is_that_of_its_pixels(codec: str, pix_fmt: str, tmp_path: Path) -> None:
+    rgb = np.full((720, 96, 3), (200, 90, 60), np.uint8)
+    path = tmp_path / "rgb.mov" if codec == "png" else tmp_path / "rgb.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 720, pix_fmt
+        frame = av.VideoFrame.from_ndarray(rgb, format="rgb24").reformat(format=pix_fmt)
+        frame.pts = 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    [picture] = read_clip(path, 96)
+    planes = torch.tensor(rgb).permute(2, 0, 1)[None].float() / 255.0
+    truth = ab_from_rgb(planes)[0, :, 0, 0].numpy()
+    assert np.abs(picture.ab - truth).max() < 0.6
 
 
 # the command

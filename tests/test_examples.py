@@ -48,10 +48,15 @@ def test_overnight_goes_on_until_all_is_done(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == made
     (tmp_path / "reels" / "bad.mkv").write_text("no film")
     assert run("overnight.sh", tmp_path / "reels", tmp_path / "out").returncode == 3, "no use in trying again"
+    (tmp_path / "reels" / "bad.mkv").unlink()
+    (tmp_path / "reels" / "folder").mkdir()
+    (tmp_path / "out" / ".one.mkv.vidcolor").mkdir()
+    assert run("overnight.sh", tmp_path / "reels", tmp_path / "out").returncode == 0, "what is there is done"
 
 
 def test_overnight_tries_again_after_a_signal(tmp_path: Path) -> None:
     (tmp_path / "reels").mkdir()
+    (tmp_path / "reels" / "one.mkv").touch()
     (tmp_path / "bin").mkdir()
     command = tmp_path / "bin" / "vidcolor"
     command.write_text(
@@ -103,7 +108,8 @@ def test_own_photographs(tmp_path: Path) -> None:
         for number, (top, left) in enumerate(((0, 0), (0, width), (height, 0), (height, width))):
             part = np.ascontiguousarray(picture[top : top + height, left : left + width])
             cv2.imwrite(str(tmp_path / "photographs" / f"{name}{number}.png"), part)
-    (tmp_path / "photographs" / "worse.png").write_bytes(b"no picture")  # which is left out
+    for name in ("worse.png", "._astronaut0.png", "a.png"):
+        (tmp_path / "photographs" / name).write_bytes(b"no picture")  # which is left out
     done = run("own_photographs.py", tmp_path / "photographs", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert {"mine.safetensors", "sheet.png", "coloured.png"} <= set(os.listdir(tmp_path / "out"))

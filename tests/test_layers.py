@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent / "vidcolor"
 MODULES = sorted(ROOT.rglob("*.py"))
 # from the top downwards; a module imports what stands below its own line
 LAYERS = [
-    ["cli", "training.cli", "evaluation.cli", "report.cli"],
+    ["cli", "training.cli", "evaluation.cli", "evaluation.cli_video", "report.cli"],
     ["cli_inspect"],
     ["cli_process", "cli_progress", "cli_options"],
     ["training", "evaluation", "report"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,6 +21,13 @@ from vidcolor.evaluation.distances import frechet, kernel_distance
 from vidcolor.evaluation.pixels import ab_error, colourfulness, psnr, ssim
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def few_features() -> Iterator[None]:
+    """The judge of these tests gives fewer features than the real one."""
+    with mock.patch("vidcolor.evaluation.backbones._FEATURES", CHANNELS):
+        yield
 
 
 def silent(line: str) -> None:

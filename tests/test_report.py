@@ -26,6 +26,7 @@ from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.report.cli import main
 from vidcolor.report.making import check_report, make_report
 from vidcolor.report.measure import measure
+from vidcolor.report.page import hues, thinned
 
 LENGTHS = (20, 30, 25)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -217,6 +218,64 @@ def test_the_command(pair: tuple[str, str], tmp_path: Path) -> None:
     assert run(*pair, "-o", out, "-y") == 0
     assert run(*pair) == 2
     assert run(pair[0], str(tmp_path / "none.mkv"), "-o", out, "-y") == 3
+
+
+def test_hues_do_not_turn_while_it_is_grey() -> None:
+    angle = np.radians(11.0)
+    coloured = np.tile([20 * np.cos(angle), 20 * np.sin(angle)], (50, 1))
+    noise = np.random.default_rng(1).normal(0.0, 0.5, (300, 2))
+    found = hues(np.concatenate((coloured, noise, coloured)))
+    assert np.allclose(found[np.isfinite(found)], 11.0)
+    assert np.isnan(found[50:350]).all()
+    turning = np.radians(np.linspace(150.0, 250.0, 50))
+    steady = hues(20.0 * np.stack((np.cos(turning), np.sin(turning)), 1))
+    assert np.allclose(np.diff(steady), np.diff(np.degrees(turning)))
+    assert np.isnan(hues(np.zeros((3, 2)))).all()
+
+
+def test_flicker_shows_in_a_long_film() -> None:
+    values = np.tile([20.0, 25.0], 2500)
+    values[1000:1100] = np.nan
+    places = thinned(values, 2000)
+    assert len(places) <= 2000 and (np.diff(places) > 0).all()
+    shown = values[places]
+    assert {20.0, 25.0} == set(shown[np.isfinite(shown)]) and np.isnan(shown).any()
+    assert thinned(values, 5000).tolist() == list(range(5000))
+
+
+def test_an_untagged_large_film_is_read_by_its_usual_matrix(tmp_path: Path) -> None:
+    found = []
+    for tagged in (True, False):
+        path = tmp_path / f"{tagged}.mkv"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("ffv1", 25)
+            stream.width, stream.height, stream.pix_fmt = 96, 720, "yuv420p"
+            frame = av.VideoFrame(96, 720, "yuv420p")
+            for plane, code in zip(frame.planes, (120, 100, 170), strict=True):
+                fill_plane(plane, np.full((plane.height, plane.width), code, np.uint8))
+            if tagged:
+                stream.codec_context.colorspace = frame.colorspace = 1
+            frame.pts = 0
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        found.append(measure(str(path), str(path)).ab)
+    assert np.allclose(*found, atol=0.1)
+
+
+def test_before_and_after_show_the_same_frame_at_a_rate_that_varies(tmp_path: Path) -> None:
+    path = tmp_path / "vfr.mkv"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "gray"
+        stream.time_base = Fraction(1, 1000)
+        for number in range(60):  # 10 ms apart, then a second
+            frame = av.VideoFrame(64, 64, "gray")
+            fill_plane(frame.planes[0], np.full((64, 64), 4 * number, np.uint8))
+            frame.pts, frame.time_base = 10 * number + 1000 * max(0, number - 50), Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    found = measure(str(path), str(path))
+    assert [shot.apart for shot in found.shots if shot.apart is not None] == [0.0] * len(found.shots)
 
 
 def test_films_that_do_not_belong_together_are_told(

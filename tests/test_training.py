@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,7 +22,7 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from vidcolor.checkpoint import load_generator, save_weights
+from vidcolor.checkpoint import load_generator, record, save_weights
 from vidcolor.errors import UsageError
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.pix2pix import Pix2PixUNet
@@ -325,6 +326,7 @@ def test_training_learns(folder: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     [last] = lines(out, "validation")
     assert last["psnr"] > last["grey_psnr"] + 0.5
+    assert "are learned from too" in result.output
 
 
 def test_only_a_pretrained_encoder_learns_more_slowly(folder: Path, tmp_path: Path) -> None:
@@ -479,7 +481,55 @@ def test_weights_are_written_over_none_but_those_of_their_run(folder: Path, tmp_
     result = train(folder, taken, "pix2pix")
     assert result.exit_code == 5
     assert "exists already, and no run" in result.output
+    work = tmp_path / "work"
+    work.mkdir()
+    result = train(folder, taken, "pix2pix", work_dir=work)
+    assert result.exit_code == 5, "a folder is no run"
+    mine = tmp_path / "mine.safetensors"
+    assert train(folder, mine, "pix2pix", work_dir=work).exit_code == 0
+    result = train(folder, taken, "pix2pix", work_dir=work)
+    assert result.exit_code == 5, "nor does a run make other files its own"
     assert taken.read_bytes() == b"somebody's"
+    listing = tmp_path / "b.data.sha256"
+    listing.write_text("my own sums")
+    result = train(folder, tmp_path / "b.safetensors", "pix2pix")
+    assert result.exit_code == 5 and "is no list of pictures" in result.output
+    assert listing.read_text() == "my own sums"
+
+
+def test_weights_of_a_run_that_is_over_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert "already done" not in train(folder, out, freeze_norm=True).output
+    record(out, scores="of an evaluation")
+    content = out.read_bytes()
+    result = train(folder, out, freeze_norm=True)
+    assert result.exit_code == 0 and "already done, 4 steps" in result.output
+    assert out.read_bytes() == content
+    assert "already done" not in train(folder, out, freeze_norm=True, recalibrate=20).output
+    content = out.read_bytes()
+    assert "already done" in train(folder, out, freeze_norm=True, recalibrate=20).output
+    assert out.read_bytes() == content
+    out.unlink()
+    assert "already done" not in train(folder, out, freeze_norm=True).output
+    assert out.exists()
+
+
+def test_training_begins_with_weights_by_their_name(folder: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "a.safetensors", init="nothing")
+    assert result.exit_code == 4 and "no weights 'nothing'; looked for" in result.output
+    result = train(folder, tmp_path / "a.safetensors", "pix2pix", init="default")
+    assert result.exit_code == 4 and "default.safetensors" in result.output, "found, and of another kind"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"steps": 0}, {"batch": -4}, {"crop": 0}, {"ema": 2.0}, {"strength": -1.0}, {"first_share": 1.5},
+     {"minutes": -1.0}, {"accumulate": 0}, {"rate": math.nan}, {"seed": -1}, {"recalibrate": -1}],
+)  # fmt: skip
+def test_options_out_of_range_are_refused_when_built(given: dict[str, Any]) -> None:
+    [name] = given
+    with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} "):
+        TrainOptions(**({"steps": 4} | given))
 
 
 def test_an_enhancer_goes_on_from_a_global_generator(folder: Path, tmp_path: Path) -> None:

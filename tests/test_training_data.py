@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.training import cache as cache_module
@@ -211,6 +212,23 @@ def test_transparent_parts_become_white_and_exif_turns_the_picture() -> None:
     rgb = decode_rgb(file.getvalue())
     assert rgb is not None and rgb.shape == (30, 20, 3)
     assert rgb[0, 0].tolist() == [255, 0, 0] and rgb[-1, 0].tolist() == [255, 255, 255]
+
+
+def test_colours_of_a_profile_become_srgb_s() -> None:
+    grey_gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    shown = photograph(1)
+    file = io.BytesIO()
+    Image.fromarray(shown).save(file, "png", icc_profile=grey_gamma)
+    same = decode_rgb(file.getvalue())
+    assert same is not None and np.abs(same.astype(int) - shown).max() <= 1
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()  # fits no R'G'B'
+    file = io.BytesIO()
+    Image.fromarray(shown).save(file, "png", icc_profile=lab)
+    assert np.array_equal(decode_rgb(file.getvalue()), shown)  # type: ignore[arg-type]
+    with mock.patch("vidcolor.training.sources.ImageCms.profileToProfile") as convert:
+        convert.return_value = Image.new("RGB", (4, 4), (1, 2, 3))
+        turned = decode_rgb(file.getvalue())
+    assert turned is not None and turned[0, 0].tolist() == [1, 2, 3]
 
 
 # screening
@@ -450,6 +468,19 @@ def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:
     assert {photos.picture(i).shape[0] for i, _ in films} == {80}
     again = load_photos([folder, film], tmp_path / "other", smallest=64, largest=80)
     assert again.digest == photos.digest
+
+
+def test_a_film_of_which_nothing_decodes_is_named(folder: Path, tmp_path: Path) -> None:
+    film = colour_film(tmp_path / "dead.mp4", [(11, 50)])
+    content = bytearray(film.read_bytes())
+    begin, end = content.index(b"mdat") + 4, content.index(b"moov")
+    content[begin:end] = bytes(end - begin)
+    film.write_bytes(content)
+    with pytest.raises(InputError, match=r"dead\.mp4: no frame of it decodes"):
+        load_photos([folder, film], tmp_path / "cache", smallest=64)
+    shutil.copy(film, folder / "dead.mp4")
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert any("dead.mp4" in line and "no frame of it decodes" in line for line in photos.report.lines())
 
 
 def test_a_playlist_is_no_film(folder: Path, tmp_path: Path) -> None:

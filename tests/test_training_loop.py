@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest import mock
@@ -51,6 +55,38 @@ def test_the_average_follows_the_weights_with_the_decay_asked_for() -> None:
     average = state.average.get_parameter("head.weight")
     assert torch.allclose(average, expected, atol=1e-7)
     assert not torch.allclose(average, seen[-1], atol=1e-5)
+
+
+_AVERAGES = """
+import sys
+import torch, torch.distributed as dist
+from torch import nn
+from vidcolor.training.parallel import average_statistics, joined
+with joined(torch.device("cpu")) as place:
+    learns, frozen = nn.BatchNorm2d(2), nn.BatchNorm2d(2).eval()
+    for layer in (learns, frozen):
+        layer.running_mean += 1.0 + 2.0 * place.rank
+    average_statistics([nn.Sequential(learns, frozen)], place)
+    print(learns.running_mean.tolist(), learns.running_var.tolist(), frozen.running_mean.tolist())
+"""
+
+
+def test_processes_share_what_batchnorm_knows_of_its_pictures() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    pair = [
+        subprocess.Popen(
+            [sys.executable, "-c", _AVERAGES],
+            env=os.environ | shared | {"RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[0].strip() for process in pair]
+    assert said == ["[2.0, 2.0] [1.0, 1.0] [1.0, 1.0]", "[2.0, 2.0] [1.0, 1.0] [3.0, 3.0]"]
 
 
 def test_gradients_are_clipped_to_the_norm_asked_for() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidcolor.colorspace import ab_from_rgb
 from vidcolor.networks.efficientnet import EfficientNetLite
@@ -26,6 +26,7 @@ from vidcolor.training.losses import (
     perceptual_loss,
     relative_distance,
 )
+from vidcolor.training.objectives import Paired
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place
 from vidcolor.training.recipes import RECIPES, Stage
@@ -121,6 +122,36 @@ def test_losses_of_halves_average_to_that_of_the_whole(name: str) -> None:
 # schedule
 
 
+class Odd(nn.Module):
+    """A generator whose statistics are far from those of any batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+        self.layers[1].running_mean += 3.0  # type: ignore[operator]
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        return self.layers(lightness / 100.0)  # type: ignore[no-any-return]
+
+
+def test_a_picture_does_not_lie_apart_from_itself() -> None:
+    torch.manual_seed(3)
+    seen = 100.0 * torch.rand(4, 1, 16, 16)
+    generator = Odd().train()
+    paired = Paired(generator, nn.Identity(), None, RECIPES["default"])
+    stage = Stage(share=1.0, rate=1.0, weights={"consistency": 1.0})
+    found = {}
+    for name, again in (("same", seen), ("other", 100.0 * torch.rand(4, 1, 16, 16))):
+        batch = Batch(seen=seen, clean=seen, ab=torch.zeros(4, 2, 16, 16), again=again)
+        before = generator.layers[1].running_mean.clone()  # type: ignore[union-attr,operator]
+        losses = paired.generator_losses(paired.make(batch, stage), batch, stage)
+        found[name] = losses["consistency"].detach().item()
+        moved = generator.layers[1].running_mean - before  # type: ignore[operator]
+        assert moved.abs().max() > 0.0, "the pass that counts is made in training mode"
+    assert found["same"] == pytest.approx(0.0, abs=1e-6)
+    assert found["other"] > 0.01
+
+
 def test_stages_take_their_share_of_steps() -> None:
     options = TrainOptions(steps=10)
     stages = stages_of(RECIPES["default"], options)
@@ -161,6 +192,8 @@ def test_the_clock_or_the_steps_end_a_run() -> None:
 def test_rates_rise_and_then_fall(decay: str) -> None:
     stage = Stage(share=1.0, rate=1.0, weights={}, decay=decay)
     assert rate_factor(stage, 0.0, 0, 10) == pytest.approx(0.1)
+    assert rate_factor(stage, 0.0, 0, 200) < 0.01
+    assert rate_factor(stage, 0.1, 10, 200) > 0.9, "no longer than a tenth of the stage"
     later = [rate_factor(stage, step / 100, step, 10) for step in range(10, 101)]
     assert all(b <= a for a, b in pairwise(later))
     assert later[0] > 0.9 and later[-1] == pytest.approx(0.01)

@@ -129,6 +129,16 @@ def _compare(path: Path, network: nn.Module, shapes: dict[str, tuple[int, ...]])
         raise WeightsError(f"{path}: {len(odd)} tensors do not fit its architecture, {odd[0]} among them")
 
 
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a weights file says of itself; empty where it is none of vidcolor's generators."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
+    return metadata if metadata.get("format") == _FORMAT else {}
+
+
 def record(path: Path, **metadata: str) -> None:
     """Add ``metadata`` to a weights file; its tensors stay as they are.
 

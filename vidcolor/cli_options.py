@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import sys
@@ -227,3 +228,14 @@ def _hold(folder: str) -> int | None:
             return None
         if held is not None:
             os.close(held)
+
+
+class Finite(click.FloatRange):
+    """A number within limits; NaN and infinity are within none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number of a text."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number to reckon with", param, ctx)
+        return number

@@ -20,6 +20,8 @@ from vidcolor.errors import WeightsError, first_line
 
 SIDE = 299
 """Both networks see pictures of this height and width."""
+_FEATURES = 2048
+"""Values that Inception-v3's last pooling gives a picture; networks that end in classes give 1000 or so."""
 _PATIENCE_S = 10.0
 _SCRIPTS, _STATES, _ALEXNETS = ("inception*.pt",), ("*inception*.pth",), ("alexnet*.pth",)
 _UNREADABLE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError)
@@ -39,7 +41,7 @@ class Backbone:
     Attributes:
         source: the file it came from.
         digest: SHA-256 of that file.
-        run: Inception: ``(N, 3, 299, 299)`` uint8 R'G'B' to features ``(N, D)``;
+        run: Inception: ``(N, 3, 299, 299)`` uint8 R'G'B' to features ``(N, 2048)``;
             AlexNet: two such batches to distances ``(N,)``.
     """
 
@@ -100,6 +102,8 @@ def _inception(folder: Path | None, device: torch.device, say: Say) -> Backbone:
     @torch.inference_mode()
     def run(rgb: Tensor) -> Tensor:
         features: Tensor = network(rgb.to(device))
+        if not isinstance(features, Tensor):
+            raise TypeError(f"gives {type(features).__name__}, no tensor")
         return features.flatten(1).float().cpu()
 
     try:
@@ -108,8 +112,11 @@ def _inception(folder: Path | None, device: torch.device, say: Say) -> Backbone:
         raise WeightsError(
             f"{path}: does not take pictures of {SIDE}x{SIDE} ({first_line(error)})"
         ) from error
-    if len(shape) != 2 or shape[0] != 2:
-        raise WeightsError(f"{path}: gives {tuple(shape)} for two pictures, not one vector each")
+    if tuple(shape) != (2, _FEATURES):
+        raise WeightsError(
+            f"{path}: gives {tuple(shape)} for two pictures, not {_FEATURES} features each: "
+            "FID needs Inception-v3 without its classes"
+        )
     return Backbone(source=path.name, digest=file_digest(path), run=run)
 
 

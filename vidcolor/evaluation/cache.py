@@ -18,7 +18,7 @@ from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
 
-_FORMAT = "1"
+_FORMAT = "2"
 """To be raised when a measure of grey or truth changes its meaning."""
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, OutputError, ReaderClosed, VidcolorError
+from vidcolor.errors import EXIT_BUG, EXIT_DONE, EXIT_LOSSES, OutputError, ReaderClosed, VidcolorError, fault
+from vidcolor.options import MAX_RENDER_SIZE, Options
 
 if TYPE_CHECKING:
     from vidcolor.checkpoint import Generator
@@ -23,17 +24,28 @@ _INTERRUPTED = 130
 
 
 def reporting(command: Callable[P, int]) -> Callable[P, None]:
-    """Exit with what ``command`` returns, or with one line and the code of the error it raises."""
+    """Exit with what ``command`` returns, or with one line and the code of its error; adds ``--debug``."""
 
+    @click.option("--debug", is_flag=True, help="Show a traceback with an error.")
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        debug = kwargs.pop("debug")
         try:
             code = command(*args, **kwargs)
+        except ReaderClosed as error:  # as SIGPIPE ends others, without a word
+            code = error.exit_code
         except VidcolorError as error:
+            if debug:
+                raise
             say(str(error))
             code = error.exit_code
         except KeyboardInterrupt:
             code = _INTERRUPTED
+        except Exception as error:
+            if debug:
+                raise
+            say(fault(error))
+            code = EXIT_BUG
         _leave(code)
 
     return run
@@ -104,10 +116,26 @@ weights_option = click.option(
     "--weights",
     multiple=True,
     default=["default"],
-    show_default="default",
+    show_default=True,
     callback=_only_one,
     help="Name or file of the generator.",
 )
+
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+)
+
+
+def render_size_option(least: int) -> Callable[[Callable[P, T]], Callable[P, T]]:
+    """How large the generator sees pictures: ``least`` pixels or more."""
+    return click.option(
+        "--render-size",
+        default=Options.render_size,
+        show_default=True,
+        type=click.IntRange(least, MAX_RENDER_SIZE),
+        help="Short side, in pixels, of what the generator sees.",
+    )
 
 
 def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:

@@ -11,8 +11,10 @@ import click
 from vidcolor.evaluation.cli_common import (
     Damaged,
     check_result,
+    device_option,
     load_predictor,
     progress,
+    render_size_option,
     reporting,
     say,
     show,
@@ -38,8 +40,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @weights_option
 @click.option("--limit", type=click.IntRange(1), help="Only that many pictures, chosen by --seed.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of every random choice.")
-@click.option("--render-size", default=256, show_default=True, type=click.IntRange(32, 2048))
-@click.option("--device", default="auto", show_default=True)
+@render_size_option(32)
+@device_option
 @click.option(
     "--metric-weights",
     type=_FOLDER,
@@ -54,7 +56,13 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
     metavar="DIR",
     help="Keep what depends on the pictures alone, so that the next generator is scored sooner.",
 )
-@click.option("--kid-subset", default=100, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--kid-subset",
+    default=100,
+    show_default=True,
+    type=click.IntRange(2),
+    help="Pictures of each of the subsets over which KID is averaged.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @click.option("--record", is_flag=True, help="Write the scores into the metadata of the weights.")
 @click.option(
@@ -161,12 +169,15 @@ def _write(
     from vidcolor.evaluation.results import results, write_results
     from vidcolor.writing import write_whole
 
-    if options.results is not None:
-        origin = (generator.path, generator.metadata)
-        write_results(options.results, results(report, options, pictures, damaged, backbones, origin))
-    if options.sheet is not None:
-        drawn = Image.fromarray(sheet.draw())
-        write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))
-    if options.record:
-        record(generator.path, scores=json.dumps({"render_size": options.render_size, **report.as_dict()}))
-        say(f"{generator.path}: the scores are recorded in it")
+    try:
+        if options.record:  # first, for the results name the file by its hash
+            scores = json.dumps({"render_size": options.render_size, **report.as_dict()})
+            record(generator.path, scores=scores)
+            say(f"{generator.path}: the scores are recorded in it")
+    finally:
+        if options.results is not None:
+            origin = (generator.path, generator.metadata)
+            write_results(options.results, results(report, options, pictures, damaged, backbones, origin))
+        if options.sheet is not None:
+            drawn = Image.fromarray(sheet.draw())
+            write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))

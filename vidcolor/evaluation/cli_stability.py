@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vidcolor.evaluation.cli_common import Damaged, load_predictor, progress, reporting, show, weights_option
+from vidcolor.evaluation.cli_common import (
+    Damaged,
+    device_option,
+    load_predictor,
+    progress,
+    render_size_option,
+    reporting,
+    show,
+    weights_option,
+)
 
 if TYPE_CHECKING:
     from vidcolor.evaluation.stability import Stability
@@ -26,8 +35,8 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     help="Of the choice of pictures and of the grain.",
 )
-@click.option("--render-size", default=256, show_default=True, type=click.IntRange(96, 2048))
-@click.option("--device", default="auto", show_default=True)
+@render_size_option(96)
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the table.")
 @reporting
 def stability(

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcolor.cli_options import Finite
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, InputError
-from vidcolor.evaluation.cli_common import check_result, load_predictor, reporting, say, show, weights_option
-from vidcolor.options import MAX_RENDER_SIZE, TEMPORAL, Options
+from vidcolor.evaluation.cli_common import (
+    check_result,
+    device_option,
+    load_predictor,
+    render_size_option,
+    reporting,
+    say,
+    show,
+    weights_option,
+)
+from vidcolor.options import TEMPORAL, Options
 
 if TYPE_CHECKING:
     from vidcolor.evaluation.motion import FlowMethod
@@ -28,10 +38,22 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the flicker that is added."
 )
-@click.option("--render-size", default=256, show_default=True, type=click.IntRange(96, MAX_RENDER_SIZE))
-@click.option("--temporal", default=Options.temporal, show_default=True, type=click.Choice(TEMPORAL))
-@click.option("--smoothing", default=Options.smoothing, show_default=True, type=click.FloatRange(0.0, 1.0))
-@click.option("--device", default="auto", show_default=True)
+@render_size_option(96)
+@click.option(
+    "--temporal",
+    default=Options.temporal,
+    show_default=True,
+    type=click.Choice(TEMPORAL),
+    help="How ours is smoothed over time.",
+)
+@click.option(
+    "--smoothing",
+    default=Options.smoothing,
+    show_default=True,
+    type=Finite(0.0, 1.0),
+    help="How long its memory is: 0 none, 1 the longest.",
+)
+@device_option
 @click.option(
     "--flow",
     default="farneback",

@@ -13,11 +13,11 @@ from av.video.reformatter import Interpolation
 from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
 from vidcolor.frames import Floats, Frame, Picture
 from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.pixels import is_rgb
 from vidcolor.media.repair import DecodeReport
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance
-
-CLIP_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".ts", ".ogv", ".wmv")
+from vidcolor.training.videos import SUFFIXES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,14 @@ def list_clips(places: list[Path]) -> list[Path]:
     found: list[Path] = []
     for place in places:
         if place.is_dir():
-            found += sorted(p for p in place.iterdir() if p.suffix.lower() in CLIP_SUFFIXES)
+            found += sorted(p for p in place.iterdir() if _is_clip(p))
         else:
             found.append(place)
     return found
+
+
+def _is_clip(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def read_clip(path: Path, render_size: int, limit: int | None = None) -> Iterator[TruePicture]:
@@ -68,14 +72,27 @@ def read_clip(path: Path, render_size: int, limit: int | None = None) -> Iterato
 
 
 def _true_ab(frame: Frame, picture: Picture) -> Floats:
-    """ab ``(h, w, 2)`` of the frame's own chroma at the picture's size."""
+    """ab ``(h, w, 2)`` of the frame's own colours at the picture's size."""
     height, width = picture.grey.shape[::-1] if frame.orientation.transpose else picture.grey.shape
+    matrix = frame.signal.matrix
+    if is_rgb(frame.video.format):
+        small = frame.video.reformat(width, height, "rgb24", interpolation=Interpolation.AREA)
+        rgb = _planes(frame.orientation.upright(small.to_ndarray().astype(np.float32) / np.float32(255.0)))
+        return _interleaved(ab_from_rgb(rgb, wide=matrix.wide))
     small = frame.video.reformat(width, height, "yuv444p", interpolation=Interpolation.AREA)
     codes = small.to_ndarray()[1:3].astype(np.float32)  # (3, h, w) to Cb and Cr
     span = 255.0 if frame.signal.full_range else 224.0
     cbcr = frame.orientation.upright(np.moveaxis((codes - 128.0) / np.float32(span), 0, -1))
     y = torch.from_numpy(picture.grey)[None, None]
-    chroma = torch.from_numpy(np.ascontiguousarray(cbcr)).permute(2, 0, 1)[None]
-    matrix = frame.signal.matrix
-    ab = ab_from_rgb(rgb_from_ycbcr(y, chroma, matrix).clamp(0.0, 1.0), wide=matrix.wide)
-    return np.ascontiguousarray(ab[0].permute(1, 2, 0).numpy())
+    rgb = rgb_from_ycbcr(y, _planes(cbcr), matrix).clamp(0.0, 1.0)
+    return _interleaved(ab_from_rgb(rgb, wide=matrix.wide))
+
+
+def _planes(interleaved: Floats) -> torch.Tensor:
+    """``(1, c, h, w)`` of ``(h, w, c)``."""
+    return torch.from_numpy(np.ascontiguousarray(interleaved)).permute(2, 0, 1)[None]
+
+
+def _interleaved(planes: torch.Tensor) -> Floats:
+    """``(h, w, c)`` of ``(1, c, h, w)``."""
+    return np.ascontiguousarray(planes[0].permute(1, 2, 0).numpy())

@@ -39,6 +39,7 @@ def results(
     """
     path, described = generator
     return {
+        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
         "data": {
@@ -53,7 +54,6 @@ def results(
             "alexnet": _judge(backbones.alexnet),
             "resize": RESIZE,
         },
-        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
         "options": options.as_dict(),
         "scores": report.as_dict(),
         "notes": report.notes,

@@ -45,7 +45,7 @@ class PatchGAN(nn.Module):
         self.layers.append(_convolution(widths[-1], 1, 4, 1, spectral=norm == "spectral"))
 
     def forward(self, picture: Tensor) -> list[list[Tensor]]:
-        """One list of maps of ``(N, in_channels, h, w)`` with values of about ±1, the logits last."""
+        """One list of maps of ``(N, in_channels, h, w)``, ±1 (Lab) or 0..1 (R'G'B'), the logits last."""
         return [_all_maps(self.layers, picture)]
 
 

@@ -10,7 +10,7 @@ import click
 
 from vidcolor.cli_options import printing
 from vidcolor.cli_process import cancelled_by_signals
-from vidcolor.errors import VidcolorError
+from vidcolor.errors import EXIT_BUG, VidcolorError, fault
 
 log = logging.getLogger("vidcolor")
 
@@ -22,6 +22,7 @@ log = logging.getLogger("vidcolor")
 @click.argument("after", type=str)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The page, report.html.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
 def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     """Make a page that shows what became of the film BEFORE in AFTER: a slider for each shot, and how
     colours run over time. It is one file and needs no network.
@@ -45,6 +46,10 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     return 0
 
 
+def _debugged() -> bool:
+    return "--debug" in sys.argv[1:]
+
+
 def main() -> None:
     """Entry point of ``vidcolor-report``."""
     logging.basicConfig(format="vidcolor-report: %(message)s", level=logging.INFO, force=True)
@@ -57,6 +62,9 @@ def main() -> None:
     except click.Abort:
         code = 130
     except VidcolorError as error:
-        log.error("%s", " ".join(str(error).split()))
+        log.error("%s", " ".join(str(error).split()), exc_info=_debugged())
         code = error.exit_code
+    except Exception as error:
+        log.error("%s", fault(error), exc_info=_debugged())
+        code = EXIT_BUG
     sys.exit(int(code or 0))

@@ -127,10 +127,11 @@ def measure(
         if cancel.is_set():
             raise Interrupted(signal.SIGINT)
         shot = shots[number]
-        middle = found.times[sum(s.frames for s in shots[:number]) + shot.frames // 2]
-        step = (found.times[-1] - found.times[0]) / max(1, len(found.times) - 1)
+        at = sum(s.frames for s in shots[:number]) + shot.frames // 2
+        middle = found.times[at]
+        gap = abs(middle - found.times[at - 1 if at else min(1, len(found.times) - 1)])
         one = _frame_at(after, middle, cancel)
-        other = _frame_at(before, max(middle + lag - step / 2, Fraction(0)), cancel)
+        other = _frame_at(before, max(middle + lag - gap / 2, Fraction(0)), cancel)
         if one is None or other is None:
             continue
         picture = _picture(one)
@@ -172,7 +173,7 @@ def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | 
 def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
     found.times.append(frame.seconds)
     found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
-    small = frame.video.reformat(*_COLOURS_AT, "rgb24", interpolation="AREA").to_ndarray()
+    small = _rgb(frame, _COLOURS_AT)
     rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
     ab = ab_from_rgb(rgb)[0]
     found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
@@ -211,8 +212,14 @@ def _picture(frame: Frame) -> Rgb:
     wide = max(1, round(width * float(frame.aspect)))
     scale = min(1.0, _PICTURE_SIDE / min(height, wide))
     size = max(1, round(wide * scale)), max(1, round(height * scale))
-    rgb = frame.video.reformat(*size, "rgb24", interpolation="AREA").to_ndarray()
-    return np.ascontiguousarray(frame.orientation.upright(rgb))
+    return np.ascontiguousarray(frame.orientation.upright(_rgb(frame, size)))
+
+
+def _rgb(frame: Frame, size: tuple[int, int]) -> Rgb:
+    """R'G'B' ``(h, w, 3)`` as stored, ``size`` being width and height."""
+    matrix = frame.signal.matrix.code
+    small = frame.video.reformat(*size, "rgb24", src_colorspace=matrix, interpolation="AREA")
+    return np.asarray(small.to_ndarray(), np.uint8)
 
 
 def _jpeg(picture: Rgb, shape: tuple[int, int] | None = None) -> bytes:

@@ -120,15 +120,40 @@ def _figure(number: int, shot: Shot) -> str:
 
 
 def _charts(measured: Measured) -> str:
-    hue = np.degrees(np.unwrap(np.arctan2(measured.ab[:, 1], measured.ab[:, 0])))
-    hue = hue - 360.0 * np.round(np.nanmedian(hue) / 360.0)
-    hue[np.hypot(*measured.ab.T) < _LEAST_CHROMA] = math.nan
     lines = (
         ("Chroma (CIELAB)", measured.chroma, 0.0),
-        ("Hue, degrees (gaps: nearly grey)", hue, None),
+        ("Hue, degrees (gaps: nearly grey)", hues(measured.ab), None),
         ("Luma, %", 100.0 * measured.luma, 0.0),
     )
     return "".join(_chart(title, values, low, measured) for title, values, low in lines)
+
+
+def hues(ab: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Hue angle, degrees ``(n,)``, of ab ``(n, 2)``, without jumps by a turn; NaN where it is nearly grey."""
+    found = np.full(len(ab), math.nan)
+    coloured = np.flatnonzero(np.hypot(*ab.T) >= _LEAST_CHROMA)
+    if not coloured.size:
+        return found
+    usual = math.degrees(math.atan2(*ab[coloured].mean(0)[::-1]))
+    for run in np.split(coloured, np.flatnonzero(np.diff(coloured) > 1) + 1):  # grey says nothing of turns
+        hue = np.degrees(np.unwrap(np.arctan2(ab[run, 1], ab[run, 0])))
+        found[run] = hue - 360.0 * np.round((np.median(hue) - usual) / 360.0)
+    return found
+
+
+def thinned(values: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Places of ``most`` values, at most, that show all ups and downs: the least and greatest of each part.
+
+    A part without a finite value has one place, for the gap that it is.
+    """
+    if len(values) <= most:
+        return np.arange(len(values))
+    places: list[int] = []
+    for part in np.array_split(np.arange(len(values)), most // 2):
+        finite = part[np.isfinite(values[part])]
+        ends = (finite[values[finite].argmin()], finite[values[finite].argmax()]) if finite.size else part[:1]
+        places += sorted({int(place) for place in ends})
+    return np.array(places)
 
 
 def _chart(title: str, values: NDArray[np.float64], low: float | None, measured: Measured) -> str:
@@ -136,13 +161,13 @@ def _chart(title: str, values: NDArray[np.float64], low: float | None, measured:
     bottom = low if low is not None else (float(finite.min()) if finite.size else 0.0)
     top = max(float(finite.max()) if finite.size else 1.0, bottom + 1e-6)
     begin, length = measured.times[0], max(measured.times[-1] - measured.times[0], 1e-9)
-    step = max(1, -(-len(values) // _MOST_POINTS))
+    shown = thinned(values, _MOST_POINTS)
 
     def x(seconds: float) -> float:
         return float(_WIDTH * (seconds - begin) / length)
 
     parts, pen = [], "M"
-    for time, value in zip(measured.times[::step], values[::step], strict=True):
+    for time, value in zip(measured.times[shown], values[shown], strict=True):
         if not math.isfinite(value):
             pen = "M"
             continue

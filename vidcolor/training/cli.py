@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from vidcolor.cli_options import CONTEXT, OneLineCommand
-from vidcolor.errors import EXIT_BUG, OutputError, UsageError, VidcolorError, fault
+from vidcolor.cli_options import CONTEXT, Finite, OneLineCommand
+from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -22,17 +22,6 @@ _PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
-class Finite(click.FloatRange):
-    """A number within limits; NaN and infinity are within none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number of a text."""
-        number = float(super().convert(value, param, ctx))
-        if not math.isfinite(number):
-            self.fail(f"{value} is no number to reckon with", param, ctx)
-        return number
-
-
 def _positive(default: float | None = None) -> dict[str, Any]:
     return {"type": Finite(min=0.0, min_open=True), "default": default, "show_default": True}
 
@@ -40,7 +29,13 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.command(cls=OneLineCommand, context_settings=CONTEXT, short_help="train a generator of colours")
 @click.argument("data", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=_PATH, help="The .safetensors to write.")
-@click.option("--recipe", default="default", show_default=True, type=click.Choice(_RECIPES))
+@click.option(
+    "--recipe",
+    default="default",
+    show_default=True,
+    type=click.Choice(_RECIPES),
+    help="Generator, discriminator and losses.",
+)
 @click.option(
     "--minutes",
     **_positive(),
@@ -59,7 +54,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     type=_FILE,
     help="ImageNet state dict of EfficientNet-Lite or VGG-16, for the perceptual loss and what builds on it.",
 )
-@click.option("--init", type=_FILE, help="Weights of the same architecture to begin with.")
+@click.option("--init", type=_PATH, help="Weights of the same architecture to begin with, a file or a name.")
 @click.option(
     "--generator-option",
     "-g",
@@ -78,10 +73,22 @@ def _positive(default: float | None = None) -> dict[str, Any]:
 @click.option("--cache-on-device", is_flag=True, help="Keep all pictures in the device's memory.")
 @click.option("--batch", default=32, show_default=True, type=_COUNT, help="Pictures a step.")
 @click.option("--accumulate", default=1, show_default=True, type=_COUNT, help="Parts a batch is computed in.")
-@click.option("--crop", default=128, show_default=True, type=click.IntRange(min=32), help="Pixels.")
+@click.option(
+    "--crop",
+    default=128,
+    show_default=True,
+    type=click.IntRange(min=32),
+    help="Side of the crops, pixels; smaller pictures are left out.",
+)
 @click.option("--rate", **_positive(1.0), help="Factor on the recipe's learning rates.")
 @click.option("--first-share", type=Finite(0.0, 1.0), help="Share of the budget for the first stage.")
-@click.option("--warm-up", default=200, show_default=True, type=click.IntRange(min=0), help="Steps.")
+@click.option(
+    "--warm-up",
+    default=200,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Steps in which a stage's rate rises; a tenth of the stage at most.",
+)
 @click.option("--clip", **_positive(5.0), help="Largest norm of the gradient.")
 @click.option(
     "--ema",
@@ -182,6 +189,7 @@ def _run(
     quiet: bool,
     **rest: Any,
 ) -> None:
+    from vidcolor.checkpoint import find_weights
     from vidcolor.memory import keep_freed_memory
     from vidcolor.stages.predict import resolve_device
     from vidcolor.training.building import build_state, missing_networks
@@ -189,17 +197,17 @@ def _run(
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions
     from vidcolor.training.parallel import joined, wait_for_all
     from vidcolor.training.precision import training_precision
-    from vidcolor.training.run import check_parts, held
+    from vidcolor.training.run import check_parts, held, refuse_others
     from vidcolor.writing import check_writable
 
     options = TrainOptions(generator=_generator_options(generator_option), **rest)
     work = work_dir or out.with_name(out.name + ".train")
-    files = Files(out=out, work=work, encoder=encoder, features=features, init=init)
+    begun_with = None if init is None else find_weights(os.fspath(init))
+    files = Files(out=out, work=work, encoder=encoder, features=features, init=begun_with)
     if encoder is not None and str(encoder) != TORCHVISION and not encoder.is_file():
         raise UsageError(f"--encoder {encoder}: there is no such file")
     check_writable(out)
-    if out.is_file() and not work.is_dir():
-        raise OutputError(f"{out}: exists already, and no run in {work} made it; choose another name")
+    refuse_others(files)
     keep_freed_memory()
     with joined(resolve_device(device)) as place:
         training_precision(options.precision, place.device)

@@ -83,6 +83,11 @@ def train_shown(
             file=sys.stderr,
         )
 
+    if judged is not None and place.leads:
+        learned = {content for _, content in photos.listing}
+        both = sum(content in learned for _, content in judged.listing)
+        if both:
+            click.echo(f"of the pictures to judge by, {both} are learned from too: scores flatter", err=True)
     with bar:
         outcome = run(
             state,
@@ -95,7 +100,6 @@ def train_shown(
             restart=restart,
         )
     if place.leads:
-        click.echo(
-            f"{files.out}: {outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes",
-            err=True,
-        )
+        done = "already done, " if outcome.already else ""
+        spent = f"{outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes"
+        click.echo(f"{files.out}: {done}{spent}", err=True)

@@ -64,7 +64,7 @@ def _grain(y: Tensor, draw: Draws, strength: float) -> Tensor:
 
 
 def _uneven_light(y: Tensor, draw: Draws, strength: float) -> Tensor:
-    """Flicker and vignetting: a gain of ±10 %, slopes of ±10 %, corners up to 35 % darker."""
+    """Flicker and vignetting: a gain of ±10 %, slopes of ±10 %, corners up to 61 % darker."""
     v = torch.linspace(-1.0, 1.0, y.shape[2], device=y.device).view(1, 1, -1, 1)
     u = torch.linspace(-1.0, 1.0, y.shape[3], device=y.device).view(1, 1, 1, -1)
     x0, y0 = draw(5, -0.3, 0.3), draw(6, -0.3, 0.3)

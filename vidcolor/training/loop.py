@@ -16,7 +16,7 @@ from vidcolor.errors import WeightsError
 from vidcolor.training.batches import Batch
 from vidcolor.training.objectives import Made, total
 from vidcolor.training.options import TrainOptions
-from vidcolor.training.parallel import Place, average_gradients, mean_of, same_everywhere
+from vidcolor.training.parallel import Place, average_gradients, average_statistics, mean_of, same_everywhere
 from vidcolor.training.precision import training_precision
 from vidcolor.training.recipes import Stage
 from vidcolor.training.schedule import position, rate_factor
@@ -80,6 +80,7 @@ def train(
         _prepare(state, stage, options, now.within)
         torch.manual_seed((options.seed * 1_000_003 + counters.step) * place.world + place.rank)  # dropout
         losses = _step(state, next(batches), stage, options, place)
+        average_statistics(state.networks.values(), place)
         _update_average(state, options)
         counters.step += 1
         counters.pictures += options.batch

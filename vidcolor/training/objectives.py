@@ -125,15 +125,16 @@ class Paired:
         maps: list[list[Tensor]] = self._adversary(evidence)
         return maps
 
-    def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
+    def _inconsistency(self, batch: Batch) -> Tensor:
         """How far ab of the same picture, degraded otherwise, lies apart; of every second picture of a part.
 
-        BatchNorm keeps its statistics meanwhile: so few pictures of another size would blur them.
+        BatchNorm takes the statistics that it has for both: with those of the batch for one alone, the same
+        picture lay apart from itself by more than half of what is measured here.
         """
         assert batch.again is not None
         with _kept_norms(self._generator):
+            first: Tensor = self._generator(batch.seen[::_SOME])
             again: Tensor = self._generator(batch.again[::_SOME])
-        first = made.ab[::_SOME]
         if again.shape != first.shape:
             again = F.interpolate(again, size=first.shape[-2:], mode="bilinear", antialias=True)
         return relative_distance(again, first)
@@ -153,7 +154,7 @@ class Paired:
                 l1(made.ab, target) if stage.pixel == "l1" else huber(made.ab, target, stage.chroma_weight)
             )
         if stage.weights.get("consistency", 0.0) > 0.0:
-            losses["consistency"] = self._inconsistency(made, batch)
+            losses["consistency"] = self._inconsistency(batch)
         if made.view is None or made.truth is None:
             return losses
         if self._perceives(stage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,27 @@ TORCHVISION = "torchvision"
 """In place of an encoder's file: the weights that torchvision offers for it, downloaded where need be."""
 
 
+_LIMITS: dict[str, tuple[float, float]] = {
+    "steps": (1, math.inf),
+    "minutes": (0.0, math.inf),
+    "first_share": (0.0, 1.0),
+    "batch": (1, math.inf),
+    "accumulate": (1, math.inf),
+    "crop": (32, math.inf),
+    "rate": (0.0, math.inf),
+    "warm_up": (0, math.inf),
+    "clip": (0.0, math.inf),
+    "ema": (0.0, 1.0),
+    "freeze_encoder": (0, math.inf),
+    "strength": (0.0, 2.0),
+    "seed": (0, 2**32 - 1),
+    "every": (1, math.inf),
+    "checkpoint_minutes": (0.0, math.inf),
+    "recalibrate": (0, math.inf),
+}
+"""Least and most of each number; NaN is within none."""
+
+
 def _setting(default: Any, *, fixed: bool = True) -> Any:
     """A field; ``fixed`` ones must be the same when a run goes on, the others may change."""
     return field(default=default, metadata={"fixed": fixed})
@@ -19,7 +41,7 @@ def _setting(default: Any, *, fixed: bool = True) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """Options of a run. What is None is the recipe's.
+    """Options of a run, validated when built. What is None is the recipe's.
 
     Attributes:
         recipe: a key of :data:`vidcolor.training.recipes.RECIPES`.
@@ -31,7 +53,7 @@ class TrainOptions:
         accumulate: parts that a step's batch is computed in, for want of memory.
         crop: side of the square crops, pixels.
         rate: factor on the recipe's learning rates.
-        warm_up: steps over which a stage's rate rises from zero.
+        warm_up: steps over which a stage's rate rises from zero; a tenth of the stage at most.
         clip: largest norm of a network's gradient.
         ema: decay of the averaged weights, those that are scored and saved.
         freeze_encoder: steps during which a pretrained encoder stays as it came.
@@ -71,12 +93,15 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise UsageError("a budget is needed: --steps or --minutes")
-        if self.batch % self.accumulate:
+        if self.batch % max(1, self.accumulate):
             raise UsageError(f"--batch {self.batch} does not divide into {self.accumulate} parts")
         if self.keep not in ("last", "best"):
             raise UsageError(f"--keep {self.keep}: last or best")
-        if self.recalibrate < 0:
-            raise UsageError(f"--recalibrate {self.recalibrate}: 0 or more")
+        for name, (least, most) in _LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                above = f" to {most:g}" if math.isfinite(most) else " or more"
+                raise UsageError(f"--{name.replace('_', '-')} {value}: {least:g}{above}")
         if self.recalibrate and self.keep == "best":
             raise UsageError("--recalibrate is for the last weights: the best are kept as they were judged")
 

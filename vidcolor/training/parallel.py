@@ -69,16 +69,31 @@ def average_gradients(parameters: Iterable[nn.Parameter], place: Place) -> None:
     """Replace each gradient by its mean over the processes, in one exchange."""
     if place.world == 1:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    if not gradients:
+    _average([p.grad for p in parameters if p.grad is not None], place)
+
+
+def _average(tensors: list[Tensor], place: Place) -> None:
+    if not tensors:
         return
-    flat = torch.cat([g.reshape(-1) for g in gradients])  # all gradients, (sum of sizes,)
+    flat = torch.cat([t.reshape(-1) for t in tensors])  # all of them, (sum of sizes,)
     dist.all_reduce(flat)
     flat /= place.world
     at = 0
-    for gradient in gradients:
-        gradient.copy_(flat[at : at + gradient.numel()].view_as(gradient))
-        at += gradient.numel()
+    for tensor in tensors:
+        tensor.copy_(flat[at : at + tensor.numel()].view_as(tensor))
+        at += tensor.numel()
+
+
+def average_statistics(networks: Iterable[nn.Module], place: Place) -> None:
+    """Replace what each BatchNorm that learns knows of its pictures by its mean over the processes.
+
+    The checkpoint, which the first process writes, then holds what all of them go on with.
+    """
+    if place.world == 1:
+        return
+    learn = [m for n in networks for m in n.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    known = [b for layer in learn for b in (layer.running_mean, layer.running_var) if b is not None]
+    _average(known, place)
 
 
 def mean_of(values: dict[str, float], place: Place) -> dict[str, float]:

@@ -63,9 +63,9 @@ class Records:
         path = self._folder / SAMPLES.replace("*", f"{step:06d}")
         try:
             path.parent.mkdir(exist_ok=True)
-            Image.fromarray(picture).save(path)
         except OSError as error:
             raise OutputError(f"{path}: cannot be written ({error})") from error
+        write_whole(path, lambda file: Image.fromarray(picture).save(file, "PNG"))
 
     def close(self) -> None:
         """Draw the curves, where matplotlib is there to do it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vidcolor.checkpoint import metadata_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import batches
@@ -24,20 +27,25 @@ from vidcolor.training.sampling import background
 from vidcolor.training.schedule import position, stages_of
 from vidcolor.training.state import TrainState, inputs_of, load_checkpoint
 from vidcolor.training.validation import Validation, fixed_pictures
-from vidcolor.training.watcher import BEST, CHECKPOINT, Listener, Watcher
+from vidcolor.training.watcher import BEST, CHECKPOINT, Listener, Watcher, are_written
 from vidcolor.writing import write_whole
 
 _VALIDATION_PICTURES = 48
+_LISTED = re.compile(rb"\\?[0-9a-f]{64}  ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run came to: steps, pictures seen and minutes over all resumptions, the last validation."""
+    """What a run came to: steps, pictures seen and minutes over all resumptions, the last validation.
+
+    ``already``: it was over, and its weights were there as they were asked for; they are left alone.
+    """
 
     steps: int
     pictures: int
     minutes: float
     validation: Validation | None
+    already: bool = False
 
 
 @contextmanager
@@ -68,7 +76,7 @@ def held(work: Path) -> Iterator[None]:
 
 def _forget(work: Path) -> None:
     """Remove what an earlier run left in its folder, and nothing else."""
-    if not any((work / name).exists() for name in (CHECKPOINT, METRICS)):
+    if not _has_run(work):
         return
     try:
         for old in (*(work / name for name in (CHECKPOINT, BEST, METRICS, CURVES)), *work.glob(SAMPLES)):
@@ -77,6 +85,23 @@ def _forget(work: Path) -> None:
             old.unlink()
     except OSError as error:
         raise OutputError(f"{work}: cannot be written ({error.strerror or error})") from error
+
+
+def _has_run(work: Path) -> bool:
+    return any((work / name).exists() for name in (CHECKPOINT, METRICS))
+
+
+def refuse_others(files: Files) -> None:
+    """Refuse to write over what no run in this folder has made.
+
+    Raises:
+        OutputError: the weights, or their list of pictures, are there already and are others'.
+    """
+    out, listing = files.out, _listing_of(files)
+    if os.path.lexists(out) and not (_has_run(files.work) and metadata_of(out)):
+        raise OutputError(f"{out}: exists already, and no run in {files.work} made it; choose another name")
+    if listing.exists() and not _LISTED.match(listing.read_bytes()[:80]):
+        raise OutputError(f"{listing}: exists already, and is no list of pictures; choose another --out")
 
 
 def check_parts(options: TrainOptions, place: Place) -> None:
@@ -145,7 +170,10 @@ def run(
     if place.leads:
         _write_listing(photos, files)
     counters = state.counters
-    listener.started(counters.step, position(stages, options, counters.step, counters.seconds).total)
+    used = position(stages, options, counters.step, counters.seconds).total
+    if used >= 1.0 and are_written(state, options, files):
+        return _outcome(state, None, already=True)
+    listener.started(counters.step, used)
     pictures = fixed_pictures(validation, _VALIDATION_PICTURES, options.crop)
     watcher = Watcher(state, options, files, inputs, pictures, listener, place.leads)
     try:
@@ -162,11 +190,17 @@ def run(
             watcher.close()
         raise
     watcher.close()
+    return _outcome(state, watcher.last)
+
+
+def _outcome(state: TrainState, validation: Validation | None, *, already: bool = False) -> Outcome:
+    counters = state.counters
     return Outcome(
         steps=counters.step,
         pictures=counters.pictures,
         minutes=counters.seconds / 60.0,
-        validation=watcher.last,
+        validation=validation,
+        already=already,
     )
 
 
@@ -177,9 +211,13 @@ def _check_together(state: TrainState, place: Place) -> None:
         raise ResumeMismatch("the processes found different checkpoints: --work-dir must be shared by all")
 
 
+def _listing_of(files: Files) -> Path:
+    name = files.out.name.removesuffix(".safetensors")
+    return files.out.with_name(f"{name}.data.sha256")
+
+
 def _write_listing(photos: PhotoSet, files: Files) -> None:
     content = photos.written_listing
-    name = files.out.name.removesuffix(".safetensors")
-    path = files.out.with_name(f"{name}.data.sha256")
+    path = _listing_of(files)
     if not (path.is_file() and path.read_bytes() == content):
         write_whole(path, lambda file: file.write(content))

@@ -9,6 +9,7 @@ from vidcolor.training.options import TrainOptions
 from vidcolor.training.recipes import Recipe, Stage
 
 _FLOOR = 0.01
+_WARM_SHARE = 0.1
 
 
 def stages_of(recipe: Recipe, options: TrainOptions) -> tuple[Stage, ...]:
@@ -53,8 +54,8 @@ def position(
 
 
 def rate_factor(stage: Stage, within: float, steps_in_stage: int, warm_up: int) -> float:
-    """Factor on a stage's peak rate: a linear warm-up, then the stage's decay."""
-    warm = min(1.0, (steps_in_stage + 1) / warm_up) if warm_up else 1.0
+    """Factor on a stage's peak rate: a linear warm-up, of a tenth of the stage at most, and the decay."""
+    warm = min(1.0, max((steps_in_stage + 1) / warm_up, within / _WARM_SHARE)) if warm_up else 1.0
     if stage.decay == "cosine":
         return warm * (_FLOOR + (1.0 - _FLOOR) * 0.5 * (1.0 + math.cos(math.pi * within)))
     return warm * min(1.0, max(_FLOOR, 2.0 * (1.0 - within)))

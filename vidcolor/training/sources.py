@@ -17,7 +17,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from vidcolor.errors import InputError, first_line
 from vidcolor.training import videos
@@ -225,7 +225,7 @@ def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
 def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | None:
     """R'G'B' ``(h, w, 3)`` of an encoded picture, turned as its EXIF orientation says; None if it is damaged.
 
-    What is transparent becomes white.
+    What is transparent becomes white; colours of an ICC profile become sRGB's.
 
     Args:
         largest: short side to which bigger pictures are reduced, pixels; None leaves the size alone.
@@ -234,7 +234,7 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         with Image.open(io.BytesIO(data)) as picture:
             if largest is not None:
                 picture.draft("RGB", (2 * largest, 2 * largest))
-            turned = _of_8_bits(ImageOps.exif_transpose(picture))
+            turned = _of_8_bits(_in_srgb(ImageOps.exif_transpose(picture)))
             if turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info:
                 over = turned.convert("RGBA")
                 turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
@@ -243,6 +243,19 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         raise
     except Exception:  # Pillow's readers raise what they like on damaged files: struct.error, RuntimeError…
         return None
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    """The picture with the sRGB colours that its profile stands for; as it is where it has none that fits."""
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode not in ("RGB", "RGBA", "CMYK"):
+        return picture
+    try:
+        mode = "RGB" if picture.mode == "CMYK" else picture.mode
+        given, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, given, srgb, outputMode=mode) or picture
+    except (ImageCms.PyCMSError, OSError):
+        return picture
 
 
 def _of_8_bits(picture: Image.Image) -> Image.Image:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from vidcolor.errors import InputError
+
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
@@ -18,7 +20,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SUFFIXES = frozenset(
-    (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".wmv", ".flv")
+    (
+        ".mp4",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".m4v",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".wmv",
+        ".flv",
+        ".ogv",
+    )
 )
 _THUMB = (32, 24)
 _CUT_CODES = 18.0
@@ -53,6 +70,7 @@ def film_frames(
         frame_seconds = 1 / sane_rate(stream)
         shot = _Shot(each_shot, gap_seconds)
         cuts = _Cuts()
+        number = -1
         for number, frame in enumerate(_decoded(container, stream, path)):
             if frame.pts is None or frame.time_base is None:
                 at = number * frame_seconds
@@ -63,6 +81,8 @@ def film_frames(
                 shot = _Shot(each_shot, gap_seconds)
             if shot.wants(at):
                 shot.add(at, _rgb(frame, stream, largest))
+        if number < 0:
+            raise InputError(f"{path}: no frame of it decodes")
         yield from shot.chosen(name)
 
 

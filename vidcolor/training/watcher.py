@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vidcolor.checkpoint import save_weights
+from vidcolor.checkpoint import metadata_of, save_weights
 from vidcolor.errors import WeightsError
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.loop import Event
@@ -123,17 +123,26 @@ class Watcher:
         assert isinstance(network, ColourNetwork)
         if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
             raise WeightsError(f"{path}: not written, its weights would be no numbers: lower --rate")
-        anew = f"; recalibrated on {self._options.recalibrate} crops" if self._recalibrated else ""
         save_weights(
             path,
             network,
-            recipe=describe(self._state, self._options, self._files) + anew,
+            recipe=describe(self._state, self._options, self._files, recalibrated=self._recalibrated),
             data=f"{self._inputs['count']} pictures, sha256 of their list {self._inputs['pictures']}",
             date=datetime.date.today().isoformat(),
         )
 
 
-def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
+def are_written(state: TrainState, options: TrainOptions, files: Files) -> bool:
+    """Whether weights as such a run writes them at its end are there; something may be recorded in them."""
+    best = files.work / BEST
+    if options.keep == "best" and best.exists():
+        wanted = metadata_of(best).get("recipe", "")
+    else:
+        wanted = describe(state, options, files, recalibrated=options.recalibrate > 0)
+    return metadata_of(files.out).get("recipe") == wanted
+
+
+def describe(state: TrainState, options: TrainOptions, files: Files, *, recalibrated: bool) -> str:
     """One line that says how weights came about."""
     counters = state.counters
     usual = TrainOptions(steps=1).fixed()
@@ -146,4 +155,5 @@ def describe(state: TrainState, options: TrainOptions, files: Files) -> str:
         f"{RECIPES[options.recipe].source}; to stage {counters.stage + 1}, {counters.step} steps, "
         f"{counters.pictures} crops of {options.crop} px, {counters.seconds / 60:.0f} minutes ({device}); "
         f"batch {options.batch}; {', '.join(changed) or 'usual options'}"
+        + (f"; recalibrated on {options.recalibrate} crops" if recalibrated else "")
     )
