@@ -17,8 +17,10 @@ from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame
+from vidcolor.making import open_as_asked
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import DecodeReport
+from vidcolor.options import Options
 from vidcolor.stages.decode import DecodeSettings, decode
 
 ONE = 1 << 16
@@ -213,6 +215,36 @@ def test_a_duration_between_two_frames_is_told_from_a_start_beyond_the_end(tmp_p
     late = make_film(tmp_path / "late.mkv", frames=9, pts=[5 + i for i in range(9)], audio="pcm_s16le")
     with pytest.raises(InputError, match="no frame of it decodes within"):
         colour(late, tmp_path / "b.mkv", duration=Fraction("0.1"))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"),
+    [
+        ("a.mov", "mpeg2video", {"bf": "2", "g": "12"}),
+        ("a.mp4", "libx264", {"bf": "3", "g": "12", "x264-params": "open-gop=1"}),
+        ("a.mp4", "mpeg4", {"bf": "2", "g": "15"}),
+        ("a.avi", "mpeg4", {"bf": "2", "g": "30"}),
+        ("a.avi", "mjpeg", {}),
+        ("a.mkv", "libx264", {"bf": "3", "g": "12", "x264-params": "open-gop=1"}),
+    ],
+)
+def test_wherever_a_span_starts_its_frames_are_those_of_the_whole(
+    name: str, codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    source = make_film(tmp_path / name, frames=100, codec=codec, options=options, pix_fmt=fmt)
+
+    def read(start: Fraction | None) -> list[tuple[Fraction, bytes]]:
+        with open_as_asked(str(source), Options()) as film:
+            stream = film.streams.video[0]
+            settings = DecodeSettings(start=start, name=name)
+            items = decode(film, stream, settings, DecodeReport(video_index=0))
+            return [(item.seconds, item.luma.tobytes()) for item in items if isinstance(item, Frame)]
+
+    whole = read(None)
+    assert len(whole) == 100
+    for number in range(30, 97, 3):
+        assert read(whole[number][0]) == whole[number:], number
 
 
 @pytest.mark.parametrize("start", [2**63 // 10**6 - 1, 2**63 // 10**6 + 1, 10**30])

@@ -277,3 +277,36 @@ def test_an_encoder_that_fails_is_no_fault_of_vidcolor(tmp_path: Path) -> None:
     film = make_film(tmp_path / "a.mp4", frames=3)
     with pytest.raises(OutputError, match="vc2 cannot encode the picture"):
         colour(film, tmp_path / "b.mov", codec="vc2")
+
+
+@pytest.mark.parametrize(
+    ("muxer", "given", "says"),
+    [
+        ("avi", {"bf": "2"}, "bf=2: frames have wrong times"),
+        ("avi", {"x264-params": "ref=2:bframes=3"}, "bframes=3: frames have wrong times"),
+        ("mxf", {"x264opts": "bframes=1"}, "bframes=1: frames have wrong times"),
+        ("mxf", {"g": "300"}, "g=300: mxf needs a key frame"),
+        ("mxf", {"x264-params": "keyint=300:scenecut=0"}, "keyint=300: mxf needs a key frame"),
+        ("mxf", {"x264-params": "keyint=infinite"}, "keyint=infinite: mxf needs a key frame"),
+    ],
+)
+def test_what_a_container_cannot_time_is_refused_also_among_x264_s_own(
+    muxer: str, given: dict[str, str], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=given)
+    encoder_settings("libx264", muxer="matroska", crf=None, preset=None, extra=given)
+    harmless = {"x264-params": "bframes=0:keyint=100"}
+    encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=harmless)
+
+
+@pytest.mark.parametrize(
+    ("flags", "made"), [("+mv4", "+qscale+mv4"), ("mv4", "+qscale+mv4"), ("-loop", "+qscale-loop")]
+)
+def test_flags_do_not_take_the_quantiser_away(flags: str, made: str) -> None:
+    found = encoder_settings("mpeg4", muxer="mp4", crf=None, preset=None, extra={"flags": flags})
+    assert found["flags"] == made
+    assert (
+        encoder_settings("libx264", muxer="mp4", crf=None, preset=None, extra={"flags": flags})["flags"]
+        == flags
+    )

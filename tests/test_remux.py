@@ -489,7 +489,15 @@ def test_re_encoding_is_said_in_one_line_a_track(tmp_path, caplog):
 
 def test_y4m_says_that_it_holds_no_sound(tmp_path, caplog):
     carry(make(tmp_path / "in.mkv"), tmp_path / "out.y4m")
-    assert [r.getMessage().startswith("y4m holds no sound") for r in caplog.records] == [True]
+    assert [r.getMessage().startswith("y4m holds the picture only") for r in caplog.records] == [True]
+    assert "chapters" not in caplog.text
+    caplog.clear()
+    with av.open(str(make(tmp_path / "plain.mkv", chapters=True))) as film:
+        film.metadata["title"] = "Titel"
+        with av.open(str(tmp_path / "out.y4m"), "w", format="yuv4mpegpipe") as output:
+            remuxer = Remuxer(film, output, film.streams.video[0], RemuxSettings(audio="none"))
+            remuxer.add_streams(lambda: output.add_stream("wrapped_avframe", rate=FPS))
+    assert caplog.messages == ["y4m holds the picture only; left out: metadata title, 2 chapters"]
     caplog.clear()
     carry(make(tmp_path / "mute.mkv", sound=()), tmp_path / "mute.y4m")
     assert not caplog.records

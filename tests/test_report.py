@@ -134,7 +134,12 @@ def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.Ca
     source = make_film(tmp_path / "<b>&.mp4", frames=6)
     page = tmp_path / "page.html"
     with mock.patch("vidcolor.watching.in_colour", lambda frame: True):
-        assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0
+        for quiet in ("-q", "-v"):
+            given = ("--crf", "20", "--report", page, quiet, "-y", "--restart")
+            assert call(source, tmp_path / "out.mp4", *given) == 0
+            assert "colours of its own" in page.read_text()
+            assert bool(capsys.readouterr().err) == (quiet == "-v")
+        assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page, "-y") == 0
     text = page.read_text()
     assert "&lt;b&gt;&amp;.mp4" in text
     assert "<b>" not in text

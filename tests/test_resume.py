@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from unittest import mock
 import av
 import pytest
 import torch
+from calling import call
 from filelock import FileLock
 from media import change_packets, grey_frame, make_film, planes_of, read_film
 from quick import quickly
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
+from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch, UsageError
 from vidcolor.job import colorize
+from vidcolor.manifest import identify
 from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
@@ -535,6 +538,61 @@ def test_a_finished_film_is_already_done(tmp_path: Path) -> None:
         assert not run(source, tmp_path / name, overwrite=True).already
 
 
+def test_a_finished_film_leaves_an_unfinished_job_of_its_name_alone(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mkv"
+    run(source, target)
+    with pytest.raises(Stop):
+        run(source, target, stop_after=20, overwrite=True, saturation=0.5)
+    kept = job_status(str(target)).frames
+    assert kept >= 12
+    assert run(source, target).already
+    assert job_status(str(target)).frames == kept
+    assert run(source, target, overwrite=True, saturation=0.5).frames == 30
+    assert left_in(tmp_path) == []
+
+
+def test_a_segment_that_does_not_follow_on_is_made_anew(
+    stopped: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    source, target = stopped
+    folder = Workplace(target).folder
+    longer = SegmentStore(folder, "out").find()
+    segment = SegmentStore.read(longer[1])
+    longer[1].unlink()  # as if the first had had two frames more
+    after = replace(segment.after, frames=segment.after.frames + 2)
+    SegmentStore(folder, "out").write(replace(segment, after=after))
+    assert run(source, target).frames == 30
+    assert "segment 1 does not follow on" in caplog.text
+    whole = target.with_name("whole" + target.suffix)
+    run(source, whole)
+    assert fingerprint(whole) == fingerprint(target)
+
+
+@pytest.mark.parametrize("given", [{"restart": True}, {"resume": False}])
+def test_what_cannot_be_made_clears_nothing_away(stopped: tuple[Path, Path], given: dict[str, Any]) -> None:
+    before = job_status(str(stopped[1]))
+    with pytest.raises(UsageError):
+        run(*stopped, codec="ffv1", preset="ultrafast", **given)
+    assert job_status(str(stopped[1])) == before
+    assert run(*stopped).frames == 30
+
+
+def test_a_job_that_ends_while_its_status_is_asked_for_is_done(stopped: tuple[Path, Path]) -> None:
+    find = SegmentStore.find
+
+    def late(self: SegmentStore, **given: Any) -> dict[int, Path]:
+        found = find(self, **given)
+        run(*stopped)
+        return found
+
+    def once(self: SegmentStore, **given: Any) -> dict[int, Path]:
+        SegmentStore.find = find  # type: ignore[method-assign]
+        return late(self, **given)
+
+    with mock.patch.object(SegmentStore, "find", once):
+        assert job_status(str(stopped[1])).state == "done"
+
+
 def test_no_resume_keeps_nothing(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
     with pytest.raises(Stop):
@@ -585,6 +643,39 @@ def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     broken = stopped[1].with_name("broken.mkv")
     broken.write_bytes(b"")
     assert job_status(str(broken)).state == "unmarked"
+
+
+def test_status_of_several_names_whatever_their_letters(
+    stopped: tuple[Path, Path], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    odd = stopped[1].with_name(os.fsdecode(b"caf\xe9.mkv"))
+    odd.write_bytes(b"")
+    code = call("--status", stopped[1].with_name("none.mkv"), odd, stopped[1])
+    out, err = capfdbinary.readouterr()
+    assert code == 3
+    assert [line.split(b": ")[0] for line in out.splitlines()] == [os.fsencode(odd), os.fsencode(stopped[1])]
+    assert b"none.mkv: there is no such film" in err
+
+
+def test_a_playlist_is_known_by_the_files_that_it_names(tmp_path: Path) -> None:
+    for name in ("a b.mp4", "c.mp4", "d.mp4"):
+        (tmp_path / name).write_bytes(b"1")
+    lists = {
+        "l.ffconcat": "ffconcat version 1.0\nfile 'a b.mp4'\nfile c.mp4\n",
+        "l.m3u8": "#EXTM3U\na b.mp4\nc.mp4\n",
+    }
+    for name, text in lists.items():
+        (tmp_path / name).write_text(text)
+        seen = [identify(str(tmp_path / name))]
+        for part, content in (("a b.mp4", b"22"), ("c.mp4", b"333"), ("d.mp4", b"4444")):
+            (tmp_path / part).write_bytes(content + bytes(len(seen)))
+            seen.append(identify(str(tmp_path / name)))
+        first, second, third, last = seen
+        assert len({str(one) for one in (first, second, third)}) == 3, "its parts count"
+        assert last == third, "and nothing else"
+        for part in ("a b.mp4", "c.mp4", "d.mp4"):
+            (tmp_path / part).write_bytes(b"1")
+    assert "parts sha256" not in identify(str(tmp_path / "c.mp4"))
 
 
 def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

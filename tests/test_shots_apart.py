@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -22,14 +23,14 @@ import torch
 from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
-from vidcolor.crew import Hands
+from vidcolor.crew import Crew, Hands
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
 from vidcolor.processes import _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
-from vidcolor.segments import Segment, SegmentStore
+from vidcolor.segments import Place, Segment, SegmentStore
 
 LENGTHS = (9, 8, 30, 7, 7, 4)
 
@@ -250,3 +251,28 @@ def test_processes_are_as_many_as_devices_or_as_asked_for() -> None:
     for given in ({"jobs": 0}, {"jobs": 1000}, {"device": "cpu,"}, {"device": "cpu,abacus"}):
         with pytest.raises(UsageError):
             Options(**given)
+
+
+def test_the_planner_ends_when_a_worker_has_failed() -> None:
+    class Failing(Hands):
+        def submit(self, number: int, place: Place | None) -> None:
+            """Take it."""
+
+        def check(self, seconds: float) -> bool:
+            raise OutputError("no room")
+
+        def frames(self) -> int:
+            return 0
+
+    stopped = threading.Event()
+
+    def plan(self: Crew, number: int, place: Place | None, stop: threading.Event) -> None:
+        stop.wait(60)
+        stopped.set()
+
+    meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
+    order = SimpleNamespace(meter=meter, cancel=threading.Event())
+    maker = SimpleNamespace(order=order, kept=lambda number, place: None)
+    with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
+        Crew(maker=maker, hands=Failing(), film=None).work()  # type: ignore[arg-type]
+    assert stopped.wait(5)

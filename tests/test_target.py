@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import threading
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from media import make_film
+from quick import colour
 from test_resume import Stop
 
 from vidcolor.cli_process import film_output
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.options import Options
-from vidcolor.target import as_dash, is_sequence, prepare_target
+from vidcolor.target import Sink, as_dash, is_sequence, prepare_target
 from vidcolor.workplace import Workplace
 from vidcolor.writing import write_whole
 
@@ -33,6 +37,74 @@ def test_the_target_name_is_untouched_until_commit(tmp_path: Path) -> None:
     place.commit()
     assert final.read_text() == "film"
     assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_has_come_to_be_there_meanwhile_is_not_written_over(tmp_path: Path, links: bool) -> None:
+    final = tmp_path / "out.mkv"
+    refuse = mock.patch("os.link", side_effect=OSError(errno.EPERM, "no links"))
+    with contextlib.nullcontext() if links else refuse:
+        for overwrite in (False, True):
+            final.unlink(missing_ok=True)
+            place = prepare_target(SOURCE, str(final), Options(overwrite=overwrite), 1)
+            place.create()
+            final.write_text("precious")
+            if overwrite:
+                place.commit()
+                continue
+            with pytest.raises(OutputError, match="has come to be there while it was made; -y"):
+                place.commit()
+            assert final.read_text() == "precious"
+            place.discard()
+        final.unlink()
+        place = prepare_target(SOURCE, str(final), Options(), 1)
+        place.create()
+        place.commit()
+    assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+def test_a_sequence_does_not_write_over_its_source(tmp_path: Path) -> None:
+    for number in range(100, 103):
+        (tmp_path / f"a_{number}.png").touch()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path)
+    source, given = str(tmp_path / "a_%03d.png"), Options(overwrite=True)
+    for target in ("a_%d.png", "link/a_%03d.png"):
+        with pytest.raises(OutputError, match="are the source's own pictures"):
+            prepare_target(source, str(tmp_path / target), given, 1)
+    with pytest.raises(OutputError, match="are the source's own pictures"):
+        prepare_target(str(tmp_path / "a_101.png"), str(tmp_path / "a_%d.png"), given, 1)
+    prepare_target(source, str(tmp_path / "other" / "a_%03d.png"), given, 1)
+    prepare_target(source, str(tmp_path / "b_%03d.png"), given, 1)
+
+
+@pytest.mark.parametrize("name", ["50%/f_%03d.png", "100%_%03d.png", "x%02dy/f_%d.png"])
+def test_per_cent_signs_stand_for_themselves(tmp_path: Path, name: str) -> None:
+    target = tmp_path / name
+    target.parent.mkdir(exist_ok=True)
+    colour(make_film(tmp_path / "in.mkv", frames=3), target)
+    before = target.name.split("%03d" if "%03d" in name else "%d")[0]
+    assert len([p for p in target.parent.iterdir() if p.name.startswith(before) and p.suffix == ".png"]) == 3
+
+
+def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    blob, got = bytes(range(256)) * 4096, list[bytes]()
+
+    def read() -> None:
+        with open(reader, "rb") as file:
+            got.append(file.read())
+
+    thread = threading.Thread(target=read)
+    sink = Sink(f"pipe:{writer}")
+    started = threading.Timer(0.2, thread.start)
+    started.start()
+    assert sink.write(blob) == len(blob)
+    os.close(writer)
+    started.join()
+    thread.join()
+    assert got == [blob]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such owners")

@@ -269,6 +269,19 @@ def test_the_picture_s_own_length_is_counted_not_the_sound_s(tmp_path: Path) -> 
         assert meter.total() == 50
 
 
+@pytest.mark.parametrize(
+    ("start", "duration", "frames"), [(0, 1000, 50), (1, 1000, 25), (1, "0.4", 10), (3, 1, 0)]
+)
+def test_no_more_is_expected_than_there_is(
+    start: int, duration: int | str, frames: int, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=50)
+    options = Options(start=Fraction(start), duration=Fraction(duration))
+    with av.open(str(source)) as film:
+        meter = Meter(container=film, stream=film.streams.video[0], options=options, callback=None)
+        assert meter.total() == frames
+
+
 def test_a_meter_counts_what_this_run_has_made(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=20)
     told: list[Progress] = []

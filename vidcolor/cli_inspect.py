@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from vidcolor.cli_process import Caught, cancelled_by_signals
-from vidcolor.errors import UsageError, VidcolorError
+from vidcolor.errors import UsageError, VidcolorError, worst
 from vidcolor.options import Options
 
 if TYPE_CHECKING:
@@ -77,10 +77,17 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
     """Say how far the jobs of these targets are; the exit code."""
     from vidcolor.status import job_status
 
+    codes = []
     for target in targets:
-        found = job_status(target, work_dir)
-        click.echo(json.dumps(asdict(found)) if as_json else str(found))
-    return 0
+        try:
+            found = job_status(target, work_dir)
+        except VidcolorError as error:
+            log.error("%s", " ".join(str(error).split()))
+            codes.append(error.exit_code)
+            continue
+        line = json.dumps(asdict(found)) if as_json else str(found)
+        click.echo(line.encode("utf-8", "surrogateescape"))  # names as they are, whatever letters they hold
+    return worst(codes)
 
 
 def check_reports(targets: list[tuple[str, str]], report: Path, options: Options) -> None:

@@ -38,7 +38,8 @@ def set_up_log(quiet: bool, verbose: bool) -> Lines:
     handler.setFormatter(lines)
     log.handlers = [handler]
     log.propagate = False
-    log.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+    log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    handler.setLevel(logging.ERROR if quiet else logging.NOTSET)  # a report hears warnings all the same
     return lines
 
 

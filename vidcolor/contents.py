@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
 from vidcolor.thumbnails import View, active_area, apart, thumbnail_of
+
+log = logging.getLogger(__name__)
 
 _READ_WHOLE = 500
 """Frames up to which a film is read through, and its shots are found exactly."""
@@ -85,7 +88,8 @@ class Contents:
                 places = (begin + length * (2 * i + 1) / (2 * count) for i in range(count))
                 moments = [Moment(seconds=p, shot=i, plain=False) for i, p in enumerate(places)]
         found: dict[Fraction, Frame] = {}
-        for moment in choose(moments, count):
+        chosen = choose(moments, count)
+        for moment in chosen:
             frame = frame_at(self.open_it, self.settings, moment.seconds, self.cancel)
             if frame is not None:
                 found[frame.seconds] = frame
@@ -95,6 +99,11 @@ class Contents:
             part = self.settings.start is not None or self.settings.end is not None
             where = "between --start and the end of --duration" if part else "of it"
             raise InputError(f"{self.settings.name}: no frame {where} decodes")
+        if missing := len(chosen) - len(found):
+            log.warning(
+                "%s: %d of %d pictures are not found where its clock puts them",
+                self.settings.name, missing, len(chosen),
+            )  # fmt: skip
         return list(found.values())
 
     def _extent(

@@ -11,7 +11,8 @@ import logging
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -161,6 +162,16 @@ def engine_here(terms: Manifest, generator: Generator, device: torch.device, dty
     return resolve_engine(engine, generator, device, dtype)
 
 
+@contextmanager
+def _setting(stop: threading.Event) -> Iterator[None]:
+    """Set it at the end if that is not a good one."""
+    try:
+        yield
+    except BaseException:
+        stop.set()
+        raise
+
+
 @dataclass(kw_only=True)
 class Crew:
     """Gives the shots of a film to workers.
@@ -187,7 +198,11 @@ class Crew:
         told = meter.before = place.frames if place else 0
         if place is not None and place.state is None:
             return
-        with Worker("vidcolor-plan", lambda: self._plan(number, place), abandon=cancel) as planner:
+        stop = threading.Event()
+        with (
+            Worker("vidcolor-plan", lambda: self._plan(number, place, stop), abandon=stop) as planner,
+            _setting(stop),
+        ):
             while True:
                 planning = planner.running  # before the check: what it submits last is waited for
                 if self.hands.check(_POLL_SECONDS) and not planning:
@@ -205,12 +220,14 @@ class Crew:
     def _finished(self) -> tuple[int, Place | None]:
         """The first segment that is missing, and where it begins."""
         number, place = 0, None
-        while number in self.maker.found and (place is None or place.state is not None):
-            place = self.maker.store.read(self.maker.found[number]).after
-            number += 1
+        while place is None or place.state is not None:
+            kept = self.maker.kept(number, place)
+            if kept is None:
+                break
+            number, place = number + 1, kept
         return number, place
 
-    def _plan(self, number: int, place: Place | None) -> None:
+    def _plan(self, number: int, place: Place | None, stop: threading.Event) -> None:
         maker = self.maker
         options = maker.order.options
         planner = Planner(
@@ -219,7 +236,7 @@ class Crew:
             render_size=options.render_size,
             frames=maker.terms.segment_frames,
             ticks=self.film.ticks,
-            cancel=maker.order.cancel,
+            cancel=stop,
         )
         self.hands.submit(number, place)
         for beginning in planner.beginnings(number, place):

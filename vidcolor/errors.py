@@ -7,7 +7,7 @@
     ├── OutputError         5   the target cannot be written
     │   └── ReaderClosed  141   the reader of a pipe went away
     ├── ResumeMismatch      6   an unfinished job does not fit what is asked for
-    └── Interrupted       130   SIGINT (143 for SIGTERM)
+    └── Interrupted       130   SIGINT (143 for SIGTERM, 129 for SIGHUP)
 
 Two codes have no exception: 0 (done) and 7 (finished, but some frames of the source, or all of a track of
 sound, could not be decoded: ``Result.exit_code``). 1 is any other exception: a bug.
@@ -19,7 +19,7 @@ EXIT_DONE = 0
 EXIT_BUG = 1
 EXIT_LOSSES = 7
 
-_SEVERITY = (0, 7, 2, 3, 4, 6, 5, 1, 141, 143, 130)
+_SEVERITY = (0, 7, 2, 3, 4, 6, 5, 1, 141, 129, 143, 130)
 
 
 class VidcolorError(Exception):

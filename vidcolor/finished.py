@@ -10,7 +10,7 @@ import av
 from av.container import InputContainer
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.errors import VidcolorError
+from vidcolor.errors import ResumeMismatch, VidcolorError
 from vidcolor.film_limits import LABEL_PLACES
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
 from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
@@ -44,6 +44,15 @@ def frames_marked(target: str) -> int:
         return 0
 
 
+def _is_of(left: Workplace, own_print: str) -> bool:
+    """Whether what is left of a job is of that film, and not of another under the same name."""
+    try:
+        terms = Manifest.read(left.manifest)
+    except ResumeMismatch:
+        return False
+    return left.empty if terms is None else terms.fingerprint == own_print
+
+
 def already_done(name: str, target: str, options: Options) -> Result | None:
     """What is known of a finished target that was made from the same source with the same options.
 
@@ -69,12 +78,13 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         return None
     weights = digest_weights(load_generator(options.weights).path)
     source = terms.source if terms is not None else identify(name)
-    own = label_of(fingerprint(source, describe_options(options), weights), frames)
+    own_print = fingerprint(source, describe_options(options), weights)
+    own = label_of(own_print, frames)
     losses = re.compile(re.escape(own) + r"(?: lost (\d+))?(?: silent (\d+))?")
     found = next(filter(None, map(losses.fullmatch, labels)), None)
     if found is None:
         return None
-    if left.folder.is_dir() and not left.busy():
+    if left.folder.is_dir() and not left.busy() and _is_of(left, own_print):
         left.remove()  # the job was ended between giving the film its name and tidying up
     return Result(
         source=name,

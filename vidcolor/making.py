@@ -153,17 +153,28 @@ class Maker:
 
     def _read_or_make(self, number: int, place: Place | None, endings: Endings) -> Place:
         """Where the segment of that number ends, which begins at ``place``."""
-        if number in self.found:
-            return self.store.read(self.found[number]).after
-        return self.make(number, place, endings)
+        return self.kept(number, place) or self.make(number, place, endings)
+
+    def kept(self, number: int, place: Place | None) -> Place | None:
+        """Where the finished segment of that number ends, if there is one and it begins at ``place``."""
+        path = self.found.get(number)
+        if path is None:
+            return None
+        segment = self.store.read(path)
+        if segment.after.frames - segment.frames == (place.frames if place else 0):
+            return segment.after
+        # it followed another one, that was lost and has come out longer or shorter when it was made again
+        log.warning("%s: segment %d does not follow on: it is made anew", self.order.place.name, number)
+        path.unlink(missing_ok=True)
+        del self.found[number]
+        return None
 
     def rehearse(self) -> Film:
-        """Refuse now what the target cannot be; one line for who runs the command again.
+        """Refuse now what the target cannot be.
 
         Returns:
             The film as it is going to be, closed; it still knows when frames are shown.
         """
-        self.find()
         film = self.order.film(self.source.container, io.BytesIO())
         try:
             film.begin(self.first)
@@ -171,12 +182,16 @@ class Maker:
             film.rehearse()
         finally:
             film.abandon()
+        return film
+
+    def take_up(self) -> None:
+        """Look for what is finished; one line for who runs the command again."""
+        self.find()
         if self.found:
             kept = finished_segments(self.found)  # workers may have made others after a missing one
             share = share_done(frames_in(self.found), self.order.meter.total())
             at = clock(kept[-1].seconds if kept else 0.0)
             log.info("%s: resuming at %s%s", self.order.place.name, at, share)
-        return film
 
     def make(self, number: int, place: Place | None, endings: Endings) -> Place:
         """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""

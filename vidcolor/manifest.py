@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,6 +28,7 @@ from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
 
 FORMAT = 4
+_PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD")
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20
@@ -159,9 +161,12 @@ def identify(source: str) -> dict[str, Any]:
             status = os.fstat(file.fileno())
             digest = hashlib.sha256()
             if status.st_size <= _WHOLE:
+                head = b""
                 while block := file.read(_SAMPLE):
+                    head = head or block
                     digest.update(block)
-                return {"size": status.st_size, "sha256": digest.hexdigest()}
+                known = {"size": status.st_size, "sha256": digest.hexdigest()}
+                return known | _parts(Path(source).parent, head)
             for index in range(_SAMPLES):
                 file.seek((status.st_size - _SAMPLE) * index // (_SAMPLES - 1))
                 digest.update(file.read(_SAMPLE))
@@ -172,6 +177,24 @@ def identify(source: str) -> dict[str, Any]:
             }
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+
+
+def _parts(folder: Path, head: bytes) -> dict[str, Any]:
+    """Of a playlist: what tells the files that it names from others; empty for anything else."""
+    if not head.lstrip().startswith(_PLAYLISTS):
+        return {}
+    text = os.fsdecode(head)
+    quoted = re.findall(r"'([^']+)'|\"([^\"]+)\"|([^\s<>'\"]+)", text)
+    names = {name for group in quoted for name in group if name} | {
+        line.strip() for line in text.splitlines()
+    }
+    digest = hashlib.sha256()
+    for path in sorted(folder / name for name in names if name and "\0" not in name):
+        if path.is_file():
+            status = path.stat()
+            line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            digest.update(line.encode(errors="surrogateescape"))
+    return {"parts sha256": digest.hexdigest()}
 
 
 def _identify_sequence(source: str) -> dict[str, Any]:

@@ -164,19 +164,21 @@ class Meter:
 
     def duration(self) -> float | None:
         """Seconds of the source that are wanted, where known."""
-        if self.options.duration is not None:
-            return float(self.options.duration)
-        if self.stream.duration and self.stream.time_base:
-            whole = float(self.stream.duration * self.stream.time_base)
-        elif tagged := _tagged_length(self.stream):
-            whole = tagged
-        elif self.container.duration:
-            whole = self.container.duration / av.time_base
-        else:
-            return None
+        whole, wanted = self._whole(), self.options.duration
+        if whole is None:
+            return None if wanted is None else float(wanted)
         start = self.options.start
         skipped = Fraction(0) if start is None else start - beginning(self.container, self.stream)
-        return max(0.0, whole - float(skipped))
+        left = max(0.0, whole - float(skipped))
+        return left if wanted is None else min(left, float(wanted))
+
+    def _whole(self) -> float | None:
+        """Seconds of all of the source."""
+        if self.stream.duration and self.stream.time_base:
+            return float(self.stream.duration * self.stream.time_base)
+        if tagged := _tagged_length(self.stream):
+            return tagged
+        return self.container.duration / av.time_base if self.container.duration else None
 
 
 def _tagged_length(stream: VideoStream) -> float | None:

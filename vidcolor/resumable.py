@@ -57,6 +57,8 @@ class ResumableJob:
     """One film, made in segments that are kept until it is whole."""
 
     order: Order
+    _begun: bool = False
+    """Whether anything of it is made, or what was there before cleared away."""
 
     def run(self) -> Counts:
         """Make the film.
@@ -78,13 +80,11 @@ class ResumableJob:
                     work.remove_if_empty()
                     raise
                 locks.callback(beside.remove_if_empty)
-            if self.order.options.restart or not self.order.options.resume:
-                work.clear()
             try:
                 counts = self._make(work)
             except BaseException as error:
                 self.order.place.discard()
-                if not self.order.options.resume or work.empty:
+                if (self._begun and not self.order.options.resume) or work.empty:
                     work.remove()
                 elif isinstance(error, Interrupted):
                     self._say_kept(work)
@@ -114,16 +114,17 @@ class ResumableJob:
             known = identify_pipe(source.container, first)
             self.order.wanted = replace(self.order.wanted, source=known)
         self._warn_of_room(work, first)
-        maker = Maker(
-            order=self.order,
-            work=work,
-            source=source,
-            first=first,
-            terms=self._terms(work, first),
-        )
-        with torch_threads(int(maker.terms.machine["torch threads"])):
+        terms, found = self._terms(work, first)
+        maker = Maker(order=self.order, work=work, source=source, first=first, terms=terms)
+        with torch_threads(int(terms.machine["torch threads"])):
             film = maker.rehearse()
-            self._require_processors(maker.terms, film.codec)
+            self._require_processors(terms, film.codec)
+            self._begun = True  # nothing is cleared away for what cannot be made
+            if found is None:
+                work.clear()
+            if terms != found:
+                terms.write(work.manifest)
+            maker.take_up()
             if self.order.options.ray is not None:
                 make_on_cluster(maker, film)
             elif len(self.order.options.devices) > 1:
@@ -177,25 +178,22 @@ class ResumableJob:
                 free >> 20,
             )
 
-    def _terms(self, work: Workplace, first: Frame) -> Manifest:
-        """Those of the unfinished job, if there is one that fits; else those of a new one."""
+    def _terms(self, work: Workplace, first: Frame) -> tuple[Manifest, Manifest | None]:
+        """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""
+        options = self.order.options
         total = self.order.meter.total()
         wanted = replace(self.order.wanted, segment_frames=frames_a_segment(first), total=total)
-        found = None if work.empty else Manifest.read(work.manifest)
+        if work.empty or options.restart or not options.resume:
+            return wanted, None
+        found = Manifest.read(work.manifest)
         if found is None:
             if SegmentStore(work.folder, self.order.place.name).listed():
                 log.warning("%s: the manifest in %s is lost: begun anew", self.order.place.name, work.folder)
-            work.clear()
-            terms = wanted
-        else:
-            options = self.order.options
-            wanted = replace(wanted, machine=wanted.machine | self._taken_up(found.machine))
-            settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
-            wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
-            terms = found.accept(wanted, self.order.place.name, drift=options.accept_drift)
-        if terms != found:
-            terms.write(work.manifest)
-        return terms
+            return wanted, None
+        wanted = replace(wanted, machine=wanted.machine | self._taken_up(found.machine))
+        settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
+        wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
+        return found.accept(wanted, self.order.place.name, drift=options.accept_drift), found
 
     def _taken_up(self, begun: dict[str, Any]) -> dict[str, Any]:
         """Have ``auto`` mean what it meant where the job was begun, if it can; what it means then."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, OutputError
 from vidcolor.finished import frames_marked
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
@@ -48,8 +48,16 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
 
     Raises:
         InputError: there is neither a job nor a film.
+        OutputError: what is kept cannot be read.
         ResumeMismatch: the job is of another version.
     """
+    try:
+        return _status(target, work_dir)
+    except (FileNotFoundError, OutputError):  # the job was tidied up while it was looked at
+        return _status(target, work_dir)
+
+
+def _status(target: str, work_dir: str | None) -> Status:
     final = Path(target)
     work = Workplace(final, None if work_dir is None else Path(work_dir))
     terms = Manifest.read(work.manifest)

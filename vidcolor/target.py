@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import select
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +13,13 @@ from pathlib import Path
 
 from vidcolor.errors import OutputError
 from vidcolor.media.encoders import is_image, muxer_for
-from vidcolor.media.opening import STDIN, refuse_directory
+from vidcolor.media.opening import (
+    STDIN,
+    is_image_sequence,
+    refuse_directory,
+    sequence_address,
+    sequence_files,
+)
 from vidcolor.options import Options
 from vidcolor.writing import followed, mark, sync_folder
 
@@ -41,11 +49,18 @@ class Sink:
         try:
             left = memoryview(data)
             while left:
-                left = left[os.write(self._descriptor, left) :]
+                left = left[self._write_some(left) :]
         except OSError as error:
             self._error = error
             raise
         return len(data)
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:  # who started this process has set it so: wait until there is room
+            select.select([], [self._descriptor], [])
+            return 0
 
     def close(self) -> None:
         """Close what was opened here.
@@ -62,7 +77,10 @@ class Sink:
 
 @dataclass(kw_only=True)
 class Target:
-    """Where the film is written, and where it belongs when it is whole."""
+    """Where the film is written, and where it belongs when it is whole.
+
+    ``overwrite`` says whether a file that has come to be there meanwhile is replaced.
+    """
 
     name: str
     address: str
@@ -70,6 +88,7 @@ class Target:
     final: Path | None = None
     working: Path | None = None
     seekable: bool = True
+    overwrite: bool = True
 
     @property
     def is_film(self) -> bool:
@@ -110,7 +129,7 @@ class Target:
             label: noted about the file, too, for containers that have no place for it.
 
         Raises:
-            OutputError: the disk refuses.
+            OutputError: the disk refuses, or something has that name by now.
         """
         if self.working is None or self.final is None:
             return
@@ -119,10 +138,31 @@ class Target:
                 if label:
                     mark(self.working, label)
                 os.fsync(file.fileno())
-            os.replace(self.working, self.final)
+            if self.overwrite:
+                os.replace(self.working, self.final)
+            else:
+                self._name_new(self.working, self.final)
             sync_folder(self.final.parent)
+        except FileExistsError as error:
+            raise OutputError(
+                f"{self.name}: has come to be there while it was made; -y overwrites it"
+            ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be finished ({error.strerror})") from error
+
+    @staticmethod
+    def _name_new(working: Path, final: Path) -> None:
+        """Rename without writing over anything."""
+        try:
+            os.link(working, final)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if os.path.lexists(final):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+            os.replace(working, final)
+        else:
+            working.unlink()
 
     def discard(self) -> None:
         """Remove what is unfinished."""
@@ -152,13 +192,21 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
         # a device or named pipe is written in place
         return Target(name=target, address=f"file:{target}", muxer=muxer, seekable=False)
     if is_sequence(target, muxer):
+        if _writes_over(source, final):
+            raise OutputError(f"{target}: are the source's own pictures; choose another name")
         if not options.overwrite and (taken := _first_taken(final)):
             raise OutputError(f"{target}: {taken.name} exists already; -y overwrites such files")
-        return Target(name=target, address=f"file:{target}", muxer=muxer)
+        return Target(name=target, address=f"file:{sequence_address(final)}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
     _require_ours(target, followed(final))
-    return Target(name=target, address=f"file:{target}", muxer=muxer, final=followed(final))
+    return Target(
+        name=target,
+        address=f"file:{target}",
+        muxer=muxer,
+        final=followed(final),
+        overwrite=options.overwrite,
+    )
 
 
 def _require_ours(target: str, final: Path) -> None:
@@ -208,10 +256,22 @@ def holds_one(target: str, muxer: str) -> bool:
     return muxer == "image2" and not is_sequence(target, muxer)
 
 
+def _numbered(final: Path) -> re.Pattern[str]:
+    """Names of a sequence's pictures."""
+    before, after = _NUMBER.split(final.name, maxsplit=1)
+    return re.compile(re.escape(before) + r"\d+" + re.escape(after))
+
+
+def _writes_over(source: str, final: Path) -> bool:
+    """Whether a sequence may write over pictures of its source."""
+    files = sequence_files(source).values() if is_image_sequence(source) else [Path(source)]
+    folder, pattern = os.path.realpath(final.parent), _numbered(final)
+    return any(pattern.fullmatch(p.name) and os.path.realpath(p.parent) == folder for p in files)
+
+
 def _first_taken(final: Path) -> Path | None:
     """A file that a sequence would overwrite."""
-    before, after = _NUMBER.split(final.name, maxsplit=1)
-    pattern = re.compile(re.escape(before) + r"\d+" + re.escape(after))
+    pattern = _numbered(final)
     return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
 
 

@@ -22,7 +22,6 @@ from av.stream import Disposition
 from vidcolor.media.languages import is_three_letters, three_letters
 
 if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.stream import Stream
 
@@ -202,6 +201,12 @@ def _add_unblocked(output: OutputContainer, template: AudioStream) -> Stream:
 def may_hold(format_name: str, name: str) -> bool:
     """Tell whether players understand the codec of that canonical name in this container."""
     return name not in _NEVER.get(format_name, ()) and name in _ONLY.get(format_name, {name})
+
+
+def holds_covers(output: OutputContainer) -> bool:
+    """Whether a cover has a place beside the tracks; in fragments it would become one of them."""
+    flags = {**output.options, **output.container_options}.get("movflags", "")
+    return output.format.name in MOV_FAMILY and "empty_moov" not in flags
 
 
 def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:

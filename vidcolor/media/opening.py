@@ -115,7 +115,7 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
         return name, None
     path = Path(name)
     if is_image_sequence(name):
-        return f"file:{_sequence(path)}", "image2"
+        return f"file:{sequence_address(path)}", "image2"
     try:
         refuse_directory(name)
         if not path.exists():
@@ -190,8 +190,12 @@ def _split(name: str) -> tuple[str, str, str]:
     return name[: match.start()], match[0], name[match.end() :]
 
 
-def _sequence(path: Path) -> str:
-    """FFmpeg's name for an image sequence: per cent signs that stand for themselves are doubled."""
+def sequence_address(path: Path) -> str:
+    """FFmpeg's name for an image sequence: per cent signs that stand for themselves are doubled.
+
+    Raises:
+        InputError: its name has not one number.
+    """
     before, pattern, after = _split(path.name)
     folder = str(path.parent).replace("%", "%%")
     return f"{folder}/{before.replace('%', '%%')}{pattern}{after.replace('%', '%%')}"

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import av
 from av.container import OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +43,24 @@ class Clock:
     begin: Fraction | None = None
 
     def keeps(self, packet: Packet[Stream]) -> bool:
-        """Tell whether a packet begins within the span; one without any timestamp does."""
+        """Tell whether a packet begins within the span; a cover, and one without any timestamp, does."""
         ticks = packet.pts if packet.pts is not None else packet.dts
-        if ticks is None:
+        if ticks is None or packet.stream.disposition & Disposition.attached_pic:
             return True
         seconds = ticks * packet.time_base
         return (self.start is None or seconds >= self.start) and (self.end is None or seconds < self.end)
 
     def admit(self, packet: Packet[Stream]) -> None:
-        """Have a subtitle that is on the screen when the span begins be shown from there on, in place."""
-        if self.start is None or packet.pts is None or packet.stream.type != "subtitle":
+        """Have a subtitle that is shown when the span begins, or ends, be shown within it, in place."""
+        if packet.pts is None or packet.stream.type != "subtitle":
             return
-        late, lasts = math.ceil(self.start / packet.time_base) - packet.pts, packet.duration or 0
+        base, lasts = packet.time_base, packet.duration or 0
+        late = 0 if self.start is None else math.ceil(self.start / base) - packet.pts
         if 0 < late < lasts:
             packet.pts = packet.dts = packet.pts + late
-            packet.duration = lasts - late
+            packet.duration = lasts = lasts - late
+        if self.end is not None and packet.pts * base < self.end:
+            packet.duration = min(lasts, math.ceil(self.end / base) - packet.pts)
 
     def shift(self, packet: Packet[Stream]) -> None:
         """Add the offset to a packet's timestamps, in place."""

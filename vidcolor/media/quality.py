@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -68,8 +69,11 @@ def encoder_settings(
     if preset is not None:
         settings["preset"] = preset
     for key, value in extra.items():
-        nested = key in settings and key.endswith("-params")
-        settings[key] = f"{settings[key]}:{value}" if nested else value
+        if key in settings and key.endswith("-params"):
+            value = f"{settings[key]}:{value}"
+        elif key in settings and key == "flags":  # without its own the quantiser would not hold
+            value = settings[key] + (value if value[:1] in ("+", "-") else f"+{value}")
+        settings[key] = value
     return settings
 
 
@@ -80,16 +84,28 @@ def _h264_limits(muxer: str, extra: Mapping[str, str]) -> dict[str, str]:
         UsageError: ``extra`` asks for what would fail at the very end, or give frames wrong times.
     """
     settings: dict[str, str] = {}
+    given = _with_nested(extra)
     if muxer in ("avi", "mxf"):
         settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
-        if extra.get("bf", "0") != "0":
-            raise UsageError(f"--encoder-option bf={extra['bf']}: frames have wrong times with it in {muxer}")
+        for name, value in given.items():
+            if name in ("bf", "bframes") and value != "0":
+                fault = f"frames have wrong times with it in {muxer}"
+                raise UsageError(f"--encoder-option {name}={value}: {fault}")
     if muxer == "mxf":
         settings["g"] = "100"
-        if not 0 <= _whole(extra.get("g", "100")) <= _MXF_INDEX:
-            fault = f"mxf needs a key frame at least every {_MXF_INDEX} frames"
-            raise UsageError(f"--encoder-option g={extra['g']}: {fault}")
+        for name, value in given.items():
+            most = 2 * _MXF_INDEX if value == "infinite" else _whole(value)
+            if name in ("g", "keyint") and not 0 <= most <= _MXF_INDEX:
+                fault = f"mxf needs a key frame at least every {_MXF_INDEX} frames"
+                raise UsageError(f"--encoder-option {name}={value}: {fault}")
     return settings
+
+
+def _with_nested(extra: Mapping[str, str]) -> dict[str, str]:
+    """The options, and x264's own that are nested in two of them."""
+    nested = ":".join(extra.get(name, "") for name in ("x264-params", "x264opts"))
+    pairs = (part.partition("=") for part in re.split("[:,]", nested) if part)
+    return {**extra, **{name: value for name, _, value in pairs}}
 
 
 def _whole(text: str) -> int:

@@ -1,1 +1,1 @@
-"""The path of a frame, in order: decode, luminance, shots, predict, propagate, recolor, reencode, remux."""
+"""The path of a frame: decode, luminance, shots, predict, propagate, recolor, compare, reencode, remux."""

@@ -17,13 +17,15 @@ from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.continuity import Continuity, may_jump
 from vidcolor.media.deinterlace import Deinterlacer
+from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 from vidcolor.media.slices import SliceCheck
 
 log = logging.getLogger(__name__)
 
-_INDEXED = ("matroska", "mov", "avi")
+_INDEXED = ("matroska", "avi")
+_DEEPEST = 16  # frames by which decoding runs ahead of presentation, at most
 _LONGEST_GOP = 12  # seconds
 _LATEST = 2**63 - 1  # microseconds: FFmpeg counts no further
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
@@ -114,7 +116,7 @@ def _raw(
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
     place = settings.start if settings.seek is None else settings.seek
     if settings.seekable and place is not None:
-        _seek(container, place, settings.name, surely=settings.seek is None)
+        _seek(container, stream, place, settings.name, surely=settings.seek is None)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     cut: Packet[Stream] | None = None
@@ -139,15 +141,19 @@ def _raw(
     yield from decoder.frames(None)
 
 
-def _seek(container: InputContainer, start: Fraction, name: str, *, surely: bool) -> None:
+def _seek(
+    container: InputContainer, stream: VideoStream, start: Fraction, name: str, *, surely: bool
+) -> None:
     """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts.
 
-    Only ``surely`` also where the clock begins again: then all before is looked through first. Who resumes
-    knows the frame that has to come.
+    Only ``surely`` also where the clock begins again: then all before is looked through first; and in AVI,
+    whose times are guessed another way after seeking. Who resumes knows the frame that has to come.
 
     Where it cannot seek at all (a raw stream has no times), reading begins at the beginning.
     """
-    early = start if any(name in container.format.name for name in _INDEXED) else start - _LONGEST_GOP
+    if surely and "avi" in container.format.name and not stream.codec_context.codec.intra_only:
+        return
+    early = start - _earlier(container, stream)
     target = min(int(early * av.time_base), _LATEST)
     if target <= (container.start_time or 0):
         return
@@ -159,6 +165,13 @@ def _seek(container: InputContainer, start: Fraction, name: str, *, surely: bool
     except (OSError, av.FFmpegError) as error:
         log.debug("%s: cannot seek (%s); it is read from the beginning", name, error)
         _rewind(container, name)
+
+
+def _earlier(container: InputContainer, stream: VideoStream) -> Fraction:
+    """Seconds before the wanted time at which a key frame has to be sought, lest frames be missed."""
+    if "mov" in container.format.name:  # sought by decode time: a key frame may be shown after it
+        return max(Fraction(1), _DEEPEST / sane_rate(stream))
+    return Fraction(0 if any(name in container.format.name for name in _INDEXED) else _LONGEST_GOP)
 
 
 def _jumps(container: InputContainer, until: Fraction) -> bool:

@@ -23,7 +23,7 @@ from vidcolor.errors import UsageError
 from vidcolor.media import containers
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
 from vidcolor.media.packets import Clock, CoverAttachment, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
@@ -57,8 +57,7 @@ class _Sink(Protocol):
 class Remuxer:
     """Fills ``output`` with the coloured picture and with all that ``source`` has beside it.
 
-    Call ``add_streams`` once, then ``write`` and ``write_video`` in any order, then ``finish``. Errors
-    of the muxer pass through as av raises them.
+    Call ``add_streams``, then ``write`` and ``write_video`` in any order, then ``finish``. av's errors pass.
     """
 
     def __init__(
@@ -239,7 +238,7 @@ class Remuxer:
             )
         elif (
             stream.codec_context is None
-            or (cover and self._format not in MOV_FAMILY)
+            or (cover and not containers.holds_covers(self._output))
             or not containers.can_copy(self._format, stream)
         ):
             self._leave_out(stream)
@@ -258,7 +257,7 @@ class Remuxer:
             return
         name = stream.name or f"attachment-{stream.index}"
         kind = stream.mimetype or "application/octet-stream"
-        extra = containers.live_metadata(stream.metadata)
+        extra = live_metadata(stream.metadata)
         self._output.add_attachment(name, kind, stream.data).metadata.update(extra)
 
     def _add_data(self, stream: Stream) -> None:
@@ -273,9 +272,7 @@ class Remuxer:
             self._leave_out(stream)
 
     def _add_metadata(self) -> None:
-        metadata = moved_timecode(
-            containers.live_metadata(self._source.metadata), self._coloured, self._clock
-        )
+        metadata = moved_timecode(live_metadata(self._source.metadata), self._coloured, self._clock)
         self._output.metadata.update(metadata)
         lost = containers.missing_keys(self._format, metadata, track=False)
         if lost and self._format in MOV_FAMILY and not self._cover_in_header:  # takes any key, but no cover
@@ -291,9 +288,10 @@ class Remuxer:
             log.warning("%d chapters are left out: %s holds none", len(chapters), self._label)
 
     def _say_what_is_dropped(self) -> None:
-        others = [s for s in self._source.streams if s.index != self._coloured.index]
-        if self._settings.audio == "none":
-            others = [s for s in others if s.type != "audio"]
-        if others:
-            holds = "no sound" if any(s.type == "audio" for s in others) else "the picture only"
-            log.warning("%s holds %s; left out: %s", self._label, holds, ", ".join(map(describe, others)))
+        unwanted = "audio" if self._settings.audio == "none" else ""
+        others = (s for s in self._source.streams if s.index != self._coloured.index and s.type != unwanted)
+        left = [*map(describe, others), *(f"metadata {k}" for k in live_metadata(self._source.metadata))]
+        if chapters := clip_chapters(self._source.chapters(), self._clock):
+            left.append(f"{len(chapters)} chapters")
+        if left:
+            log.warning("%s holds the picture only; left out: %s", self._label, ", ".join(left))
