@@ -267,11 +267,42 @@ def with_picture(
     return path
 
 
+def test_sound_before_the_picture_is_named_where_it_has_no_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = with_picture(tmp_path / "in.mkv", film("pcm_s16le"), late=0.4)
+    colour(source, tmp_path / "out.mxf")
+    assert (
+        "audio track #1 (pcm_s16le): its first 0.400 s are left out: mxf begins with the picture"
+        in caplog.text
+    )
+    colour(source, tmp_path / "out.avi")
+    assert caplog.text.count("are left out: ") == 1
+    colour(with_picture(tmp_path / "even.mkv", film("pcm_s16le")), tmp_path / "even.mxf")
+    assert caplog.text.count("are left out: ") == 1
+
+
+@pytest.mark.parametrize(("suffix", "moved"), [("ts", True), ("flv", True), ("mp4", False), ("mkv", False)])
+def test_what_the_priming_of_sound_moves_is_said(
+    suffix: str, moved: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = with_picture(tmp_path / "in.mkv", film("pcm_s16le"), late=0.4)
+    colour(source, tmp_path / f"out.{suffix}")
+    lines = [line for line in caplog.messages if "begins at zero at the earliest: all tracks are" in line]
+    assert len(lines) == moved
+    if moved:
+        said = float(lines[0].split("all tracks are ")[1].split()[0])
+        with av.open(str(tmp_path / f"out.{suffix}")) as made:
+            picture = made.streams.video[0]
+            begin = float(next(p.pts for p in made.demux(picture)) * picture.time_base)
+        assert begin - 0.4 - (1.4 if suffix == "ts" else 0.0) == pytest.approx(said, abs=0.0015)
+
+
 @pytest.mark.parametrize(
     ("codec", "rate", "said"),
     [
         ("pcm_s16le", 48_000, ""),
-        ("pcm_s16le", 44_100, "re-encoded with pcm_s16le for mxf"),
+        ("pcm_s16le", 44_100, "re-encoded with pcm_s16le, at 48000 Hz, for mxf"),
         ("aac", 48_000, "re-encoded"),
     ],
 )

@@ -183,9 +183,12 @@ def test_dv_shows_its_lower_field_first(tmp_path: Path) -> None:
         assert int(film.streams.video[0].codec_context.field_order) == 3
 
 
-def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(tmp_path: Path) -> None:
+def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = interlaced(tmp_path / "a.mkv", top_first=True, moving=True)
     colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
+    assert "not marked as interlaced" not in caplog.text
     frames = read_film(tmp_path / "b.mkv")
     assert times_of(tmp_path / "b.mkv") == times_of(source)
     combing = [np.abs(np.diff(luma.astype(int), axis=0)).mean() for luma in luma_of_film(source)]
@@ -194,12 +197,15 @@ def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(tmp_path: Pa
         assert np.abs(np.diff(planes_of(frame)[0].astype(int), axis=0)).mean() < before / 2
 
 
-def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(tmp_path: Path) -> None:
+def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source = make_film(
         tmp_path / "a.mkv", frames=6, pts=[0, 40, 90, 100, 400, 410], time_base=Fraction(1, 1000)
     )
     colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
     assert times_of(tmp_path / "b.mkv") == times_of(source)
+    assert sum("not marked as interlaced" in line for line in caplog.messages) == 1
 
 
 def test_pictures_too_small_to_deinterlace_are_refused(tmp_path: Path) -> None:
@@ -215,6 +221,8 @@ def test_a_duration_between_two_frames_is_told_from_a_start_beyond_the_end(tmp_p
     late = make_film(tmp_path / "late.mkv", frames=9, pts=[5 + i for i in range(9)], audio="pcm_s16le")
     with pytest.raises(InputError, match="no frame of it decodes within"):
         colour(late, tmp_path / "b.mkv", duration=Fraction("0.1"))
+    with pytest.raises(InputError, match="no frame of it decodes: it ends before --start"):
+        colour(source, tmp_path / "b.mkv", start=Fraction(1), duration=Fraction(1))
 
 
 @pytest.mark.parametrize(

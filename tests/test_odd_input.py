@@ -174,6 +174,43 @@ def test_a_film_cut_off_is_coloured_up_to_there_and_ends_with_losses(
     assert all(map(np.array_equal, done[:20], whole[:20]))
 
 
+@pytest.mark.parametrize(("suffix", "options"), [("mkv", {}), ("mp4", {"movflags": "faststart"})])
+def test_a_title_that_stays_beyond_the_cut_hides_no_loss(
+    suffix: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    with av.open(str(source), "w", options=options) as out:
+        stream = out.add_stream("libx264", 25, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        words = out.add_mux_stream("subrip" if suffix == "mkv" else "mov_text")
+        words.time_base = Fraction(1, 1000)
+        title = av.Packet(b"title" if suffix == "mkv" else b"\0\5title")
+        title.stream, title.time_base = words, Fraction(1, 1000)
+        title.pts, title.dts, title.duration = 0, 0, 2400
+        out.start_encoding()
+        out.mux(title)
+        for number in range(60):
+            frame = grey_frame(64, 48, "yuv420p", number)
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert colour(source, tmp_path / "whole.mkv").exit_code == 0
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 6 // 10])
+    result = colour(source, tmp_path / "b.mkv")
+    assert result.exit_code == 7
+    assert abs(result.frames + result.lost - 60) <= 2
+
+
+def test_a_film_without_a_packet_has_nothing_to_colour(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.start_encoding()
+    with pytest.raises(InputError, match="holds no picture"):
+        colour(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_damage_in_the_middle_costs_the_frames_that_it_hits(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
@@ -462,3 +499,13 @@ def test_what_a_photograph_loses_is_named(
         with Image.open(tmp_path / target) as made:
             assert bool(made.info.get("icc_profile")) == ("colour profile" not in said)
             assert (made.getexif().get(0x010E) == "the yard") == ("EXIF" not in said)
+
+
+@pytest.mark.parametrize(("tags", "said"), [({}, False), ({274: 1}, False), ({271: "Kodak"}, True)])
+def test_what_every_tiff_says_of_itself_is_no_exif(
+    tags: dict[int, Any], said: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = tmp_path / "a.tif"
+    Image.new("L", (64, 48), 90).save(source, tiffinfo=tags)
+    colour(source, tmp_path / "b.tif")
+    assert ("EXIF is left out" in caplog.text) == said

@@ -179,6 +179,12 @@ def test_containers_without_text_say_so(name):
     assert missing_keys(name, {"title": "Film", "artist": "Me"}, track=False) == ["title", "artist"]
     assert missing_keys(name, {"language": "deu"}, track=True) == ["language"]
     assert missing_keys("mxf", {"timecode": "01:00:00:00", "creation_time": "2026-01-01"}, track=False) == []
+    assert missing_keys("flv", {"language": "deu", "title": "Ton"}, track=True) == ["language", "title"]
+
+
+@pytest.mark.parametrize(("place", "kept"), [("Berlin", False), ("+52.5200+013.4050/", True)])
+def test_only_a_place_by_its_degrees_has_one_in_mp4(place, kept):
+    assert missing_keys("mp4", {"LOCATION": place}, track=False) == ([] if kept else ["LOCATION"])
 
 
 def test_languages_are_those_of_the_standard():
@@ -373,6 +379,20 @@ def test_timecode_track_is_made_anew(tmp_path, caplog):
     with av.open(str(tmp_path / "out.mkv")) as film:
         assert film.streams.video[0].metadata["TIMECODE"] == "01:02:03:04"
     assert "becomes a tag of the picture" in caplog.text
+
+
+def test_the_name_of_a_reel_goes_with_its_timecode(tmp_path, caplog):
+    source = tmp_path / "in.mov"
+    with av.open(str(source), "w") as output:
+        write = add_pictures(output)
+        output.streams[0].metadata.update(timecode="01:02:03:04", reel_name="R1")
+        write()
+    carry(source, tmp_path / "out.mov", encode=True)
+    with av.open(str(tmp_path / "out.mov")) as film:
+        assert film.streams.data[0].metadata["reel_name"] == "R1"
+    assert "reel" not in caplog.text
+    carry(source, tmp_path / "out.mkv")
+    assert "the reel's name, R1, is left out" in caplog.text
 
 
 @pytest.mark.parametrize(("start", "expected"), [("0.39", 10), ("0.41", 11), ("0.43", 11), ("0.44", 11)])

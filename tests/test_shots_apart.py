@@ -28,7 +28,7 @@ from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
-from vidcolor.processes import _read_no_more, _signals_held
+from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
 from vidcolor.segments import Place, Segment, SegmentStore
 
@@ -276,3 +276,19 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
     with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
         Crew(maker=maker, hands=Failing(), film=None).work()  # type: ignore[arg-type]
     assert stopped.wait(5)
+
+
+def test_a_worker_that_is_stopped_before_it_has_begun_says_nothing() -> None:
+    setup = SimpleNamespace(terms=SimpleNamespace(machine={"torch threads": torch.get_num_threads()}))
+    shared = SimpleNamespace(
+        devices=SimpleNamespace(get=lambda: (0, "cpu")), stop=SimpleNamespace(value=1), frames=[0]
+    )
+    with (
+        mock.patch("vidcolor.processes.maker_of", side_effect=Interrupted(signal.SIGINT)),
+        mock.patch("vidcolor.processes.signal.signal"),
+        mock.patch("vidcolor.processes.Ear"),
+        mock.patch("vidcolor.processes._maker", None),
+    ):
+        _begin(setup, shared)  # type: ignore[arg-type]
+        with pytest.raises(Interrupted):
+            _make_shot(0, None)

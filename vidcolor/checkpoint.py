@@ -64,7 +64,7 @@ def find_weights(name: str) -> Path:
     for candidate in candidates:
         if candidate.is_file():
             return candidate
-    places = ", ".join(str(c) for c in candidates)
+    places = ", ".join(dict.fromkeys(map(str, candidates)))
     raise WeightsError(f"no weights {name!r}; looked for {places}")
 
 

@@ -258,13 +258,11 @@ class Film:
         """Finish the other tracks and close the container; the picture is complete."""
         with mapped_errors(self._target):
             self._remuxer.finish()
+            film_limits.say_delay(self.muxer, self._remuxer.earliest)
             self.silent = self._remuxer.silent
             self.close()
 
     def _mux(self, packets: list[Packet[Stream]]) -> None:
-        if packets and not self._begun:
-            self._begun = True
-            film_limits.say_delay(self.muxer, packets[0])
         self._remuxer.write_video(packets)
 
     def finish(self) -> None:

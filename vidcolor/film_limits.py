@@ -10,8 +10,6 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer, OutputContainer
-from av.packet import Packet
-from av.stream import Stream
 from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -63,6 +61,8 @@ _MASTERS = frozenset(
         "v410",
     ]
 )
+_UNSEEN = Fraction(1, 2000)
+"""Seconds by which a move would be said to be none."""
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
@@ -87,7 +87,14 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
     if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
-        found.append(f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one")
+        if codec == "ffv1":
+            found.append(
+                f"{muxer} does not tell the pixels' aspect ratio, {shape}: the FFV1 in it alone does"
+            )
+        else:
+            found.append(
+                f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one"
+            )
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
@@ -260,13 +267,15 @@ def container_options(
     return options
 
 
-def say_delay(muxer: str, first: Packet[Stream]) -> None:
-    """Say that all tracks are moved: B-frames need times before zero, which some containers lack."""
-    dts, base = first.dts, first.time_base
-    if dts is not None and base and dts < 0 and muxer in _NOTHING_BEFORE_ZERO:
-        log.warning(
-            "%s begins at zero at the earliest: all tracks are %.3f s later", muxer, float(-dts * base)
-        )
+def say_delay(muxer: str, earliest: Fraction) -> None:
+    """Say that all tracks are moved: B-frames and the priming of sound need times before zero.
+
+    Args:
+        muxer: some have no such times.
+        earliest: seconds at which the first packet is due.
+    """
+    if earliest < -_UNSEEN and muxer in _NOTHING_BEFORE_ZERO:
+        log.warning("%s begins at zero at the earliest: all tracks are %.3f s later", muxer, float(-earliest))
 
 
 def movie_timescale(first: Frame, source: InputContainer) -> int:

@@ -74,8 +74,7 @@ class FrameSource:
         self._opened = False
         self._base = Fraction(1)
         self._done: int | None = None
-        self._carried: deque[Frame] = deque()
-        self._given: deque[Frame] = deque()
+        self._carried, self._given = deque[Frame](), deque[Frame]()
         self._recent: deque[Frame] = deque(maxlen=ahead + 1)
         self._count = 0
         self.sought = self.ended = False
@@ -295,5 +294,6 @@ def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputE
     """The error of a source without a frame, which says why if it can."""
     fault = "; from a pipe an mp4 needs its index at the front (+faststart)" * reads_once(name)
     if report.video_packets and (options.start, options.duration) != (None, None):
-        fault = " within --start and --duration" if options.duration else ": it ends before --start"
+        late = options.duration is None or report.last_picture <= (options.start or 0)
+        fault = ": it ends before --start" if late else " within --start and --duration"
     return InputError(f"{name}: no frame of it decodes{fault}")

@@ -188,7 +188,9 @@ class _Job:
         now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         self.identity = self.identity or now
         if now != self.identity:
-            raise InputError(f"{self.name}: has changed while it was being coloured; run the command again")
+            raise InputError(
+                f"{self.name}: has changed while it was coloured; when it is whole, begin anew with --restart"
+            )
 
     def _settings(self, options: Options) -> DecodeSettings:
         start, duration = options.start, options.duration

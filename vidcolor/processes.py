@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
-from vidcolor.errors import OutputError
+from vidcolor.errors import Interrupted, OutputError
 from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
@@ -158,7 +158,8 @@ def _begin(setup: Setup, shared: _Shared) -> None:
     torch.set_num_threads(int(setup.terms.machine["torch threads"]))
     place, device = shared.devices.get()
     _count = _Count(shared.frames, place)
-    _maker = maker_of(setup, device, cancel, _count)
+    with suppress(Interrupted):  # told to stop before it has begun: its tasks end it, and nobody is alarmed
+        _maker = maker_of(setup, device, cancel, _count)
 
 
 def _watch(stop: Any, cancel: threading.Event) -> None:
@@ -173,7 +174,9 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
 
 def _make_shot(number: int, place: Place | None) -> list[Warned]:
     """Task of a worker process: what it warns of."""
-    assert _maker is not None and _count is not None and _ear is not None
+    if _maker is None:
+        raise Interrupted(signal.SIGINT)
+    assert _count is not None and _ear is not None
     _count.last = place.frames if place else 0
     _maker.make_shot(number, place)
     return _ear.taken()

@@ -11,10 +11,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.errors import EXIT_DONE, EXIT_LOSSES, UsageError
+from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
-from vidcolor.media.opening import beginning, sane_rate
-from vidcolor.options import TORCH, Options, parse_seconds
+from vidcolor.media.opening import beginning, sane_rate, tagged_length
+from vidcolor.options import TORCH, Options
 
 
 def clock(seconds: float) -> str:
@@ -176,14 +176,6 @@ class Meter:
         """Seconds of all of the source."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
-        if tagged := _tagged_length(self.stream):
-            return tagged
+        if tagged := tagged_length(self.stream):
+            return float(tagged)
         return self.container.duration / av.time_base if self.container.duration else None
-
-
-def _tagged_length(stream: VideoStream) -> float | None:
-    """Seconds of this track by Matroska's tag; the container's are those of its longest track."""
-    try:
-        return float(parse_seconds(stream.metadata.get("DURATION", "")))
-    except UsageError:
-        return None

@@ -20,7 +20,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import describe
+from vidcolor.media.containers import describe, label
 from vidcolor.media.soundchoice import find_encoder
 
 log = logging.getLogger(__name__)
@@ -139,12 +139,17 @@ class AudioConverter:
             log.warning("%s: of its %d channels %d are made", describe(source), before, after)
         self.damaged = 0
         self.heard = False
-        self._source, self._first = source, first
+        self._source, self._first, self._format = source, first, output.format.name
         self.end: Fraction | None = None
         self._graph: Graph | None = None
         self._input: tuple[str, str, int] | None = None
         self._tick = Fraction(1)  # the graph's time base
         self._next = Fraction(0)  # where the next decoded frame should begin, seconds
+
+    def __str__(self) -> str:
+        """The encoder, and what it changes beside the codec."""
+        rate, name = self.stream.sample_rate, self.stream.codec_context.name
+        return name if rate == self._source.sample_rate else f"{name}, at {rate} Hz,"
 
     def convert(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
         """Return the encoded packets that one demuxed packet completes."""
@@ -186,6 +191,11 @@ class AudioConverter:
         time_base = frame.time_base or self._source.time_base or Fraction(1, frame.sample_rate)
         begin = self._next if frame.pts is None else frame.pts * time_base
         packets: list[Packet[Stream]] = []
+        if self._first is not None and self._input is None and self._first - begin > AUDIBLE:
+            log.warning(
+                "%s: its first %.3f s are left out: %s begins with the picture",
+                describe(self._source), float(self._first - begin), label(self._format),
+            )  # fmt: skip
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._first is not None and begin - self._here > _LONGEST_FILL:
             packets += self._silence(kind, begin)

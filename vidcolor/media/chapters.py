@@ -100,8 +100,12 @@ def place_timecode(
         return
     moved = moved_timecode({"timecode": values[0]}, coloured, clock, rate)["timecode"]
     video.metadata["timecode"] = moved
-    if tracks and format_name not in MOV_FAMILY:
-        log.warning("%s becomes a tag of the picture: %s", describe(tracks[0]), moved)
+    reel = {k: v for s in tracks for k, v in s.metadata.items() if k == "reel_name"}
+    if format_name in MOV_FAMILY:
+        video.metadata.update(reel)
+    elif tracks:
+        name = f"; the reel's name, {reel['reel_name']}, is left out" if reel else ""
+        log.warning("%s becomes a tag of the picture: %s%s", describe(tracks[0]), moved, name)
 
 
 def moved_timecode(

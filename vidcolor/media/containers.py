@@ -97,6 +97,7 @@ _MOV_TRACK_KEYS = _words("title language")
 _TRACK_KEYS = {
     "avi": frozenset({"title"}),
     "mpegts": frozenset({"language"}),
+    "flv": frozenset(),
     **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
 }
 _NO_TIMECODE = ("avi", "mpegts", "mpeg", "vob", "svcd", "dvd")
@@ -110,6 +111,7 @@ _DISPOSITIONS = {
     "matroska": _words("dub original comment forced hearing_impaired visual_impaired"),
     "webm": _words("forced captions descriptions metadata"),  # kinds of WebVTT
     "avi": frozenset(),
+    "flv": frozenset(),
     "mpegts": _words("hearing_impaired visual_impaired clean_effects descriptions"),
     "nut": _words("dub original comment lyrics karaoke"),
     **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
@@ -274,6 +276,8 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
     if holds_timecode(format_name):
         known |= {"timecode"}  # see place_timecode
     lost = [k for k in metadata if k.lower().split("-")[0] not in known]
+    if format_name in MOV_FAMILY:  # these hold places of ISO 6709 alone: +52.5200+013.4050/
+        lost += [k for k, v in metadata.items() if k.lower() == "location" and v[:1] not in ("+", "-")]
     return lost + ["language"] * (track and _unknown(format_name, metadata.get("language", "und")))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 import av
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 class Deinterlacer:
@@ -26,6 +29,8 @@ class Deinterlacer:
         """
         for video in frames:
             shape = (video.width, video.height, video.format.name)
+            if self._shape is None and not video.interlaced_frame:
+                log.warning("the film is not marked as interlaced; --deinterlace changes it all the same")
             if shape != self._shape:
                 yield from self._finish()
                 self._graph, self._shape = self._build(video), shape

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.options import parse_seconds
 
 STDIN = "-"
 _FOLLOWERS = frozenset(
@@ -178,7 +179,10 @@ def sequence_files(name: str) -> dict[int, Path]:
         raise InputError(f"{name}: no such file")
     for last, following in pairwise(numbers):
         if following != last + 1:
-            raise InputError(f"{nth(last + 1)} is missing between {nth(last)} and {nth(following)} ({name})")
+            raise InputError(
+                f"{nth(last + 1)} is missing between {nth(last)} and {nth(following)} ({name}): "
+                "number the pictures without a gap"
+            )
     return {number: path.parent / nth(number) for number in numbers}
 
 
@@ -202,6 +206,8 @@ def sequence_address(path: Path) -> str:
 
 
 def _reason(name: str, error: Exception) -> str:
+    if isinstance(error, av.error.EOFError):
+        return "holds no picture; there is nothing to colour"
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         head = b"" if reads_once(name) else _head(name)
         if b"ffconcat" in head or b"#EXTM3U" in head or b"<MPD" in head or head.startswith(b"v=0"):
@@ -246,6 +252,14 @@ def sane_rate(stream: VideoStream) -> Fraction:
     """Frames a second that the source claims, on average; 25 where it claims nothing believable."""
     claims = (stream.average_rate, stream.guessed_rate)
     return next((Fraction(rate) for rate in claims if rate and 0 < rate < 1000), Fraction(25))
+
+
+def tagged_length(stream: VideoStream) -> Fraction | None:
+    """Seconds of this track by Matroska's tag; the container's are those of its longest track."""
+    try:
+        return parse_seconds(stream.metadata.get("DURATION", ""))
+    except UsageError:
+        return None
 
 
 def beginning(container: InputContainer, stream: VideoStream) -> Fraction:

@@ -101,8 +101,8 @@ class PacketWriter:
         self._held: list[Packet[Stream]] = []
         self._last: tuple[int, Fraction] | None = None  # the newest decode time and its time base
         self._end = Fraction(0)  # where a packet without timestamps begins, seconds
-        self._nudged = 0
-        self._refused = 0
+        self.begin = Fraction(0)  # decode time, in seconds, of the first packet before zero
+        self._nudged = self._refused = 0
 
     def write(self, packet: Packet[Stream]) -> None:
         """Write one packet; a picture whose decode time is not known yet waits for the next ones."""
@@ -136,8 +136,7 @@ class PacketWriter:
         step = max(1, packet.duration or 1)
         known = packet.dts
         if known is None:  # the stream ended first: before the earliest picture there is always room
-            earliest = min(p.pts for p in [*held, packet] if p.pts is not None)
-            known = packet.dts = earliest
+            known = packet.dts = min(p.pts for p in [*held, packet] if p.pts is not None)
         for distance, waiting in zip(range(len(held), 0, -1), held, strict=True):
             waiting.dts = min(known - distance * step, known - distance)
             self._write(waiting)
@@ -161,6 +160,7 @@ class PacketWriter:
         except av.InvalidDataError:  # one damaged packet is no reason to lose the film
             self._refused += 1
             return
+        self.begin = min(self.begin, packet.dts * packet.time_base)
         self._last = (packet.dts, packet.time_base)
 
     def _fill(self, packet: Packet[Stream]) -> None:
@@ -195,7 +195,7 @@ class Discarded:
 class Hiding:
     """Tells, of a track's packets in order, which an edit list hides: most containers have no list for it.
 
-    An encoder's priming stays. It comes before all that is heard; what is hidden later lies between edits.
+    An encoder's priming, before all that is heard, stays; what is hidden later lies between edits.
     """
 
     def __init__(self) -> None:

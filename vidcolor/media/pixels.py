@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import re
+import struct
 from typing import Any
 
 import av
@@ -25,6 +26,12 @@ _FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
+_ORIENTATION = 274
+_OF_EVERY_TIFF = frozenset(
+    [254, 255, *range(256, 260), 262, 266, 273, *range(277, 280), *range(280, 285), 296, 297, 305, 317, 320,
+     *range(322, 326), 338, 339, 347, 530, 532]
+)  # fmt: skip
+"""Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
 _BOTTOM_FIRST = 3  # AV_FIELD_BB
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
@@ -176,8 +183,22 @@ def has_profile(video: av.VideoFrame) -> bool:
 
 
 def has_exif(video: av.VideoFrame) -> bool:
-    """Whether EXIF came with a frame, in which its orientation is written; PyAV has no name for it."""
-    return any(int(data.type.value) == _EXIF for data in side_data_of(video))
+    """Whether EXIF came with a frame, more than what each TIFF says of itself; PyAV has no name for it."""
+    found = (bytes(data) for data in side_data_of(video) if int(data.type.value) == _EXIF)
+    return any(_tells_more(content) for content in found)
+
+
+def _tells_more(content: bytes) -> bool:
+    from PIL import Image
+
+    exif = Image.Exif()
+    try:
+        exif.load(content)
+        tags = dict(exif)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return True
+    upright = {_ORIENTATION} if tags.get(_ORIENTATION) == 1 else set[int]()
+    return not tags.keys() <= _OF_EVERY_TIFF | upright
 
 
 def has_captions(video: av.VideoFrame) -> bool:

@@ -15,7 +15,7 @@ from av.stream import Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
-from vidcolor.media.opening import sane_rate
+from vidcolor.media.opening import sane_rate, tagged_length
 from vidcolor.media.pixels import signal_of
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class DecodeReport:
         rescaled: frames of another size, format or range than the first.
         broken_off: whether damage ended the film early.
         video_packets, video_index: how many packets of which stream came.
-        last_seconds: when the last packet of any stream ends.
+        last_seconds, last_picture: when the last packet ends, of any stream and of the picture's.
         suspects: pts of packets that came damaged, whatever the decoder makes of them.
     """
 
@@ -50,6 +50,7 @@ class DecodeReport:
     broken_off: bool = False
     video_packets: int = 0
     last_seconds: Fraction = Fraction(0)
+    last_picture: Fraction = Fraction(0)
     video_index: int = 0
     suspects: set[int | None] = field(default_factory=set)
 
@@ -61,10 +62,12 @@ class DecodeReport:
 
     def note(self, packet: Packet[Stream]) -> None:
         """Keep count of what the demuxer gave."""
-        self.video_packets += packet.stream_index == self.video_index
+        picture = packet.stream_index == self.video_index
+        self.video_packets += picture
         if packet.pts is not None and packet.time_base:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self.last_seconds = max(self.last_seconds, end)
+            self.last_picture = max(self.last_picture, end) if picture else self.last_picture
 
     def close(
         self, container: InputContainer, stream: VideoStream, *, whole: bool, end: Fraction | None
@@ -75,9 +78,11 @@ class DecodeReport:
             whole: whether all of the file was wanted, so that its packets can be counted.
             end: seconds on the source's clock up to which it was wanted.
         """
-        stated = _stated_end(container, stream)
+        own, stated = _own_end(container, stream), _stated_end(container, stream)
+        last = self.last_seconds if own is None else self.last_picture  # a title may stay beyond the cut
+        stated = stated if own is None else own
         if stated is not None:
-            missing = (stated if end is None else min(stated, end)) - self.last_seconds
+            missing = (stated if end is None else min(stated, end)) - last
             self._miss(missing, stream, whole and container.format.name != "avi")
         if self.broken_off:
             self.lost = max(1, self.lost)
@@ -92,6 +97,18 @@ class DecodeReport:
             self.lost += max(1, round(missing * rate))
 
 
+def _own_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """When the picture ends by the headers of its own track, in seconds; None where they do not say."""
+    if "matroska" in container.format.name and container.duration:
+        tagged = tagged_length(stream)  # which may be left over from a longer film
+        return None if tagged is None else min(tagged, Fraction(container.duration, av.time_base))
+    if "mov" in container.format.name and stream.duration and stream.time_base:
+        # FFmpeg works out how long a track lasts; of one that begins late, and whose edit list may end it
+        # early, it gives the time that it would last uncut: without its lateness that is certain at least
+        return (min(stream.start_time or 0, 0) + stream.duration) * stream.time_base
+    return None
+
+
 def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     """When the film ends by its own headers, in seconds; None where they do not say."""
     name = container.format.name
@@ -99,16 +116,8 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
         return stream.frames * stream.time_base if stream.frames and stream.time_base else None
     if not container.duration or not any(known in name for known in _TRUE_DURATION):
         return None
-    if "mov" not in name:
-        return Fraction(container.duration, av.time_base)
-    # FFmpeg works out how long each track lasts; of one that begins late, and whose edit list may end it
-    # early, it gives the time that it would last uncut: without its lateness that is certain at least
-    ends = [
-        (min(one.start_time or 0, 0) + one.duration) * one.time_base
-        for one in container.streams
-        if one.duration and one.time_base
-    ]
-    return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
+    start = (container.start_time or 0) if "mov" in name else 0
+    return Fraction(container.duration + start, av.time_base)
 
 
 class FirstShape:

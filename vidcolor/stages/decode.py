@@ -248,7 +248,8 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
     try:
         yield from _demuxed(container, name)
     except av.error.InvalidDataError as error:
-        log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
+        if report.video_packets:  # else it has no beginning either, and an error says so
+            log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
     except (OSError, av.FFmpegError) as error:  # some of FFmpeg's errors are no OSError
         raise InputError(f"{name}: reading stopped ({error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import av
@@ -23,6 +24,7 @@ _UNSPECIFIED = (0, 2)
 _RGB_MATRIX = 0
 _LIMITED, _FULL = 1, 2
 _PROGRESSIVE = 1
+_HARDWARE = re.compile("_(nvenc|qsv|vaapi|amf|videotoolbox|vulkan|v4l2m2m|mf)$")
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
 _LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
@@ -105,10 +107,13 @@ def add_video_stream(
         told = refused_option(plan.codec, settings, width, height, plan.pix_fmt)
         if told:
             raise UsageError(f"{plan.codec} refuses {told}") from error
+        given = ", ".join(f"{key} {value}" for key, value in settings.items())
+        advice = "Another --codec or container may take them"
+        if _HARDWARE.search(plan.codec):
+            advice = "Is its hardware there, with its driver?"
         raise UsageError(
             f"{plan.codec} refuses its settings ({width}×{height} {plan.pix_fmt}, {float(rate):.6g} frames a "
-            f"second, {settings}): {getattr(error, 'strerror', error)}. Another --codec or container "
-            "may take them"
+            f"second{', ' * bool(given)}{given}): {getattr(error, 'strerror', error)}. {advice}"
         ) from error
     return stream
 

@@ -24,6 +24,7 @@ from vidcolor.media import containers
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
+from vidcolor.media.leftout import say_left_out
 from vidcolor.media.packets import Clock, CoverAttachment, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
@@ -72,7 +73,8 @@ class Remuxer:
         self._sinks: dict[int, _Sink] = {}
         self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
         self._sounds: list[AudioConverter] = []
-        self._end = Fraction(0)
+        self._writers: list[PacketWriter] = []
+        self._begin = self._end = Fraction(0)
         self._started = self._cover_in_header = False
 
     def add_streams(self, add_video: Callable[[], VideoStream]) -> VideoStream:
@@ -81,7 +83,8 @@ class Remuxer:
         Returns what ``add_video`` returned. UsageError where ``audio`` asks for what cannot be had.
         """
         if containers.holds_picture_only(self._output):
-            self._say_what_is_dropped()
+            sound = self._settings.audio != "none"
+            say_left_out(self._source, self._coloured, self._label, self._clock, sound=sound)
             return add_video()
         video: VideoStream | None = None
         for stream in sorted(self._source.streams, key=lambda s: self._in_step and s != self._coloured):
@@ -117,6 +120,7 @@ class Remuxer:
         """Write packets of the coloured picture as they come from its encoder."""
         for packet in packets:
             self._started = True
+            self._begin = min(self._begin, (packet.dts or 0) * packet.time_base)
             end = (packet.pts or 0) + (packet.duration or 0)
             self._end = max(self._end, end * packet.time_base)
             self._output.mux_one(packet)
@@ -131,6 +135,11 @@ class Remuxer:
             converter.end = self._end - self._settings.offset
         for sink in self._sinks.values():
             sink.finish()
+
+    @property
+    def earliest(self) -> Fraction:
+        """Seconds before zero, as a negative number, at which the first packet of a track is due; else 0."""
+        return min([self._begin, *(writer.begin for writer in self._writers)])
 
     @property
     def silent(self) -> int:
@@ -152,13 +161,15 @@ class Remuxer:
             log.warning("%s: %s has no place for %s", describe(source), self._label, ", ".join(lost))
 
     def _writer(self, target: Stream, source: Stream) -> PacketWriter:
-        return PacketWriter(
+        writer = PacketWriter(
             self._output,
             target,
             describe(source),
             from_zero=self._format == "avi" and source.type == "audio",
             wait_for_key=self._settings.start is not None and source.type == "video",
         )
+        self._writers.append(writer)
+        return writer
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
@@ -193,7 +204,7 @@ class Remuxer:
             encoder = same_encoder(stream, encoder)
         self._encode_audio(stream, encoder)
         if not self._in_step or encoder != stream.codec_context.name or stream.sample_rate != PCM_RATE:
-            log.warning("%s is re-encoded with %s for %s", describe(stream), encoder, self._label)
+            log.warning("%s is re-encoded with %s for %s", describe(stream), self._sounds[-1], self._label)
 
     def _needs_padding(self, stream: AudioStream) -> bool:
         """Tell whether a track begins later than the film in a container that cannot say so."""
@@ -286,12 +297,3 @@ class Remuxer:
             self._output.set_chapters(chapters)
         elif chapters:
             log.warning("%d chapters are left out: %s holds none", len(chapters), self._label)
-
-    def _say_what_is_dropped(self) -> None:
-        unwanted = "audio" if self._settings.audio == "none" else ""
-        others = (s for s in self._source.streams if s.index != self._coloured.index and s.type != unwanted)
-        left = [*map(describe, others), *(f"metadata {k}" for k in live_metadata(self._source.metadata))]
-        if chapters := clip_chapters(self._source.chapters(), self._clock):
-            left.append(f"{len(chapters)} chapters")
-        if left:
-            log.warning("%s holds the picture only; left out: %s", self._label, ", ".join(left))
