@@ -39,7 +39,7 @@ class DecodeReport:
         rescaled: frames of another size, format or range than the first.
         broken_off: whether damage ended the film early.
         video_packets, video_index: how many packets of which stream came.
-        last_seconds, last_picture: when the last packet ends, of any stream and of the picture's.
+        last_seconds, last_seen: when the last packet ends, of any stream, and of pictures and sound alone.
         suspects: pts of packets that came damaged, whatever the decoder makes of them.
     """
 
@@ -50,7 +50,7 @@ class DecodeReport:
     broken_off: bool = False
     video_packets: int = 0
     last_seconds: Fraction = Fraction(0)
-    last_picture: Fraction = Fraction(0)
+    last_seen: Fraction = Fraction(0)
     video_index: int = 0
     suspects: set[int | None] = field(default_factory=set)
 
@@ -62,12 +62,12 @@ class DecodeReport:
 
     def note(self, packet: Packet[Stream]) -> None:
         """Keep count of what the demuxer gave."""
-        picture = packet.stream_index == self.video_index
-        self.video_packets += picture
+        self.video_packets += packet.stream_index == self.video_index
         if packet.pts is not None and packet.time_base:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
             self.last_seconds = max(self.last_seconds, end)
-            self.last_picture = max(self.last_picture, end) if picture else self.last_picture
+            if packet.stream.type in ("video", "audio"):
+                self.last_seen = max(self.last_seen, end)
 
     def close(
         self, container: InputContainer, stream: VideoStream, *, whole: bool, end: Fraction | None
@@ -79,7 +79,7 @@ class DecodeReport:
             end: seconds on the source's clock up to which it was wanted.
         """
         own, stated = _own_end(container, stream), _stated_end(container, stream)
-        last = self.last_seconds if own is None else self.last_picture  # a title may stay beyond the cut
+        last = self.last_seconds if own is None else self.last_seen  # a title may stay beyond the cut
         stated = stated if own is None else own
         if stated is not None:
             missing = (stated if end is None else min(stated, end)) - last
