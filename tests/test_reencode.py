@@ -139,7 +139,7 @@ def test_settings_that_are_refused_are_named_where_no_process_can_be_started(
 ) -> None:
     source = make_film(tmp_path / "a.mkv", frames=2)
     monkeypatch.setattr("sys.executable", "/no/such/python")
-    with pytest.raises(reencode.UsageError, match="'preset': 'warp'"):
+    with pytest.raises(reencode.UsageError, match="preset warp"):
         colour(source, tmp_path / "b.mkv", preset="warp")
 
 

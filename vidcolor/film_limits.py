@@ -17,7 +17,7 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import loses_hdr
-from vidcolor.media.pixels import has_exif, has_profile, is_rgb, usual_matrix
+from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 from vidcolor.result import clock
@@ -101,7 +101,7 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
     if is_image(muxer):
         holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
-        came = {"EXIF": has_exif(first.video), "colour profile": has_profile(first.video)}
+        came = {"EXIF": tells_by_exif(first.video), "colour profile": has_profile(first.video)}
         lost = [name for name, there in came.items() if there and name not in holds]
         found += [f"the picture's {name} is left out: png keeps it" for name in lost]
     return found

@@ -6,6 +6,7 @@ import ctypes
 import gc
 import re
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import av
@@ -26,10 +27,9 @@ _FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
-_ORIENTATION = 274
 _OF_EVERY_TIFF = frozenset(
-    [254, 255, *range(256, 260), 262, 266, 273, *range(277, 280), *range(280, 285), 296, 297, 305, 317, 320,
-     *range(322, 326), 338, 339, 347, 530, 532]
+    [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320, *range(322, 326),
+     338, 339, 347, 530, 532]
 )  # fmt: skip
 """Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
 _BOTTOM_FIRST = 3  # AV_FIELD_BB
@@ -183,9 +183,17 @@ def has_profile(video: av.VideoFrame) -> bool:
 
 
 def has_exif(video: av.VideoFrame) -> bool:
-    """Whether EXIF came with a frame, more than what each TIFF says of itself; PyAV has no name for it."""
-    found = (bytes(data) for data in side_data_of(video) if int(data.type.value) == _EXIF)
-    return any(_tells_more(content) for content in found)
+    """Whether EXIF came with a frame, in which its orientation is written; PyAV has no name for it."""
+    return any(True for _ in _exif_of(video))
+
+
+def tells_by_exif(video: av.VideoFrame) -> bool:
+    """Whether EXIF came with a frame that says more than each TIFF says of itself, or than how it is turned."""
+    return any(map(_tells_more, _exif_of(video)))
+
+
+def _exif_of(video: av.VideoFrame) -> Iterator[bytes]:
+    return (bytes(data) for data in side_data_of(video) if int(data.type.value) == _EXIF)
 
 
 def _tells_more(content: bytes) -> bool:
@@ -197,8 +205,7 @@ def _tells_more(content: bytes) -> bool:
         tags = dict(exif)
     except (OSError, SyntaxError, ValueError, struct.error):
         return True
-    upright = {_ORIENTATION} if tags.get(_ORIENTATION) == 1 else set[int]()
-    return not tags.keys() <= _OF_EVERY_TIFF | upright
+    return not tags.keys() <= _OF_EVERY_TIFF
 
 
 def has_captions(video: av.VideoFrame) -> bool:
