@@ -28,8 +28,8 @@ _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
 _OF_EVERY_TIFF = frozenset(
-    [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320, *range(322, 326),
-     338, 339, 347, 530, 532]
+    [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320,
+     *range(322, 326), 338, 339, 347, 530, 532]
 )  # fmt: skip
 """Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
 _BOTTOM_FIRST = 3  # AV_FIELD_BB
@@ -188,7 +188,7 @@ def has_exif(video: av.VideoFrame) -> bool:
 
 
 def tells_by_exif(video: av.VideoFrame) -> bool:
-    """Whether EXIF came with a frame that says more than each TIFF says of itself, or than how it is turned."""
+    """Whether EXIF came with a frame that says more than how its pixels lie."""
     return any(map(_tells_more, _exif_of(video)))
 
 
