@@ -43,7 +43,7 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "hearing", "captions", "torchthreads"],
+    ["writing", "hearing", "captions", "torchthreads", "sink"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

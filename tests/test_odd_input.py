@@ -222,6 +222,44 @@ def test_a_last_picture_that_stays_while_sound_goes_on_is_no_loss(tmp_path: Path
         assert colour(source, tmp_path / "b.mkv").exit_code == 0
 
 
+@pytest.mark.parametrize(("suffix", "options"), [("mkv", {}), ("mp4", {"movflags": "faststart"})])
+def test_sound_that_is_cut_off_after_the_picture_is_a_loss(
+    suffix: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    source = tmp_path / f"a.{suffix}"
+    with av.open(str(source), "w", options=options) as out:
+        stream, sound = (
+            out.add_stream("libx264", 25),
+            out.add_stream("pcm_s16le" if suffix == "mkv" else "aac", 48000),
+        )
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(50):
+            frame = grey_frame(64, 48, "yuv420p", number)
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+        noise = np.random.default_rng(1).integers(-9000, 9000, (1, 6 * 48000 * 2), np.int16)
+        whole = av.AudioFrame.from_ndarray(noise, "s16", "stereo")
+        whole.sample_rate, whole.pts = 48000, 0
+        resampler = av.AudioResampler(sound.format.name, "stereo", 48000, frame_size=1024)
+        for part in [*resampler.resample(whole), *resampler.resample(None)]:
+            out.mux(sound.encode(part))
+        out.mux(sound.encode(None))
+    assert colour(source, tmp_path / "whole.mkv").exit_code == 0
+    data = source.read_bytes()
+    source.write_bytes(data[: len(data) * 6 // 10])
+    assert colour(source, tmp_path / "b.mkv").exit_code == 7
+
+
+def test_damage_before_the_start_is_no_loss_of_the_span(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.avi", frames=100, codec="mpeg4", options={"bf": "2", "g": "30"})
+    broken = tmp_path / "broken.avi"
+    change_packets(source, broken, lambda index, data: b"\0" * 9 if index in (11, 12) else data)
+    assert colour(broken, tmp_path / "whole.mkv").exit_code == 7
+    result = colour(broken, tmp_path / "b.mkv", start=Fraction(3))
+    assert (result.frames, result.exit_code) == (25, 0)
+
+
 def test_a_film_without_a_packet_has_nothing_to_colour(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "a.mkv"), "w") as out:
         stream = out.add_stream("ffv1", 25)

@@ -661,6 +661,7 @@ def test_a_playlist_is_known_by_the_files_that_it_names(tmp_path: Path) -> None:
     for name in ("a b.mp4", "c.mp4", "d.mp4"):
         (tmp_path / name).write_bytes(b"1")
     lists = {
+        "long.ffconcat": f"ffconcat version 1.0\n# {'x' * 300}\nfile 'a b.mp4'\nfile c.mp4\n",
         "l.ffconcat": "ffconcat version 1.0\nfile 'a b.mp4'\nfile c.mp4\n",
         "l.m3u8": "#EXTM3U\na b.mp4\nc.mp4\n",
     }

@@ -18,7 +18,8 @@ from vidcolor.cli_process import film_output
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.options import Options
-from vidcolor.target import Sink, as_dash, is_sequence, prepare_target
+from vidcolor.sink import Sink
+from vidcolor.target import as_dash, is_sequence, prepare_target
 from vidcolor.workplace import Workplace
 from vidcolor.writing import write_whole
 
@@ -52,13 +53,43 @@ def test_what_has_come_to_be_there_meanwhile_is_not_written_over(tmp_path: Path,
             if overwrite:
                 place.commit()
                 continue
-            with pytest.raises(OutputError, match="has come to be there while it was made; -y"):
+            assert place.working is not None
+            place.working.write_text("film")
+            (tmp_path / "out-2.mkv").write_text("another")
+            with pytest.raises(OutputError, match=r"has come to be there while it was made.*out-3\.mkv"):
                 place.commit()
-            assert final.read_text() == "precious"
             place.discard()
+            assert final.read_text() == "precious"
+            assert (tmp_path / "out-3.mkv").read_text() == "film", "hours of work are not thrown away"
+            (tmp_path / "out-2.mkv").unlink()
+            (tmp_path / "out-3.mkv").unlink()
         final.unlink()
         place = prepare_target(SOURCE, str(final), Options(), 1)
         place.create()
+        place.commit()
+    assert os.listdir(tmp_path) == ["out.mkv"]
+
+
+def test_a_second_name_of_a_finished_film_is_not_written_through(tmp_path: Path) -> None:
+    final, part = tmp_path / "out.mkv", tmp_path / "part.mkv"
+    final.write_text("film")
+    os.link(final, part)  # as a kill between giving it its name and taking the old one leaves it
+    place = prepare_target(SOURCE, str(final), Options(overwrite=True), 1)
+    place.create(part)
+    part.write_text("new")
+    assert final.read_text() == "film"
+
+
+def test_a_lost_answer_about_a_link_is_no_refusal(tmp_path: Path) -> None:
+    final, link = tmp_path / "out.mkv", os.link
+
+    def late(one: Path, other: Path) -> None:
+        link(one, other)
+        raise FileExistsError
+
+    place = prepare_target(SOURCE, str(final), Options(), 1)
+    place.create()
+    with mock.patch("os.link", late):
         place.commit()
     assert os.listdir(tmp_path) == ["out.mkv"]
 

@@ -413,7 +413,7 @@ def test_a_recording_is_looked_through_only_where_nobody_knows_the_frame(
     settings = DecodeSettings(start=Fraction(20), seek=seek)
     with (
         av.open(str(source)) as film,
-        mock.patch("vidcolor.stages.decode._jumps", return_value=False) as looked,
+        mock.patch("vidcolor.media.seeking._jumps", return_value=False) as looked,
     ):
         stream = film.streams.video[0]
         first = next(decode(film, stream, settings, DecodeReport(video_index=stream.index)))

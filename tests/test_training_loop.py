@@ -89,6 +89,13 @@ def test_processes_share_what_batchnorm_knows_of_its_pictures() -> None:
     assert said == ["[2.0, 2.0] [1.0, 1.0] [1.0, 1.0]", "[2.0, 2.0] [1.0, 1.0] [3.0, 3.0]"]
 
 
+def test_each_step_has_the_processes_share_their_statistics() -> None:
+    with mock.patch("vidcolor.training.loop.average_statistics") as shared:
+        state, _ = trained(3)
+    assert shared.call_count == 3
+    assert all(state.generator in call.args[0] for call in shared.call_args_list)
+
+
 def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
     norms: list[float] = []
     original = torch.optim.AdamW.step

@@ -88,10 +88,13 @@ class Contents:
                 places = (begin + length * (2 * i + 1) / (2 * count) for i in range(count))
                 moments = [Moment(seconds=p, shot=i, plain=False) for i, p in enumerate(places)]
         found: dict[Fraction, Frame] = {}
+        missing = 0
         chosen = choose(moments, count)
         for moment in chosen:
             frame = frame_at(self.open_it, self.settings, moment.seconds, self.cancel)
-            if frame is not None:
+            if frame is None:
+                missing += 1
+            else:
                 found[frame.seconds] = frame
         if self.cancel.is_set():
             raise Interrupted(signal.SIGINT)
@@ -99,7 +102,7 @@ class Contents:
             part = self.settings.start is not None or self.settings.end is not None
             where = "between --start and the end of --duration" if part else "of it"
             raise InputError(f"{self.settings.name}: no frame {where} decodes")
-        if missing := len(chosen) - len(found):
+        if missing:
             log.warning(
                 "%s: %d of %d pictures are not found where its clock puts them",
                 self.settings.name, missing, len(chosen),

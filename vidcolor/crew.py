@@ -164,7 +164,7 @@ def engine_here(terms: Manifest, generator: Generator, device: torch.device, dty
 
 @contextmanager
 def _setting(stop: threading.Event) -> Iterator[None]:
-    """Set it at the end if that is not a good one."""
+    """Set it when an exception passes."""
     try:
         yield
     except BaseException:

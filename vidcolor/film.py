@@ -25,11 +25,12 @@ from vidcolor.media.pixels import depth_of, display_matrix, field_order_of, has_
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
+from vidcolor.sink import Sink
 from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced
 from vidcolor.stages.remux import Remuxer, RemuxSettings
-from vidcolor.target import Sink, holds_one
+from vidcolor.target import holds_one
 from vidcolor.watching import Pace, Watch
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,6 @@ class Film:
         self._comparison: Comparison | None = None
         self._offset = self.silent = 0
         self._sink: Sink | None = None
-        self._begun = False
         self.said: set[str] = set()
 
     def begin(self, first: Frame) -> None:

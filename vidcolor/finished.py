@@ -17,8 +17,8 @@ from vidcolor.media.opening import is_image_sequence, open_source, pick_video, r
 from vidcolor.options import Options
 from vidcolor.result import Result
 from vidcolor.resumable import label_of
-from vidcolor.workplace import Workplace
-from vidcolor.writing import mark_of
+from vidcolor.workplace import Workplace, part_of
+from vidcolor.writing import followed, mark_of
 
 _MARK = re.compile(r"vidcolor [0-9a-f]{32} (\d+)")
 
@@ -86,6 +86,7 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         return None
     if left.folder.is_dir() and not left.busy() and _is_of(left, own_print):
         left.remove()  # the job was ended between giving the film its name and tidying up
+        part_of(followed(Path(target))).unlink(missing_ok=True)
     return Result(
         source=name,
         target=target,

@@ -156,7 +156,10 @@ class Maker:
         return self.kept(number, place) or self.make(number, place, endings)
 
     def kept(self, number: int, place: Place | None) -> Place | None:
-        """Where the finished segment of that number ends, if there is one and it begins at ``place``."""
+        """Where the finished segment of that number ends, if there is one that begins at ``place``.
+
+        One that does not, by the count of frames, is removed.
+        """
         path = self.found.get(number)
         if path is None:
             return None

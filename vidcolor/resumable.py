@@ -37,7 +37,7 @@ from vidcolor.stages.predict import engine_installed
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.torchthreads import torch_threads
-from vidcolor.workplace import Workplace, hidden_name
+from vidcolor.workplace import Workplace, part_of
 
 log = logging.getLogger(__name__)
 
@@ -209,8 +209,7 @@ class ResumableJob:
         """Returns how many tracks of sound were lost."""
         final = self.order.place.final
         assert final is not None
-        suffix = Path(self.order.place.name).suffix  # FFmpeg looks at it, for .m2ts
-        self.order.place.create(final.with_name(hidden_name(final, f".vidcolor-part{suffix}")))
+        self.order.place.create(part_of(final))
         with self._beside(source) as (container, others):
             name = label_of(self.order.wanted.fingerprint, last.frames)
             label = name + losses_of(last.lost, 0)

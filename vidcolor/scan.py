@@ -11,6 +11,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcolor.frames import Floats, Frame
+from vidcolor.hearing import hushed
 from vidcolor.matching import ShotTable, scan_shots
 from vidcolor.media.opening import pick_video
 from vidcolor.media.repair import DecodeReport
@@ -39,7 +40,7 @@ def scan_source(
         cancel: set it, and the scan ends early.
     """
     began = time.monotonic()
-    with open_it() as container:
+    with hushed(), open_it() as container:  # what is odd is said when it is coloured
         stream = pick_video(container, settings.name)
         stream.thread_type = "AUTO"
         table = scan_shots(_greys(container, stream, settings, render_size, cancel), predictor)

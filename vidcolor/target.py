@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import re
-import select
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidcolor.errors import OutputError
+from vidcolor.errors import InputError, OutputError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import (
     STDIN,
@@ -27,52 +28,6 @@ STDOUT = "-"
 _NUMBER = re.compile(r"%0?\d*d")
 _OUTPUT = re.compile(r"/dev/stdout|/dev/fd/1|/proc/self/fd/1")
 _MOST_LINKS = 40
-
-
-class Sink:
-    """Writes to a pipe or device, and remembers when that failed: not every muxer tells.
-
-    Args:
-        address: ``pipe:N`` or ``file:NAME``.
-    """
-
-    def __init__(self, address: str) -> None:
-        kind, _, name = address.partition(":")
-        self._own = kind == "file"
-        self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
-        self._error: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        """Write all of ``data``; after a failure, fail the same way at once."""
-        if self._error is not None:
-            raise self._error
-        try:
-            left = memoryview(data)
-            while left:
-                left = left[self._write_some(left) :]
-        except OSError as error:
-            self._error = error
-            raise
-        return len(data)
-
-    def _write_some(self, data: memoryview) -> int:
-        try:
-            return os.write(self._descriptor, data)
-        except BlockingIOError:  # who started this process has set it so: wait until there is room
-            select.select([], [self._descriptor], [])
-            return 0
-
-    def close(self) -> None:
-        """Close what was opened here.
-
-        Raises:
-            OSError: something has not been written.
-        """
-        if self._own:
-            os.close(self._descriptor)
-            self._own = False
-        if self._error is not None:
-            raise self._error
 
 
 @dataclass(kw_only=True)
@@ -114,6 +69,7 @@ class Target:
                 os.close(handle)
                 working = Path(made)
             else:
+                working.unlink(missing_ok=True)  # which may be a second name of a finished film
                 working.touch()
             umask = os.umask(0)
             os.umask(umask)
@@ -144,19 +100,34 @@ class Target:
                 self._name_new(self.working, self.final)
             sync_folder(self.final.parent)
         except FileExistsError as error:
+            aside = self._put_aside()
             raise OutputError(
-                f"{self.name}: has come to be there while it was made; -y overwrites it"
+                f"{self.name}: has come to be there while it was made; the finished film is {aside}"
             ) from error
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be finished ({error.strerror})") from error
 
+    def _put_aside(self) -> Path:
+        """Give the finished file the first name beside the target that is free."""
+        working, final = self.working, self.final
+        assert working is not None and final is not None
+        for number in itertools.count(2):
+            aside = final.with_name(f"{final.stem}-{number}{final.suffix}")
+            with suppress(FileExistsError):
+                self._name_new(working, aside)
+                self.working = None
+                return aside
+        raise AssertionError("numbers end")
+
     @staticmethod
     def _name_new(working: Path, final: Path) -> None:
-        """Rename without writing over anything."""
+        """Give a file another name that nothing has; where there are no links, that is tried before."""
         try:
             os.link(working, final)
         except FileExistsError:
-            raise
+            if not os.path.samefile(working, final):  # over a network an answer may be lost
+                raise
+            working.unlink()
         except OSError:  # a file system without links
             if os.path.lexists(final):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
@@ -196,7 +167,7 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
             raise OutputError(f"{target}: are the source's own pictures; choose another name")
         if not options.overwrite and (taken := _first_taken(final)):
             raise OutputError(f"{target}: {taken.name} exists already; -y overwrites such files")
-        return Target(name=target, address=f"file:{sequence_address(final)}", muxer=muxer)
+        return Target(name=target, address=f"file:{_sequence(target)}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
     _require_ours(target, followed(final))
@@ -254,6 +225,13 @@ def is_sequence(target: str, muxer: str) -> bool:
 def holds_one(target: str, muxer: str) -> bool:
     """Whether the target is a single picture, which a second frame would write over."""
     return muxer == "image2" and not is_sequence(target, muxer)
+
+
+def _sequence(target: str) -> str:
+    try:
+        return sequence_address(Path(target))
+    except InputError:  # two numbers, which FFmpeg fills in both
+        return target
 
 
 def _numbered(final: Path) -> re.Pattern[str]:

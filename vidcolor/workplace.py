@@ -29,6 +29,11 @@ def hidden_name(final: Path, ending: str) -> str:
     return f".{hashlib.sha256(os.fsencode(final.name)).hexdigest()[:32]}{ending}"
 
 
+def part_of(final: Path) -> Path:
+    """What a film is called while it is put together; FFmpeg looks at the suffix, for .m2ts."""
+    return final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}"))
+
+
 class Workplace:
     """The work folder of the film ``final`` (of what that links to): beside it, hidden, or in ``parent``."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -86,3 +87,20 @@ class Continuity:
             )
             self._name = None
         return self._offset
+
+
+def demuxed(
+    container: InputContainer, name: str | None, continuity: Continuity | None = None
+) -> Iterator[Packet[Stream]]:
+    """Packets of all streams on one clock; of a source with a ``name`` it is said what is odd."""
+    late, continuity = False, continuity or Continuity(container, name)
+    while True:
+        try:
+            for packet in container.demux():
+                continuity.mend(packet)
+                yield packet
+            return
+        except IndexError:  # a packet of a track that was not there yet when the source was opened
+            if name is not None and not late:
+                log.warning("%s: a track that begins in mid-film is left out", name)
+            late = True

@@ -14,9 +14,13 @@ log = logging.getLogger(__name__)
 
 
 class Deinterlacer:
-    """FFmpeg's bwdif (a motion-adaptive deinterlacer), a frame for a frame."""
+    """FFmpeg's bwdif (a motion-adaptive deinterlacer), a frame for a frame.
 
-    def __init__(self, stream: VideoStream) -> None:
+    With ``again`` nothing is said of a film that begins with a frame that is not interlaced.
+    """
+
+    def __init__(self, stream: VideoStream, *, again: bool = False) -> None:
+        self._said = again
         self._stream = stream
         self._graph: av.filter.Graph | None = None
         self._shape: tuple[int, int, str] | None = None
@@ -29,8 +33,9 @@ class Deinterlacer:
         """
         for video in frames:
             shape = (video.width, video.height, video.format.name)
-            if self._shape is None and not video.interlaced_frame:
-                log.warning("the film is not marked as interlaced; --deinterlace changes it all the same")
+            if not (self._said or video.interlaced_frame):
+                log.warning("the film begins without interlacing; --deinterlace changes it all the same")
+            self._said = True
             if shape != self._shape:
                 yield from self._finish()
                 self._graph, self._shape = self._build(video), shape

@@ -101,7 +101,7 @@ class PacketWriter:
         self._held: list[Packet[Stream]] = []
         self._last: tuple[int, Fraction] | None = None  # the newest decode time and its time base
         self._end = Fraction(0)  # where a packet without timestamps begins, seconds
-        self.begin = Fraction(0)  # decode time, in seconds, of the first packet before zero
+        self.begin = Fraction(0)  # the earliest decode time in seconds, or 0
         self._nudged = self._refused = 0
 
     def write(self, packet: Packet[Stream]) -> None:

@@ -69,6 +69,10 @@ class DecodeReport:
             if packet.stream.type in ("video", "audio"):
                 self.last_seen = max(self.last_seen, end)
 
+    def forget(self) -> None:
+        """Leave out what went wrong so far: it was before the wanted span."""
+        self.lost = self.damaged = self.retimed = 0
+
     def close(
         self, container: InputContainer, stream: VideoStream, *, whole: bool, end: Fraction | None
     ) -> None:
@@ -78,12 +82,13 @@ class DecodeReport:
             whole: whether all of the file was wanted, so that its packets can be counted.
             end: seconds on the source's clock up to which it was wanted.
         """
-        own, stated = _own_end(container, stream), _stated_end(container, stream)
-        last = self.last_seconds if own is None else self.last_seen  # a title may stay beyond the cut
-        stated = stated if own is None else own
-        if stated is not None:
-            missing = (stated if end is None else min(stated, end)) - last
-            self._miss(missing, stream, whole and container.format.name != "avi")
+        known = (
+            (_stated_end(container, stream), self.last_seconds),
+            (_own_end(container, stream), self.last_seen),  # a title may stay beyond the cut
+        )
+        missing = [(stated if end is None else min(stated, end)) - last for stated, last in known if stated]
+        if missing:
+            self._miss(max(missing), stream, whole and container.format.name != "avi")
         if self.broken_off:
             self.lost = max(1, self.lost)
 
@@ -102,11 +107,18 @@ def _own_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     if "matroska" in container.format.name and container.duration:
         tagged = tagged_length(stream)  # which may be left over from a longer film
         return None if tagged is None else min(tagged, Fraction(container.duration, av.time_base))
-    if "mov" in container.format.name and stream.duration and stream.time_base:
-        # FFmpeg works out how long a track lasts; of one that begins late, and whose edit list may end it
-        # early, it gives the time that it would last uncut: without its lateness that is certain at least
-        return (min(stream.start_time or 0, 0) + stream.duration) * stream.time_base
-    return None
+    return _certain_end(stream) if "mov" in container.format.name else None
+
+
+def _certain_end(stream: Stream) -> Fraction | None:
+    """When a track of an mp4 or mov ends at least, in seconds.
+
+    FFmpeg works out how long a track lasts; of one that begins late, and whose edit list may end it early, it
+    gives the time that it would last uncut: without its lateness that is certain.
+    """
+    if not (stream.duration and stream.time_base):
+        return None
+    return (min(stream.start_time or 0, 0) + stream.duration) * stream.time_base
 
 
 def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
@@ -116,8 +128,10 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
         return stream.frames * stream.time_base if stream.frames and stream.time_base else None
     if not container.duration or not any(known in name for known in _TRUE_DURATION):
         return None
-    start = (container.start_time or 0) if "mov" in name else 0
-    return Fraction(container.duration + start, av.time_base)
+    if "mov" not in name:
+        return Fraction(container.duration, av.time_base)
+    ends = [end for end in map(_certain_end, container.streams) if end is not None]
+    return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
 
 
 class FirstShape:

@@ -15,19 +15,15 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.continuity import Continuity, may_jump
+from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
+from vidcolor.media.seeking import seek
 from vidcolor.media.slices import SliceCheck
 
 log = logging.getLogger(__name__)
 
-_INDEXED = ("matroska", "avi")
-_DEEPEST = 16  # frames by which decoding runs ahead of presentation, at most
-_LONGEST_GOP = 12  # seconds
-_LATEST = 2**63 - 1  # microseconds: FFmpeg counts no further
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
 _BOTTOM_FIRST = (3, 4)  # shown first, in whichever order they are coded (AVFieldOrder)
@@ -70,6 +66,7 @@ def decode(
     """
     shape = FirstShape(report)
     clock = Clock(stream, report)
+    begun = settings.start is None
     for item in backdated(_raw(container, stream, settings, report), clock.source_frame):
         if isinstance(item, Packet):
             yield item
@@ -80,6 +77,9 @@ def decode(
         if settings.end is not None and seconds >= settings.end + _SOUND_LAG:
             return
         if settings.spans(seconds):
+            if not begun:
+                report.forget()
+            begun = True
             report.look_at(item)
             video = shape.fit(item)
             yield _describe(video, stream, pts, clock)
@@ -95,7 +95,7 @@ def other_packets(container: InputContainer, coloured: int, end: Fraction | None
         s.index for s in streams if s.type != "attachment" and not s.disposition & Disposition.attached_pic
     }
     try:
-        for packet in _demuxed(container, None):  # the coloured stream's tell where the clock begins again
+        for packet in demuxed(container, None):  # the coloured stream's tell where the clock begins again
             if packet.stream_index == coloured:
                 continue
             ticks = packet.dts if packet.dts is not None else packet.pts
@@ -116,7 +116,7 @@ def _raw(
 ) -> Iterator[av.VideoFrame | Packet[Stream]]:
     place = settings.start if settings.seek is None else settings.seek
     if settings.seekable and place is not None:
-        _seek(container, stream, place, settings.name, surely=settings.seek is None)
+        seek(container, stream, place, settings.name, surely=settings.seek is None)
     decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
     check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     cut: Packet[Stream] | None = None
@@ -125,7 +125,8 @@ def _raw(
             continue
         report.note(packet)
         if packet.stream_index != stream.index:
-            yield packet
+            if not _long_before(packet, settings.start):
+                yield packet
             continue
         if cut is not None:
             yield from decoder.frames(cut)
@@ -141,56 +142,12 @@ def _raw(
     yield from decoder.frames(None)
 
 
-def _seek(
-    container: InputContainer, stream: VideoStream, start: Fraction, name: str, *, surely: bool
-) -> None:
-    """Go to a key frame at or before ``start``; without an index, FFmpeg lands only thereabouts.
-
-    Only ``surely`` also where the clock begins again: then all before is looked through first; and in AVI,
-    whose times are guessed another way after seeking. Who resumes knows the frame that has to come.
-
-    Where it cannot seek at all (a raw stream has no times), reading begins at the beginning.
-    """
-    if surely and "avi" in container.format.name and not stream.codec_context.codec.intra_only:
-        return
-    early = start - _earlier(container, stream)
-    target = min(int(early * av.time_base), _LATEST)
-    if target <= (container.start_time or 0):
-        return
-    try:
-        if surely and may_jump(container) and _jumps(container, start):
-            _rewind(container, name)
-            return
-        container.seek(target, backward=True)
-    except (OSError, av.FFmpegError) as error:
-        log.debug("%s: cannot seek (%s); it is read from the beginning", name, error)
-        _rewind(container, name)
-
-
-def _earlier(container: InputContainer, stream: VideoStream) -> Fraction:
-    """Seconds before the wanted time at which a key frame has to be sought, lest frames be missed."""
-    if "mov" in container.format.name:  # sought by decode time: a key frame may be shown after it
-        return max(Fraction(1), _DEEPEST / sane_rate(stream))
-    return Fraction(0 if any(name in container.format.name for name in _INDEXED) else _LONGEST_GOP)
-
-
-def _jumps(container: InputContainer, until: Fraction) -> bool:
-    """Whether the clock begins again before that time, in seconds: then no seeking finds it."""
-    continuity = Continuity(container, None)
-    for packet in _demuxed(container, None, continuity):
-        if continuity.jumped:
-            return True
-        if packet.dts is not None and packet.time_base and packet.dts * packet.time_base > until:
-            return False
-    return False
-
-
-def _rewind(container: InputContainer, name: str) -> None:
-    """Back to the first byte: a failed search for a time has read the file to its end."""
-    try:
-        container.seek(0, unsupported_byte_offset=True)
-    except (OSError, av.FFmpegError) as error:
-        raise InputError(f"{name}: --start does not work, as it cannot be searched ({error})") from error
+def _long_before(packet: Packet[Stream], start: Fraction | None) -> bool:
+    """Whether it ends well before the wanted span: of a source read from its beginning they would pile up."""
+    ticks = packet.pts if packet.pts is not None else packet.dts
+    if start is None or ticks is None or packet.stream.disposition & Disposition.attached_pic:
+        return False
+    return (ticks + (packet.duration or 0)) * packet.time_base < start - _SOUND_LAG
 
 
 class _Decoder:
@@ -202,7 +159,7 @@ class _Decoder:
         self._stream = stream
         self._name = settings.name
         self._report = report
-        self._filter = Deinterlacer(stream) if settings.deinterlace else None
+        self._filter = Deinterlacer(stream, again=settings.seek is not None) if settings.deinterlace else None
         self._failures = 0
         self._works = False
         self._guessed_times = guessed_times
@@ -246,30 +203,13 @@ class _Decoder:
 def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iterator[Packet[Stream]]:
     """Demux; where damage stops the demuxer itself, the film ends there and the report says so."""
     try:
-        yield from _demuxed(container, name)
+        yield from demuxed(container, name)
     except av.error.InvalidDataError as error:
         if report.video_packets:  # else it has no beginning either, and an error says so
             log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
     except (OSError, av.FFmpegError) as error:  # some of FFmpeg's errors are no OSError
         raise InputError(f"{name}: reading stopped ({error})") from error
-
-
-def _demuxed(
-    container: InputContainer, name: str | None, continuity: Continuity | None = None
-) -> Iterator[Packet[Stream]]:
-    """Packets of all streams on one clock; what is odd is said, but without a name."""
-    late, continuity = False, continuity or Continuity(container, name)
-    while True:
-        try:
-            for packet in container.demux():
-                continuity.mend(packet)
-                yield packet
-            return
-        except IndexError:  # a packet of a track that was not there yet when the source was opened
-            if name is not None and not late:
-                log.warning("%s: a track that begins in mid-film is left out", name)
-            late = True
 
 
 def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock) -> Frame:

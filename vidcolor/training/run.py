@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -98,9 +97,9 @@ def refuse_others(files: Files) -> None:
         OutputError: the weights, or their list of pictures, are there already and are others'.
     """
     out, listing = files.out, _listing_of(files)
-    if os.path.lexists(out) and not (_has_run(files.work) and metadata_of(out)):
+    if out.exists() and not (_has_run(files.work) and metadata_of(out)):
         raise OutputError(f"{out}: exists already, and no run in {files.work} made it; choose another name")
-    if listing.exists() and not _LISTED.match(listing.read_bytes()[:80]):
+    if listing.exists() and not (listing.is_file() and _LISTED.match(listing.read_bytes()[:80])):
         raise OutputError(f"{listing}: exists already, and is no list of pictures; choose another --out")
 
 
@@ -171,7 +170,7 @@ def run(
         _write_listing(photos, files)
     counters = state.counters
     used = position(stages, options, counters.step, counters.seconds).total
-    if used >= 1.0 and are_written(state, options, files):
+    if used >= 1.0 and are_written(state, options, files, inputs):
         return _outcome(state, None, already=True)
     listener.started(counters.step, used)
     pictures = fixed_pictures(validation, _VALIDATION_PICTURES, options.crop)

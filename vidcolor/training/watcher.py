@@ -127,19 +127,23 @@ class Watcher:
             path,
             network,
             recipe=describe(self._state, self._options, self._files, recalibrated=self._recalibrated),
-            data=f"{self._inputs['count']} pictures, sha256 of their list {self._inputs['pictures']}",
+            data=_data_line(self._inputs),
             date=datetime.date.today().isoformat(),
         )
 
 
-def are_written(state: TrainState, options: TrainOptions, files: Files) -> bool:
+def are_written(state: TrainState, options: TrainOptions, files: Files, inputs: dict[str, str]) -> bool:
     """Whether weights as such a run writes them at its end are there; something may be recorded in them."""
-    best = files.work / BEST
+    there, best = metadata_of(files.out), files.work / BEST
     if options.keep == "best" and best.exists():
         wanted = metadata_of(best).get("recipe", "")
     else:
         wanted = describe(state, options, files, recalibrated=options.recalibrate > 0)
-    return metadata_of(files.out).get("recipe") == wanted
+    return (there.get("recipe"), there.get("data")) == (wanted, _data_line(inputs))
+
+
+def _data_line(inputs: dict[str, str]) -> str:
+    return f"{inputs['count']} pictures, sha256 of their list {inputs['pictures']}"
 
 
 def describe(state: TrainState, options: TrainOptions, files: Files, *, recalibrated: bool) -> str:

@@ -1,0 +1,54 @@
+"""Where the film goes that nobody can go back in: a pipe or a device."""
+
+from __future__ import annotations
+
+import os
+import select
+
+
+class Sink:
+    """Writes to a pipe or device, and remembers when that failed: not every muxer tells.
+
+    Args:
+        address: ``pipe:N`` or ``file:NAME``.
+    """
+
+    def __init__(self, address: str) -> None:
+        kind, _, name = address.partition(":")
+        self._own = kind == "file"
+        self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
+        self._error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write all of ``data``; after a failure, fail the same way at once."""
+        if self._error is not None:
+            raise self._error
+        try:
+            left = memoryview(data)
+            while left:
+                left = left[self._write_some(left) :]
+        except OSError as error:
+            self._error = error
+            raise
+        return len(data)
+
+    def _write_some(self, data: memoryview) -> int:
+        try:
+            return os.write(self._descriptor, data)
+        except BlockingIOError:  # who started this process has set it so: wait until there is room
+            room = select.poll()  # select itself knows no descriptors beyond 1023
+            room.register(self._descriptor, select.POLLOUT)
+            room.poll()
+            return 0
+
+    def close(self) -> None:
+        """Close what was opened here.
+
+        Raises:
+            OSError: something has not been written.
+        """
+        if self._own:
+            os.close(self._descriptor)
+            self._own = False
+        if self._error is not None:
+            raise self._error
