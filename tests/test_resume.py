@@ -242,7 +242,7 @@ def test_where_seeking_fails_the_source_is_read_from_the_beginning(tmp_path: Pat
     run(source, tmp_path / "whole.mp4")
     with pytest.raises(Stop):
         run(source, target, stop_after=14)
-    with mock.patch("vidcolor.stages.decode._seek", lambda container, *_, **__: list(container.demux())[:0]):
+    with mock.patch("vidcolor.stages.decode.seek", lambda container, *_, **__: list(container.demux())[:0]):
         run(source, target)
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
 
