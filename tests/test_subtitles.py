@@ -162,6 +162,24 @@ def test_a_line_on_the_screen_at_the_end_ends_with_it(tmp_path):
         assert film.duration <= 1_050_000  # microseconds
 
 
+def caption(*words: bytes) -> bytes:
+    """CTA-608 of field 1: clear, load, place, write, show; characters have odd parity."""
+    parity = [bytes(c | (bin(c).count("1") % 2 == 0) << 7 for c in word) for word in words]
+    codes = [b"\x94\xae", b"\x94\x20", b"\x94\x70", *parity, b"\x94\x2c", b"\x94\x2f"]
+    return b"".join(b"\xfc" + code for code in codes)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_captions_of_a_track_keep_their_times_and_the_last_one(tmp_path, suffix):
+    lines = [caption(b"HE", b"Y "), caption(b"WO", b"RD"), caption(b"EN", b"D ")]
+    source = make(tmp_path / "in.mov", "eia_608", lines, times=((500, 500), (1000, 1000), (2000, 500)))
+    carry(source, tmp_path / f"out{suffix}")
+    plain = ((at, re.sub(r"\{.*?\}", "", words).strip()) for at, words in spoken(tmp_path / f"out{suffix}"))
+    found = [(at, words) for at, words in plain if words]
+    assert [words for _, words in found] == ["HEY", "WORD", "END"]
+    assert [at for at, _ in found] == pytest.approx([0.5, 1.0, 2.0], abs=0.002)
+
+
 def test_mov_text_becomes_subrip_in_mkv(tmp_path):
     source = make(tmp_path / "in.mkv", "subrip", [line.encode() for line in LINES])
     carry(source, tmp_path / "mid.mp4")

@@ -216,10 +216,14 @@ class _Job:
             raise Interrupted(signal.SIGINT)
         return table.anchors
 
+    def _batch_size(self, predictor: Predictor) -> int:
+        """Pictures a batch, whatever their shape: the same for a film in a file and through a pipe."""
+        size = self.options.render_size
+        return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
+
     def _in_segments(self, generator: Generator, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
         settings = self._settings(meter.options)
-        size = self.options.render_size
-        batch = choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
+        batch = self._batch_size(predictor)
         order = Order(
             name=self.name,
             place=self.place,
@@ -248,6 +252,7 @@ class _Job:
         settings = self._settings(options)
         anchors = self._anchors(settings, predictor)
         place.create()
+        batch = self._batch_size(predictor)
         report = DecodeReport(video_index=stream.index)
         film = Film(
             container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
@@ -260,7 +265,7 @@ class _Job:
             smoothing=options.smoothing,
             anchors=anchors,
             render_size=options.render_size,
-            batch_size=lambda shape: choose_batch_size(options.batch_size, shape, predictor.device),
+            batch_size=lambda shape: batch,
             progress=meter.tell,
             cancel=self.cancel,
             segment_frames=None if is_image(place.muxer) else frames_a_segment,

@@ -168,7 +168,7 @@ class ResumableJob:
         shown = 2 if options.compare == "side" else 1
         raw = first.luma.nbytes * 3 // 2 * frames
         film = shown * (raw // 2 if lossless else os.stat(self.order.name).st_size)
-        needed, free = 2 * film, work.free_bytes()
+        needed, free = 2 * film - self._kept_bytes(work), work.free_bytes()
         if free < needed:
             log.warning(
                 "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
@@ -177,6 +177,12 @@ class ResumableJob:
                 needed >> 20,
                 free >> 20,
             )
+
+    def _kept_bytes(self, work: Workplace) -> int:
+        """What finished segments take already."""
+        if work.empty or self.order.options.restart or not self.order.options.resume:
+            return 0
+        return sum(path.stat().st_size for path in SegmentStore(work.folder, self.order.place.name).listed())
 
     def _terms(self, work: Workplace, first: Frame) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""

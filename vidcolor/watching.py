@@ -37,7 +37,7 @@ It was at most 0.83 on 27 clips, that on a scratched newsreel.
 
 _EVEN, _HOLE = 25, 5
 """Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
-_CAPTIONED = frozenset(["libx264", "libx264rgb", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
+_CAPTIONED = frozenset(["libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
 """Encoders that write the closed captions which come with frames (CTA-708 in ATSC A/53 user data)."""
 _BARS_EVERY, _BARS_LOOKS = 12, 8
 """Frames between two looks for black bars, and looks after which they are believed."""

@@ -55,6 +55,7 @@ def encoder_settings(
         settings |= {"row-mt": "1", "cpu-used": "2"}
     if codec == "libx265":
         # info: a header that names processors, by which parts made on two machines would not fit together
+        settings["a53cc"] = "1"  # closed captions, as x264 writes them unasked
         settings["x265-params"] = ":".join(
             filter(None, ("log-level=error:info=0", settings.get("x265-params")))
         )

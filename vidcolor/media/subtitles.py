@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 _STYLED = frozenset({"ass", "ssa"})
 _ONE_AT_A_TIME = "mov_text"
+_LATE = frozenset({"eia_608"})
+"""Captions whose decoder gives each out when the next comes, and says itself when it was to be shown."""
 _FIELDS, _STYLE = 8, 2
 """Of an ASS dialogue: how many come before its words, and which is the style's name."""
 _TICKS = 10_000
@@ -115,6 +117,7 @@ class SubtitleConverter:
         self._source = source
         self._overlaps = Overlaps() if codec == _ONE_AT_A_TIME else None
         self._tick = Fraction(1, 1000)
+        self._late, self._lasts = codec_name(source) in _LATE, 0
         styled = "; its styles are simplified" if codec_name(source) in _STYLED else ""
         log.warning(
             "%s becomes %s, which %s can hold%s", describe(source), codec, label(output.format.name), styled
@@ -125,16 +128,27 @@ class SubtitleConverter:
 
         For a container that shows one text at a time they are held back until the next come.
         """
-        try:
-            words = self._source.codec_context.decode2(packet)
-        except (av.FFmpegError, ValueError):
-            self.damaged += 1
-            return []
-        if words is None or not len(words):
+        words = self._decoded(packet)
+        self._lasts = packet.duration or 0
+        if words is None:
             return []
         begin = packet.pts if packet.pts is not None else packet.dts
         duration = packet.duration or int(words.end_display_time / packet.time_base // 1000)
         self._tick = packet.time_base
+        if self._late and words.pts is not None:
+            begin = round(Fraction(words.pts, av.time_base) / self._tick)
+            duration = round(Fraction(words.end_display_time, 1000) / self._tick)
+        return self._said(words, begin, duration)
+
+    def _decoded(self, packet: Packet[Stream]) -> SubtitleSet | None:
+        try:
+            words = self._source.codec_context.decode2(packet)
+        except (av.FFmpegError, ValueError):
+            self.damaged += 1
+            return None
+        return words if words is not None and len(words) else None
+
+    def _said(self, words: SubtitleSet, begin: int | None, duration: int) -> list[Packet[Stream]]:
         if self._overlaps is None or begin is None:
             return self._encode(words, begin, duration)
         texts = [rect.ass for rect in words.rects if isinstance(rect, AssSubtitle)]
@@ -142,7 +156,10 @@ class SubtitleConverter:
 
     def flush(self) -> list[Packet[Stream]]:
         """Return what was held back, and say what was damaged."""
-        held = [] if self._overlaps is None else self._shown(self._overlaps.finish())
+        held: list[Packet[Stream]] = []
+        if self._late and (words := self._decoded(Packet(0))) is not None and words.pts is not None:
+            held += self._said(words, round(Fraction(words.pts, av.time_base) / self._tick), self._lasts)
+        held += [] if self._overlaps is None else self._shown(self._overlaps.finish())
         if self._overlaps is not None and self._overlaps.moved:
             count = self._overlaps.moved
             log.warning("%s: %d texts ran backwards and were moved", describe(self._source), count)

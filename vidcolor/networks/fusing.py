@@ -96,15 +96,15 @@ class FusedConv2d(nn.Module):
         padding, skip = own.borders(x) if isinstance(own, SameConv2d) else (list(own.padding), (0, 0))
         geometry = (padding, list(own.stride), list(own.dilation), own.groups)
         shape = tuple(x.shape)
-        if shape not in self._packed:
+        packed = self._packed.get(shape)
+        if packed is None:
             if len(self._packed) >= _MOST_SHAPES:
-                self._packed.clear()
-            self._packed[shape] = _operations()._reorder_convolution_weight(
-                own.weight.detach(), *geometry, list(shape)
-            )
+                self._packed.clear()  # other threads may be about to use theirs, which they hold
+            packed = _operations()._reorder_convolution_weight(own.weight.detach(), *geometry, list(shape))
+            self._packed[shape] = packed
         kind, numbers = self.activation
         y: Tensor = _operations()._convolution_pointwise(
-            x, self._packed[shape], own.bias, *geometry, kind, list(numbers), ""
+            x, packed, own.bias, *geometry, kind, list(numbers), ""
         )
         return y[..., skip[0] :, skip[1] :] if any(skip) else y
 

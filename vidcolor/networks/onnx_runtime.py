@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 _OPSET, _IR = 17, 8
 """Of ONNX 1.12, which every ONNX Runtime that is still installed can read."""
-_MOST_SESSIONS = 4
-"""Sizes of pictures for which models are kept: a film has two or three."""
+_MOST_SESSIONS = 8
+"""Models that are kept, for sizes of pictures (a film has two or three) and numbers of threads."""
 _TOLERANCE = 0.05
 """How far ab may lie from torch's; that of the default generator lies within 0.0002."""
 _IN, _OUT = "luminance", "ab"
@@ -63,7 +63,7 @@ class OnnxRuntimeNetwork:
             session = self._sessions.get(key)
             if session is None:
                 if len(self._sessions) >= _MOST_SESSIONS:
-                    self._sessions.clear()
+                    del self._sessions[next(iter(self._sessions))]  # the oldest: each takes a second to make
                 try:
                     session = self._sessions[key] = begin(self._network, *key)
                 except Unsupported as error:
