@@ -19,6 +19,10 @@ import numpy as np
 import pytest
 from calling import call, frames_in, one_line
 from media import fill_plane, grey_frame, luma_codes, make_film, packets_of, planes_of, read_film, times_of
+from quick import quickly
+
+from vidcolor.job import colorize
+from vidcolor.options import Options
 
 Said = pytest.CaptureFixture[str]
 
@@ -270,3 +274,25 @@ def test_a_named_pipe_is_written_in_place(film: Path, tmp_path: Path, suffix: st
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     with av.open(str(copy)) as container:
         assert sum(1 for _ in container.decode(video=0)) == 30
+
+
+def test_a_film_of_gaps_lasts_as_long_through_a_pipe_as_in_a_file(tmp_path: Path) -> None:
+    pts = [*range(0, 480, 40), 480, 5480, *range(10480, 10680, 40), 16000]  # the gaps begin a segment
+    source = make_film(tmp_path / "in.mkv", pts=pts, time_base=Fraction(1, 1000), codec="ffv1")
+    lengths = []
+    with (
+        mock.patch("vidcolor.resumable._MOST_FRAMES", 12),
+        mock.patch("vidcolor.resumable._FEWEST_FRAMES", 12),
+        quickly(),
+    ):
+        for target in ("-", str(tmp_path / "file.mp4")):
+            made = tmp_path / ("pipe.mp4" if target == "-" else "file.mp4")
+            with open(tmp_path / "pipe.mp4", "ab") as out:
+                given = Options(render_size=32, device="cpu", engine="torch", format="mp4")
+                colorize(source, target, given, output_fd=out.fileno())
+            with av.open(str(made)) as film:
+                picture = film.streams.video[0]
+                assert sum(packet.size > 0 for packet in film.demux(picture)) == 20
+                assert picture.duration is not None and picture.time_base is not None
+                lengths.append(float(picture.duration * picture.time_base))
+    assert lengths[0] == pytest.approx(lengths[1], abs=0.05)

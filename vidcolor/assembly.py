@@ -11,7 +11,7 @@ from av.stream import Disposition, Stream
 
 from vidcolor.errors import OutputError
 from vidcolor.film import Film
-from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.media.lasting import Lasting
 from vidcolor.segments import Coded
 
 
@@ -25,7 +25,9 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
         others: packets of the source's other tracks, in the order of the file.
     """
     waiting = _waiting(others, film)
-    for packet in _lasting(stamped(_same_header(parts, film.extradata), delay, film.tick), film):
+    lasting = Lasting(film.muxer)
+    packets = lasting.push(stamped(_same_header(parts, film.extradata), delay, film.tick))
+    for packet in chain(packets, lasting.finish()):
         at = (packet.dts or 0) * film.tick
         while waiting and _seconds(waiting[0], film.offset) <= at:
             film.write_packet(waiting.pop(0))
@@ -64,28 +66,6 @@ def _same_header(parts: Iterable[Coded], extradata: bytes) -> Iterator[Coded]:
         if part.extradata != extradata:
             raise OutputError("the parts of the film do not fit together: begin anew with --restart")
         yield part
-
-
-def _lasting(packets: Iterator[Packet[Stream]], film: Film) -> Iterator[Packet[Stream]]:
-    """Let the last packet last until the film's end where durations are counted in the order of decoding.
-
-    In mp4 and mov a B-frame may come last, and the last frame would be cut short.
-    """
-    if film.muxer not in MOV_FAMILY:
-        yield from packets
-        return
-    first = last = None
-    end = 0
-    for packet in packets:
-        end = max(end, (packet.pts or 0) + (packet.duration or 0))
-        first = first or (packet.pts or 0, packet.dts or 0)
-        if last is not None:
-            yield last
-        last = packet
-    if last is not None and first is not None:
-        length = end - first[0] - ((last.dts or 0) - first[1])
-        last.duration = max(length, last.duration or 0)
-        yield last
 
 
 def _waiting(others: Iterator[Packet[Stream]], film: Film) -> list[Packet[Stream]]:

@@ -16,7 +16,6 @@ from av.video.stream import VideoStream
 from vidcolor import film_limits
 from vidcolor.errors import UsageError
 from vidcolor.frames import Codes, Frame, Orientation
-from vidcolor.media.containers import MOV_FAMILY
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
@@ -208,9 +207,9 @@ class Film:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)
 
-    def flush(self, *, last: bool = False) -> list[Packet[Stream]]:
-        """The packets that the encoder still holds; with ``last`` those at the film's end."""
-        return self._reencoder.flush(durations_in_order=last and self.muxer in MOV_FAMILY)
+    def flush(self) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds."""
+        return self._reencoder.flush()
 
     def renew(self, output: OutputContainer) -> None:
         """Go on with another encoder, made for ``output``; its packets are for :meth:`write_coded`."""
@@ -268,7 +267,7 @@ class Film:
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with mapped_errors(self._target):
-            self._mux(self.flush(last=True))
+            self._mux(self.flush())
         self.end()
 
     def rehearse(self) -> None:

@@ -13,6 +13,7 @@ from av.stream import Stream
 
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.media.lasting import Lasting
 
 
 class Discard(io.RawIOBase):
@@ -45,6 +46,7 @@ class StreamedFilm:
         self._times: deque[int] = deque()  # pts in ticks of frames whose time no packet was decoded at
         self._delay: int | None = None
         self._packets = 0
+        self._lasting = Lasting(film.muxer)
 
     def begin(self, first: Frame) -> None:
         """Open the output, now that the first frame is known."""
@@ -71,7 +73,9 @@ class StreamedFilm:
 
     def finish(self) -> None:
         """Empty the encoder and close the container."""
-        self._write(self._film.flush(last=True))
+        self._write(self._film.flush())
+        for packet in self._lasting.finish():
+            self._film.write_coded(packet)
         self._close_encoder()
         self._film.end()
 
@@ -87,12 +91,10 @@ class StreamedFilm:
             self._encoder = None
 
     def _write(self, packets: Iterable[Packet[Stream]]) -> None:
-        for packet in packets:
-            if packet.size:
-                self._stamp(packet)
-                self._film.write_coded(packet)
+        for packet in self._lasting.push(self._stamp(packet) for packet in packets if packet.size):
+            self._film.write_coded(packet)
 
-    def _stamp(self, packet: Packet[Stream]) -> None:
+    def _stamp(self, packet: Packet[Stream]) -> Packet[Stream]:
         if self._delay is None:
             ahead = (packet.pts or 0) - (packet.dts or 0)
             later = (i for i, pts in enumerate(self._times) if pts - self._times[0] >= ahead)
@@ -100,3 +102,4 @@ class StreamedFilm:
         if self._packets >= self._delay and self._times:
             packet.dts = self._times.popleft()
         self._packets += 1
+        return packet

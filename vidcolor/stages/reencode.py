@@ -131,8 +131,6 @@ class Reencoder:
         self._plan = plan
         self.tick = stream.codec_context.time_base or Fraction(1, 1000)
         self.last = last
-        self._end = 0
-        self._begin: tuple[int, int] | None = None
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -150,7 +148,6 @@ class Reencoder:
         video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
-        self._end = max(self._end, video.pts + video.duration)
         return self._noted(self._encoded(video))
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
@@ -162,22 +159,13 @@ class Reencoder:
         """Seconds by which a frame, were it the next, would come after its time, as its tick is taken."""
         return self.ticks(pts, time_base, self.last) * self.tick - pts * time_base
 
-    def flush(self, *, durations_in_order: bool = False) -> list[Packet[Stream]]:
+    def flush(self) -> list[Packet[Stream]]:
         """The packets that the encoder still holds.
-
-        Args:
-            durations_in_order: mp4 and mov count durations in the order of decoding, where a B-frame
-                may come last; it is made to last until the film's end, or the last frame would be cut short.
 
         Raises:
             OutputError: the encoder fails.
         """
-        packets = self._noted(self._encoded(None))
-        if durations_in_order and packets and self._begin and packets[-1].dts is not None:
-            pts, dts = self._begin
-            length = self._end - pts - (packets[-1].dts - dts)
-            packets[-1].duration = max(length, packets[-1].duration or 0)
-        return packets
+        return self._noted(self._encoded(None))
 
     def _encoded(self, video: av.VideoFrame | None) -> list[Packet[Stream]]:
         try:
@@ -193,9 +181,6 @@ class Reencoder:
                 packet.dts is None or not 0 <= (packet.pts - packet.dts) * self.tick < _LONGEST_DELAY
             ):
                 packet.dts = packet.pts
-        for packet in packets[:1]:
-            if self._begin is None and packet.pts is not None and packet.dts is not None:
-                self._begin = packet.pts, packet.dts
         return packets
 
 
