@@ -60,7 +60,9 @@ class Job:
     def end(self) -> tuple[int, bytes, list[str]]:
         """Exit code, what else came on standard output, and the lines said that are no progress."""
         out, said = self.process.communicate(timeout=60)
-        lines = [line for line in said.decode().splitlines() if not line.startswith("{")]
+        # the pattern that tells frames apart flickers, which is said if the job gets so far
+        told = (line for line in said.decode().splitlines() if "brightness flickers" not in line)
+        lines = [line for line in told if not line.startswith("{")]
         return self.process.returncode, out, lines
 
 
