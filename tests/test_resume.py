@@ -538,6 +538,15 @@ def test_a_finished_film_is_already_done(tmp_path: Path) -> None:
         assert not run(source, tmp_path / name, overwrite=True).already
 
 
+def test_what_a_kill_after_the_naming_leaves_is_tidied_up(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=8), tmp_path / "out.mkv"
+    with mock.patch("vidcolor.workplace.Workplace.remove"):
+        run(source, target)
+    os.link(target, tmp_path / ".out.mkv.vidcolor-part.mkv")
+    assert run(source, target).already
+    assert left_in(tmp_path) == []
+
+
 def test_a_finished_film_leaves_an_unfinished_job_of_its_name_alone(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mkv"
     run(source, target)

@@ -86,7 +86,7 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
         return None
     if left.folder.is_dir() and not left.busy() and _is_of(left, own_print):
         left.remove()  # the job was ended between giving the film its name and tidying up
-        part_of(followed(Path(target))).unlink(missing_ok=True)
+        part_of(followed(Path(target)), target).unlink(missing_ok=True)
     return Result(
         source=name,
         target=target,

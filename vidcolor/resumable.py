@@ -215,7 +215,7 @@ class ResumableJob:
         """Returns how many tracks of sound were lost."""
         final = self.order.place.final
         assert final is not None
-        self.order.place.create(part_of(final))
+        self.order.place.create(part_of(final, self.order.place.name))
         with self._beside(source) as (container, others):
             name = label_of(self.order.wanted.fingerprint, last.frames)
             label = name + losses_of(last.lost, 0)

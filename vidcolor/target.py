@@ -100,7 +100,10 @@ class Target:
                 self._name_new(self.working, self.final)
             sync_folder(self.final.parent)
         except FileExistsError as error:
-            aside = self._put_aside()
+            try:
+                aside = self._put_aside()
+            except OSError as other:
+                raise OutputError(f"{self.name}: cannot be finished ({other.strerror})") from other
             raise OutputError(
                 f"{self.name}: has come to be there while it was made; the finished film is {aside}"
             ) from error

@@ -29,9 +29,14 @@ def hidden_name(final: Path, ending: str) -> str:
     return f".{hashlib.sha256(os.fsencode(final.name)).hexdigest()[:32]}{ending}"
 
 
-def part_of(final: Path) -> Path:
-    """What a film is called while it is put together; FFmpeg looks at the suffix, for .m2ts."""
-    return final.with_name(hidden_name(final, f".vidcolor-part{final.suffix}"))
+def part_of(final: Path, name: str) -> Path:
+    """What a film is called while it is put together.
+
+    Args:
+        final: where it will be.
+        name: as it was asked for; FFmpeg looks at its suffix, for .m2ts.
+    """
+    return final.with_name(hidden_name(final, f".vidcolor-part{Path(name).suffix}"))
 
 
 class Workplace:
