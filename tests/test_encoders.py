@@ -102,6 +102,7 @@ def test_options_for_the_encoder_are_added_to_our_own() -> None:
     extra = {"x265-params": "aq-mode=3", "tune": "grain"}
     settings = encoder_settings("libx265", muxer="mp4", crf=0, preset="fast", extra=extra)
     assert settings == {
+        "a53cc": "1",
         "x265-params": "log-level=error:info=0:lossless=1:aq-mode=3",
         "preset": "fast",
         "tune": "grain",
