@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -20,6 +21,7 @@ from vidcolor.frames import Frame
 from vidcolor.making import open_as_asked
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import DecodeReport
+from vidcolor.media.seeking import _earlier
 from vidcolor.options import Options
 from vidcolor.stages.decode import DecodeSettings, decode
 
@@ -286,3 +288,10 @@ def test_which_field_comes_first_is_known(top_first: bool, tmp_path: Path) -> No
         frames = [f for f in decode(container, stream, DecodeSettings(), report) if isinstance(f, Frame)]
     assert frames
     assert all(frame.fields == 2 and frame.bottom_first != top_first for frame in frames)
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(25, Fraction(1)), (5, Fraction(16, 5))])
+def test_a_key_frame_is_sought_as_far_back_as_decoding_may_run_ahead(rate: int, seconds: Fraction) -> None:
+    stream = SimpleNamespace(average_rate=Fraction(rate), guessed_rate=Fraction(rate))
+    film = SimpleNamespace(format=SimpleNamespace(name="mov,mp4,m4a"))
+    assert _earlier(film, stream) == seconds  # type: ignore[arg-type]

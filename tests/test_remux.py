@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -17,8 +18,9 @@ from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
-from vidcolor.media.containers import missing_keys, muxer_options
+from vidcolor.media.containers import holds_covers, missing_keys, muxer_options
 from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
+from vidcolor.media.packets import Clock
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 FPS = 25
@@ -715,3 +717,17 @@ def test_the_muxer_is_told_to_leave_negative_times_alone(format_name):
 def test_marks_of_a_track_that_have_no_place_are_named(tmp_path, caplog):
     carry(make(tmp_path / "in.mkv", sound=("ac3", "ac3")), tmp_path / "out.mov")
     assert "audio track #2 (ac3, fra): mov has no place for comment" in caplog.text
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(Disposition.attached_pic, True), (Disposition(0), False)])
+def test_a_cover_belongs_to_every_span(kind, kept):
+    stream = SimpleNamespace(disposition=kind)
+    packet = SimpleNamespace(pts=0, dts=0, time_base=Fraction(1, 1000), stream=stream)
+    assert Clock(start=Fraction(2)).keeps(packet) == kept
+
+
+@pytest.mark.parametrize(("flags", "held"), [("faststart", True), ("frag_keyframe+empty_moov", False)])
+def test_fragments_hold_no_cover(flags, held, tmp_path):
+    with av.open(str(tmp_path / "out.mp4"), "w", options={"movflags": flags}) as output:
+        assert holds_covers(output) == held
+        add_pictures(output, frames=1)()
