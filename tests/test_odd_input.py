@@ -175,6 +175,15 @@ def test_a_film_cut_off_is_coloured_up_to_there_and_ends_with_losses(
     assert all(map(np.array_equal, done[:20], whole[:20]))
 
 
+def write_pictures(out: Any, stream: Any, frames: int) -> None:
+    """All frames of a track of 64×48."""
+    for number in range(frames):
+        frame = grey_frame(64, 48, "yuv420p", number)
+        frame.pts = number
+        out.mux(stream.encode(frame))
+    out.mux(stream.encode(None))
+
+
 @pytest.mark.parametrize(("suffix", "options"), [("mkv", {}), ("mp4", {"movflags": "faststart"})])
 def test_a_title_that_stays_beyond_the_cut_hides_no_loss(
     suffix: str, options: dict[str, str], tmp_path: Path
@@ -190,11 +199,7 @@ def test_a_title_that_stays_beyond_the_cut_hides_no_loss(
         title.pts, title.dts, title.duration = 0, 0, 2400
         out.start_encoding()
         out.mux(title)
-        for number in range(60):
-            frame = grey_frame(64, 48, "yuv420p", number)
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        write_pictures(out, stream, 60)
     assert colour(source, tmp_path / "whole.mkv").exit_code == 0
     data = source.read_bytes()
     source.write_bytes(data[: len(data) * 6 // 10])
@@ -208,11 +213,7 @@ def test_a_last_picture_that_stays_while_sound_goes_on_is_no_loss(tmp_path: Path
     with av.open(str(source), "w") as out:
         stream, sound = out.add_stream("libx264", 25), out.add_stream("aac", 48000)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(50):
-            frame = grey_frame(64, 48, "yuv420p", number)
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        write_pictures(out, stream, 50)
         for begin in range(0, 5 * 48000, 1024):
             wave = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
             wave.sample_rate, wave.pts = 48000, begin
@@ -233,11 +234,7 @@ def test_sound_that_is_cut_off_after_the_picture_is_a_loss(
             out.add_stream("pcm_s16le" if suffix == "mkv" else "aac", 48000),
         )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(50):
-            frame = grey_frame(64, 48, "yuv420p", number)
-            frame.pts = number
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
+        write_pictures(out, stream, 50)
         noise = np.random.default_rng(1).integers(-9000, 9000, (1, 6 * 48000 * 2), np.int16)
         whole = av.AudioFrame.from_ndarray(noise, "s16", "stereo")
         whole.sample_rate, whole.pts = 48000, 0
