@@ -137,6 +137,14 @@ def test_kid_is_that_of_another_implementation() -> None:
     assert deviation == pytest.approx(0.0, abs=1e-9 * abs(direct))
 
 
+@pytest.mark.parametrize("subset", [10, 40])
+def test_kid_of_pictures_with_themselves_is_zero_where_they_are_known_to_be_the_same(subset: int) -> None:
+    features = vectors(40, 16, 1)
+    by_chance = kernel_distance(features, vectors(40, 16, 2), subset)[1] / 10
+    assert abs(kernel_distance(features, features, subset, paired=True)[0]) < 3 * by_chance + 1e-9
+    assert kernel_distance(features, features, subset)[0] < -5 * by_chance
+
+
 def test_kid_repeats_itself_and_its_seed_matters() -> None:
     one, other = vectors(40, 16, 1), vectors(40, 16, 2)
     assert kernel_distance(one, other, 10) == kernel_distance(one, other, 10)

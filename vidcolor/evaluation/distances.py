@@ -38,29 +38,34 @@ def _normal(features: Features) -> tuple[NDArray[np.float64], NDArray[np.float64
     return mean, root
 
 
-def kernel_distance(one: Features, other: Features, subset: int, seed: int = 0) -> tuple[float, float]:
+def kernel_distance(
+    one: Features, other: Features, subset: int, seed: int = 0, *, paired: bool = False
+) -> tuple[float, float]:
     """KID (Bińkowski et al. 2018): mean and standard deviation over 100 random pairs of subsets.
 
     The unbiased estimate of the squared MMD with the kernel (x·y / D + 1)³; it can be below zero.
 
     Args:
         one, other: ``(N, D)`` and ``(M, D)``, of at least ``subset`` vectors each.
-        subset: vectors in a subset.
+        subset: vectors in a subset, 2 or more.
         seed: of the subsets.
+        paired: the sets are of the same pictures, in the same order. No picture is then compared with its
+            own other, as none is with itself: such pairs are no independent draws, and by them a set would
+            be nearer to itself than to one like it, the more the fewer pictures there are.
     """
     rng = np.random.default_rng(seed)
-    found = [_mmd(_draw(one, subset, rng), _draw(other, subset, rng)) for _ in range(_KID_SUBSETS)]
+    found = []
+    for _ in range(_KID_SUBSETS):
+        i, j = (rng.choice(len(features), subset, replace=False) for features in (one, other))
+        counts = i[:, None] != j if paired else np.True_
+        found.append(_mmd(one[i].astype(np.float64), other[j].astype(np.float64), counts))
     return float(np.mean(found)), float(np.std(found))
 
 
-def _draw(features: Features, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    return features[rng.choice(len(features), count, replace=False)].astype(np.float64)
-
-
-def _mmd(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def _mmd(x: NDArray[np.float64], y: NDArray[np.float64], counts: NDArray[np.bool_] | np.bool_) -> float:
     within = sum(float(k.sum() - np.trace(k)) for k in (_kernel(x, x), _kernel(y, y)))
     count = len(x)
-    return within / (count * (count - 1)) - 2.0 * float(_kernel(x, y).mean())
+    return within / (count * (count - 1)) - 2.0 * float(_kernel(x, y).mean(where=counts))
 
 
 def _kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

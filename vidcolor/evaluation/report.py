@@ -116,7 +116,7 @@ def _kid(measures: Measures, column: str, subset: int, seed: int) -> tuple[float
     features = measures.get(f"{column}.features")
     if features is None or len(features) < subset:
         return None, None
-    return kernel_distance(features, measures["truth.features"], subset, seed)
+    return kernel_distance(features, measures["truth.features"], subset, seed, paired=True)
 
 
 def _ratio(above: float | None, below: float | None) -> float | None:
