@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
 import resource
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -189,3 +192,10 @@ def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     save_weights(tmp_path / "wide.safetensors", network)
     found = load_generator(str(tmp_path / "wide.safetensors")).network.state_dict()
     assert found["bottleneck.1.running_var"].eq(1e6).all()
+
+
+def test_weights_that_may_not_be_read_are_said_to_be_closed_not_missing(weights: str) -> None:
+    closed = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    refusing = mock.patch("vidcolor.checkpoint.open", side_effect=closed, create=True)
+    with refusing, pytest.raises(WeightsError, match="Permission denied"):
+        load_generator(weights)

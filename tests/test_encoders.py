@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from fractions import Fraction
 from pathlib import Path
@@ -156,6 +157,11 @@ def test_muxers_that_write_further_files_are_refused(muxer: str) -> None:
         muxer_for("film.mp4", muxer)
 
 
+def test_a_muxer_that_moves_tracks_apart_is_refused() -> None:
+    with pytest.raises(UsageError, match="out of step"):
+        muxer_for("film.mp4", "ismv")
+
+
 @pytest.mark.parametrize(("codec", "crf"), [("libx264", 52), ("libx265", 60), ("libvpx-vp9", 64)])
 def test_quality_beyond_the_encoder_s_scale_is_refused(codec: str, crf: float) -> None:
     with pytest.raises(UsageError, match=f"{codec} takes 0 to"):
@@ -189,15 +195,21 @@ def test_chroma_is_subsampled_as_far_as_the_size_allows(
     assert _fitting_subsampling("ffv1", wanted, size, interlaced) == wanted
 
 
-@pytest.mark.parametrize(("target", "uneven"), [("b.y4m", True), ("b.y4m", False), ("b.mkv", True)])
+@pytest.mark.parametrize(
+    ("target", "uneven"),
+    [("b.y4m", True), ("b.y4m", False), ("b.mkv", True), ("b.h264", True), ("b.mpg", True)],
+)
 def test_a_variable_rate_in_a_container_of_one_rate_is_said(
     tmp_path: Path, target: str, uneven: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     times = [0, 40, 80, 120, 1000, 1040] if uneven else [0, 40, 80, 120, 160, 200]
     source = make_film(tmp_path / "a.mkv", pts=times, time_base=Fraction(1, 1000))
-    colour(source, tmp_path / target)
+    colour(source, tmp_path / target, format="h264" if target == "b.h264" else None)
     said = sum("one frame rate" in line for line in caplog.messages)
-    assert said == (uneven and target == "b.y4m")
+    assert said == (uneven and target in ("b.y4m", "b.h264"))
+    if target == "b.mpg":
+        gaps = [b - a for a, b in itertools.pairwise(times_of(tmp_path / target))]
+        assert max(gaps) == Fraction(88, 100)
 
 
 def test_a_preset_that_the_encoder_does_not_have_is_refused(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_an_order_of_fields_that_changes_is_named(caplog: pytest.LogCaptureFixtu
     luma = np.zeros((48, 64), np.uint8)
     first = frame_of(luma, fields=2)
     for other, says in ((False, 0), (True, 1)):
-        watch, said = _watch(first), {"interlaced", "colour"}
+        watch, said = _watch(first), {"interlaced", "colour", "format"}
         for frame in (first, frame_of(luma, fields=2, bottom_first=other)):
             watch(frame, said)
         assert caplog.text.count("the order of the fields changes") == says
@@ -237,3 +237,45 @@ def test_edges_that_the_container_hides_are_named(tmp_path: Path, caplog: pytest
     caplog.clear()
     colour(make_film(tmp_path / "c.mov", frames=3), tmp_path / "d.mkv")
     assert "edges" not in caplog.text
+
+
+def test_what_ffmpeg_writes_of_uncut_edges_is_no_hiding(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mov", frames=2, codec="v210", pix_fmt="yuv422p10le")
+    colour(source, tmp_path / "b.mkv", codec="ffv1")
+    assert "edges" not in caplog.text
+
+
+def test_the_mark_of_a_stereoscopic_picture_is_said_to_be_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    side_by_side = {"x264-params": "frame-packing=3"}
+    colour(make_film(tmp_path / "a.mkv", frames=2, options=side_by_side), tmp_path / "b.mkv")
+    assert "stereoscopic" in caplog.text
+    caplog.clear()
+    colour(make_film(tmp_path / "c.mkv", frames=2), tmp_path / "d.mkv")
+    assert "stereoscopic" not in caplog.text
+
+
+def test_a_pixel_format_that_nothing_is_made_into_is_refused(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    with pytest.raises(UsageError, match="--pix-fmt pal8"):
+        colour(source, tmp_path / "b.avi", codec="rawvideo", pix_fmt="pal8")
+
+
+def test_a_timecode_of_the_file_that_does_not_fit_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, code in (("fits", "01:00:00:02"), ("drops", "01:00:00;02"), ("says nothing", "hello")):
+        plain = make_film(tmp_path / f"{name}.mkv", frames=2)
+        with av.open(str(plain)) as film, av.open(str(tmp_path / "tagged.mkv"), "w") as out:
+            stream = out.add_stream_from_template(film.streams.video[0])
+            out.metadata["timecode"] = code
+            for packet in film.demux(video=0):
+                packet.stream = stream
+                if packet.size:
+                    out.mux(packet)
+        caplog.clear()
+        colour(tmp_path / "tagged.mkv", tmp_path / f"{name}.mp4")
+        assert (f"timecode {code} is left out" in caplog.text) == (name != "fits")

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import av
 import numpy as np
 import pytest
+from calling import call
 from media import (
     change_packets,
     grey_frame,
@@ -28,6 +30,7 @@ from PIL import Image, ImageCms
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.opening import pick_video
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import DecodeReport, FirstShape
 from vidcolor.writing import mark_of
@@ -564,3 +567,70 @@ def test_what_every_tiff_says_of_itself_is_no_exif(
     Image.new("L", (64, 48), 90).save(source, tiffinfo=tags)
     colour(source, tmp_path / "b.tif")
     assert ("EXIF is left out" in caplog.text) == said
+
+
+def test_a_track_of_chapters_that_ends_later_than_the_film_hides_no_loss(tmp_path: Path) -> None:
+    source = tmp_path / "chapters.mp4"
+    with av.open(str(make_film(tmp_path / "a.mkv", frames=20))) as film, av.open(str(source), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        chapter = {"id": 1, "start": 0, "end": 6000, "time_base": Fraction(1, 1000)}
+        out.set_chapters([chapter | {"metadata": {"title": "one"}}])
+        for packet in film.demux(video=0):
+            packet.stream = stream
+            if packet.size:
+                out.mux(packet)
+    result = colour(source, tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (20, 0, 0)
+
+
+def test_pixels_that_change_their_shape_in_mid_stream_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parts = [
+        make_film(tmp_path / f"{n}.ts", frames=10, sample_aspect_ratio=Fraction(n, 11)) for n in (12, 16)
+    ]
+    (tmp_path / "both.ts").write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert colour(tmp_path / "both.ts", tmp_path / "b.mkv").frames == 20
+    assert caplog.text.count("from 12:11 to 16:11 in mid-stream") == 1
+    caplog.clear()
+    colour(parts[0], tmp_path / "c.mkv")
+    assert "mid-stream" not in caplog.text
+
+
+def test_a_picture_in_tiles_is_refused() -> None:
+    tile = SimpleNamespace(disposition=av.stream.Disposition.dependent, duration=None)
+    container = SimpleNamespace(
+        format=SimpleNamespace(name="mov,mp4,m4a,3gp,3g2,mj2"),
+        streams=SimpleNamespace(video=[tile] * 4, audio=[]),
+    )
+    with pytest.raises(InputError, match="picture in 4 tiles"):
+        pick_video(container, "grid.heic")  # type: ignore[arg-type]
+
+
+def test_texts_that_are_no_utf_8_are_read_as_windows_1252(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.avi"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        out.metadata["title"] = "MXYller"
+        write_pictures(out, stream, 3)
+    film = tmp_path / "a.avi"
+    film.write_bytes(film.read_bytes().replace(b"MXYller", b"M\xfc\xe4ller"))
+    colour(film, tmp_path / "b.mkv")
+    with av.open(str(tmp_path / "b.mkv")) as made:
+        assert made.metadata["title"] == "Müäller"
+
+
+@pytest.mark.parametrize("frames", [3, 40])
+def test_a_film_becomes_an_animated_png(tmp_path: Path, frames: int) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=frames)
+    with (
+        mock.patch("vidcolor.resumable._FEWEST_FRAMES", 4),
+        mock.patch("vidcolor.resumable._MOST_FRAMES", 16),
+    ):
+        assert call(source, tmp_path / "b.apng", "--format", "apng") == 0
+    assert len(read_film(tmp_path / "b.apng")) == frames
+
+
+def test_an_unknown_encoder_of_sound_is_refused_where_there_is_no_sound(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no encoder 'bogus'"):
+        colour(make_film(tmp_path / "a.mkv", frames=2), tmp_path / "b.mkv", audio="bogus")

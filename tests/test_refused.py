@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -257,3 +258,20 @@ def test_an_existing_target_survives_a_run_that_fails(tmp_path: Path) -> None:
     assert call(tmp_path / "bad.mkv", target, "-y") == 3
     assert target.read_text() == "precious"
     assert sorted(os.listdir(tmp_path)) == ["bad.mkv", "out.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("", "out.mkv"), "a name is empty"),
+        (("film.mp4", ""), "a name is empty"),
+        (("--status", "folder"), "is a folder; name the films in it"),
+    ],
+)
+def test_names_that_name_no_film_are_refused_in_words(
+    given: tuple[str, ...], said: str, film: Path, tmp_path: Path, monkeypatch: Any, capsys: Said
+) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert call(*given) in (2, 3)
+    assert said in one_line(capsys.readouterr().err)

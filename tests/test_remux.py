@@ -321,6 +321,24 @@ def test_cover_art_is_kept(tmp_path):
         assert cover_of(tmp_path / second) == picture
 
 
+def test_the_title_of_a_cover_is_kept(tmp_path):
+    carry(add_cover(tmp_path / "in.mp4"), tmp_path / "a.mkv")
+    for source, target, title in (("a", "b", "Front of the box"), ("b", "c", None)):
+        with av.open(str(tmp_path / f"{source}.mkv")) as film, av.open(str(tmp_path / "x.mkv"), "w") as out:
+            video = out.add_stream_from_template(film.streams.video[0])
+            cover = next(s for s in film.streams.video if s.disposition & Disposition.attached_pic)
+            kept = out.add_attachment("front.png", "image/png", cover_of(tmp_path / f"{source}.mkv"))
+            kept.metadata["title"] = title or cover.metadata["title"]
+            for packet in film.demux(video=0):
+                packet.stream = video
+                if packet.size:
+                    out.mux(packet)
+        carry(tmp_path / "x.mkv", tmp_path / f"{target}.mkv")
+    with av.open(str(tmp_path / "c.mkv")) as film:
+        cover = next(s for s in film.streams.video if s.disposition & Disposition.attached_pic)
+        assert (cover.metadata["title"], cover.metadata["filename"]) == ("Front of the box", "front.png")
+
+
 def test_cover_art_becomes_a_track_of_mov(tmp_path, caplog):
     source = add_cover(tmp_path / "in.mp4")
     carry(source, tmp_path / "out.mov")

@@ -147,7 +147,11 @@ def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.Ca
     assert "cpu (float32)" in text
     assert "they are replaced" in text
     assert "a report on" in capsys.readouterr().err
-    assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 5, "the page is there"
+    assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0
+    assert "is there already" in capsys.readouterr().err
+    assert page.read_text() == text
+    assert call(source, tmp_path / "other.mp4", "--report", page) == 5, "the page is of another film"
+    assert not (tmp_path / "other.mp4").exists()
     page.unlink()
     assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0, "already done"
     assert page.exists()
@@ -184,6 +188,22 @@ def test_bad_requests(
         make_report(*names, tmp_path / out)
     assert (tmp_path / "there.html").read_text() == "mine"
     assert not (tmp_path / "r.html").exists()
+
+
+def test_a_report_takes_the_place_of_no_film_however_it_is_named(tmp_path: Path) -> None:
+    films = [make_film(tmp_path / name, frames=2) for name in ("in.mkv", "out.mkv")]
+    scans = [tmp_path / f"scan_{number}.png" for number in (1, 2)]
+    for scan in scans:
+        scan.touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.html").symlink_to("out.mkv")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    names = ("sub/../out.mkv", "link.html", "folder/in.mkv", "sub/../in.mkv")
+    for name in names:
+        with pytest.raises(UsageError, match="is one of the films"):
+            make_report(*map(str, films), tmp_path / name, overwrite=True)
+    with pytest.raises(UsageError, match="a part of one"):
+        check_report(str(tmp_path / "scan_%d.png"), str(films[1]), scans[1], overwrite=True)
 
 
 def test_an_empty_name_is_refused() -> None:

@@ -94,15 +94,27 @@ def test_a_lost_answer_about_a_link_is_no_refusal(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out.mkv"]
 
 
+def test_what_a_playlist_names_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "part.mkv").touch()
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile part.mkv\n")
+    source, given = str(tmp_path / "list.ffconcat"), Options(overwrite=True, allow_references=True)
+    (tmp_path / "link.mkv").symlink_to("part.mkv")
+    for target in ("part.mkv", "link.mkv"):
+        with pytest.raises(OutputError, match="a part of it"):
+            prepare_target(source, str(tmp_path / target), given, 1)
+    prepare_target(source, str(tmp_path / "other.mkv"), given, 1)
+
+
 def test_a_sequence_does_not_write_over_its_source(tmp_path: Path) -> None:
     for number in range(100, 103):
         (tmp_path / f"a_{number}.png").touch()
     (tmp_path / "other").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
     source, given = str(tmp_path / "a_%03d.png"), Options(overwrite=True)
-    for target in ("a_%d.png", "link/a_%03d.png"):
-        with pytest.raises(OutputError, match="are the source's own pictures"):
+    for target in ("a_%d.png", "link/a_%03d.png", "a_101.png", "link/a_102.png", "other/../a_100.png"):
+        with pytest.raises(OutputError, match="source"):
             prepare_target(source, str(tmp_path / target), given, 1)
+    prepare_target(source, str(tmp_path / "a_103.png"), given, 1)
     with pytest.raises(OutputError, match="are the source's own pictures"):
         prepare_target(str(tmp_path / "a_101.png"), str(tmp_path / "a_%d.png"), given, 1)
     prepare_target(source, str(tmp_path / "other" / "a_%03d.png"), given, 1)

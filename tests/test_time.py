@@ -442,6 +442,20 @@ def test_a_joined_recording_goes_on_where_it_was_interrupted(tmp_path: Path) -> 
     assert fingerprint(tmp_path / "broken.mkv") == fingerprint(tmp_path / "whole.mkv")
 
 
+@pytest.mark.parametrize("frames_between", [0, 2])
+def test_mxf_through_a_pipe_has_the_times_of_the_file(tmp_path: Path, frames_between: int) -> None:
+    settings = {"options": {"bf": str(frames_between)}, "audio": "pcm_s16le", "codec": "mpeg2video"}
+    film = make_film(tmp_path / "a.mxf", frames=20, size=(96, 64), **settings)
+    pipe = tmp_path / "pipe.mxf"
+    os.mkfifo(pipe)
+    feeder = threading.Thread(target=lambda: pipe.write_bytes(film.read_bytes()))
+    feeder.start()
+    colour(pipe, tmp_path / "piped.mkv")
+    feeder.join()
+    colour(film, tmp_path / "read.mkv")
+    assert times_of(tmp_path / "piped.mkv") == times_of(tmp_path / "read.mkv")
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "nut"])
 def test_start_works_on_a_pipe_which_cannot_seek(tmp_path: Path, suffix: str) -> None:
     film = make_film(tmp_path / f"a.{suffix}", frames=50, options={"g": "10", "bf": "0"})
@@ -454,7 +468,7 @@ def test_start_works_on_a_pipe_which_cannot_seek(tmp_path: Path, suffix: str) ->
     assert result.frames == 25
 
 
-@pytest.mark.parametrize("suffix", ["ts", "nut"])
+@pytest.mark.parametrize("suffix", ["ts", "nut", "wmv"])
 def test_containers_without_times_before_zero_move_all_tracks_and_say_so(
     tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import av
 import numpy as np
@@ -117,6 +118,27 @@ def test_brightness_that_flickers(
         frames.append(frame)
     assert call(film_of(tmp_path / "in.mkv", frames), tmp_path / "out.mp4") == 0
     assert ("brightness flickers at 00:00:0" in capsys.readouterr().err) == said
+
+
+def test_moving_texture_of_a_small_film_is_no_flicker(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random, frames = np.random.default_rng(2), []
+    for _ in range(60):
+        frame = grey_frame(96, 64, "yuv420p", 0)
+        fill_plane(frame.planes[0], random.integers(20, 236, (64, 96)).astype(np.uint8))
+        frames.append(frame)
+    assert call(film_of(tmp_path / "in.mkv", frames), tmp_path / "out.mp4") == 0
+    assert "flickers" not in capsys.readouterr().err
+
+
+def test_active_formats_of_broadcasts_are_said_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=3)
+    with mock.patch("vidcolor.watching.tells_active_format", lambda video: True):
+        assert call(source, tmp_path / "out.mkv") == 0
+    assert capsys.readouterr().err.count("(AFD) are left out") == 1
 
 
 def test_interlaced_film_is_told_of_deinterlace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

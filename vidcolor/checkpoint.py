@@ -77,6 +77,7 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     """
     path = find_weights(name)
     try:
+        _require_readable(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = file.metadata() or {}
             network = _outline(path, metadata)
@@ -84,7 +85,7 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
             _compare(path, network, shapes)
             state = {key: file.get_tensor(key) for key in shapes}
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not readable as safetensors weights ({error})") from error
+        raise _unreadable(path, error) from error
     own = network.state_dict()
     network.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, assign=True)
     return Generator(
@@ -139,6 +140,17 @@ def metadata_of(path: Path) -> dict[str, str]:
     return metadata if metadata.get("format") == _FORMAT else {}
 
 
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    why = getattr(error, "strerror", None) or error
+    return WeightsError(f"{path}: not readable as safetensors weights ({why})")
+
+
+def _require_readable(path: Path) -> None:
+    """Have the system say why a file cannot be opened: safetensors says of each that it does not exist."""
+    with open(path, "rb"):
+        pass
+
+
 def record(path: Path, **metadata: str) -> None:
     """Add ``metadata`` to a weights file; its tensors stay as they are.
 
@@ -146,11 +158,12 @@ def record(path: Path, **metadata: str) -> None:
         WeightsError, OutputError: it cannot be read, or not be written.
     """
     try:
+        _require_readable(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             known = dict(file.metadata() or {})
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not readable as safetensors weights ({error})") from error
+        raise _unreadable(path, error) from error
     _write(path, state, known | metadata)
 
 

@@ -151,7 +151,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
 )
 @option(_RESUME, "--work-dir", metavar="DIR", help="For what is finished [default: beside OUT].")
 @option(_RESUME, "--accept-drift", is_flag=True, help="Go on though machine or libraries have changed.")
-@option(_RESUME, "--status", is_flag=True, help="Only say how far the job of OUT is.")
+@option(_RESUME, "--status", is_flag=True, help="Only say how far the jobs of the films named are.")
 @option(
     _TRUST, "--allow-references", is_flag=True, help="Let playlists (concat, HLS, DASH…) open other files."
 )

@@ -92,11 +92,14 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
 
 def check_reports(targets: list[tuple[str, str]], report: Path, options: Options) -> None:
     """Refuse a report, before the work, that could not be made after it."""
+    from vidcolor.finished import already_done
     from vidcolor.report.making import check_report
 
     if len(targets) > 1:
         raise UsageError("--report is about one film: vidcolor-report makes one of each pair")
-    check_report(*targets[0], report, overwrite=options.overwrite)
+    source, target = targets[0]
+    there = report.is_file() and already_done(source, target, options) is not None
+    check_report(source, target, report, overwrite=options.overwrite or there)
 
 
 def report_on(
@@ -106,6 +109,9 @@ def report_on(
     from vidcolor.report.making import make_report
     from vidcolor.result import clock
 
+    if result.already and report.is_file():
+        log.info("%s: is there already", report)
+        return result.exit_code
     defaults = Options()
     changed = {
         field.name.replace("_", "-"): str(getattr(options, field.name))

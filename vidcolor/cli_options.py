@@ -118,6 +118,11 @@ def as_pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
     for value in values:
         if "=" not in value:
             raise UsageError(f"--encoder-option {value}: is not KEY=VALUE")
+    keys = [value.split("=", 1)[0] for value in values]
+    for key in keys:
+        if keys.count(key) > 1:
+            join = " (join them: KEY=a=1:b=2)" if key.endswith("-params") else ""
+            raise UsageError(f"--encoder-option {key}: is given twice{join}")
     return dict(value.split("=", 1) for value in values)
 
 
@@ -153,6 +158,8 @@ def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list
     Raises:
         UsageError: it is not clear what goes where.
     """
+    if "" in (*inputs, out):
+        raise UsageError("a name is empty")
     folder = out != "-" and (os.path.isdir(out) or _named_as_folder(out))
     if len(inputs) > 1 and not folder:
         hint = "" if out == "-" or os.path.lexists(out) else f"; {out}/ makes one"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import math
+import struct
 import warnings
 from fractions import Fraction
 
@@ -17,7 +18,7 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import loses_hdr
-from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
+from vidcolor.media.pixels import has_profile, is_rgb, is_stereo_or_sphere, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import Options
 from vidcolor.result import clock
@@ -63,7 +64,7 @@ _MASTERS = frozenset(
 )
 _UNSEEN = Fraction(1, 2000)
 """Seconds by which a move would be said to be none."""
-_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv")
+_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv", "asf")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -144,6 +145,8 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
 def oddities(source: InputContainer, stream: VideoStream, first: Frame, options: Options) -> list[str]:
     """Lines for what is odd in the source itself."""
     found = lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
+    if is_stereo_or_sphere(first.video) and "stereo_mode" not in stream.metadata:
+        found.append("the mark of a stereoscopic or spherical picture is left out: players show it flat")
     return found + hidden_edges(stream)
 
 
@@ -159,8 +162,12 @@ def hidden_edges(stream: VideoStream) -> list[str]:
             out.start_encoding()
     except (av.FFmpegError, ValueError):  # mov holds no such codec
         return []
-    if b"clap" not in header.getvalue():
+    clap = header.getvalue().partition(b"clap")[2]
+    if len(clap) < 16:
         return []
+    shown = struct.unpack(">4I", clap[:16])  # width and height, as fractions
+    if shown[0] >= stream.width * shown[1] and shown[2] >= stream.height * shown[3]:
+        return []  # FFmpeg writes one for some codecs that nobody crops
     return ["the source hides the picture's edges (cropping by its container): they are coloured, and shown"]
 
 

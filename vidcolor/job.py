@@ -268,10 +268,10 @@ class _Job:
             batch_size=lambda shape: batch,
             progress=meter.tell,
             cancel=self.cancel,
-            segment_frames=None if is_image(place.muxer) else frames_a_segment,
+            segment_frames=frames_a_segment if place.in_segments else None,
             flush_on_cancel=place.working is None,
         )
-        writer = film if is_image(place.muxer) else StreamedFilm(film)
+        writer = StreamedFilm(film) if place.in_segments else film
         try:
             frames = run(decode(container, stream, settings, report), colouring, writer)
         except BaseException:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
-import stat
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -25,11 +23,11 @@ from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
 from vidcolor.media.processors import processors
+from vidcolor.media.sourcefiles import is_playlist, named_in
 from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
 
 FORMAT = 4
-_PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD")
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20
@@ -182,20 +180,14 @@ def identify(source: str) -> dict[str, Any]:
 
 def _parts(folder: Path, head: bytes) -> dict[str, Any]:
     """Of a playlist: what tells the files that it names from others; empty for anything else."""
-    if not head.lstrip().startswith(_PLAYLISTS):
+    if not is_playlist(head):
         return {}
-    text = os.fsdecode(head)
-    quoted = re.findall(r"'([^']+)'|\"([^\"]+)\"|([^\s<>'\"]+)", text)
-    names = {name for group in quoted for name in group if name} | {
-        line.strip() for line in text.splitlines()
-    }
     digest = hashlib.sha256()
-    for path in sorted(folder / name for name in names if name and "\0" not in name):
-        with suppress(OSError):  # most words are no names of files, and some are too long for one
+    for path in named_in(head, folder):
+        with suppress(OSError):
             status = path.stat()
             line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-            if stat.S_ISREG(status.st_mode):
-                digest.update(line.encode(errors="surrogateescape"))
+            digest.update(line.encode(errors="surrogateescape"))
     return {"parts sha256": digest.hexdigest()}
 
 

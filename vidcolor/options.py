@@ -156,6 +156,8 @@ class Options:
             _require(getattr(self, name) != "", f"{name.replace('_', '-')}: is empty")
         for key, value in self.encoder_options.items():
             refuse_files(key, value)
+            named = getattr(self, key) if key in ("crf", "preset") else None
+            _require(named is None, f"encoder option {key}: --{key} says it already")
 
     def _require_kind(self, name: str, annotation: object) -> None:
         """Refuse a value of another type; seconds and rates may be any number, names of files a path."""

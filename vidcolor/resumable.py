@@ -174,7 +174,7 @@ class ResumableJob:
                 "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
                 "what is finished is kept, and the same command goes on",
                 self.order.place.name,
-                needed >> 20,
+                -(-needed >> 20),
                 free >> 20,
             )
 
@@ -228,7 +228,8 @@ class ResumableJob:
             except OutputError as error:
                 film.abandon()
                 raise OutputError(
-                    f"{error}; all frames are kept in {paths[0].parent}: run the same command again"
+                    f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
+                    "that is mended"
                 ) from error
             except BaseException:
                 film.abandon()

@@ -59,6 +59,8 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
 
 def _status(target: str, work_dir: str | None) -> Status:
     final = Path(target)
+    if final.is_dir():
+        raise InputError(f"{target}: is a folder; name the films in it")
     work = Workplace(final, None if work_dir is None else Path(work_dir))
     terms = Manifest.read(work.manifest)
     if terms is None:

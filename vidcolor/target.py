@@ -16,11 +16,10 @@ from vidcolor.errors import InputError, OutputError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import (
     STDIN,
-    is_image_sequence,
     refuse_directory,
     sequence_address,
-    sequence_files,
 )
+from vidcolor.media.sourcefiles import files_of, is_part_of
 from vidcolor.options import Options
 from vidcolor.writing import followed, mark, sync_folder
 
@@ -48,7 +47,12 @@ class Target:
     @property
     def is_film(self) -> bool:
         """Whether it is a file of its own, that can be put together when all of it is known."""
-        return self.final is not None and not is_image(self.muxer)
+        return self.final is not None and self.in_segments
+
+    @property
+    def in_segments(self) -> bool:
+        """Whether its picture can be encoded in parts; an APNG's, whose header comes last, cannot."""
+        return not is_image(self.muxer) and self.muxer != "apng"
 
     def create(self, working: Path | None = None) -> None:
         """Make the working file, in the target's folder, so that the final rename stays on one file system.
@@ -154,10 +158,14 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     """
     refuse_directory(source)
     muxer = muxer_for(target, options.format)
-    file, goal = 0 if source == STDIN else source, output_fd if target == STDOUT else Path(target)
-    if _same_file(file, goal):
+    if source == STDIN or target == STDOUT:
+        file, goal = 0 if source == STDIN else source, output_fd if target == STDOUT else target
+        same = _same_file(file, goal)
+    else:
+        same = is_part_of(Path(target), source)
+    if same:
         which = "standard output" if target == STDOUT else target
-        raise OutputError(f"{which}: is the source itself; choose another name")
+        raise OutputError(f"{which}: is the source itself, or a part of it; choose another name")
     if target == STDOUT:
         return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer, seekable=False)
     final = Path(target)
@@ -245,7 +253,7 @@ def _numbered(final: Path) -> re.Pattern[str]:
 
 def _writes_over(source: str, final: Path) -> bool:
     """Whether a sequence may write over pictures of its source."""
-    files = sequence_files(source).values() if is_image_sequence(source) else [Path(source)]
+    files = files_of(source)
     folder, pattern = os.path.realpath(final.parent), _numbered(final)
     return any(pattern.fullmatch(p.name) and os.path.realpath(p.parent) == folder for p in files)
 
@@ -256,12 +264,9 @@ def _first_taken(final: Path) -> Path | None:
     return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
 
 
-def _same_file(source: str | int, target: Path | int) -> bool:
-    """Whether names, or descriptors of files, mean the same."""
+def _same_file(source: str | int, target: str | int) -> bool:
+    """Whether a standard stream and a file, or both of them, are the same; not /dev/null, nor a pipe."""
     try:
-        if isinstance(source, int) or isinstance(target, int):
-            return os.path.isfile(target) and os.path.samefile(source, target)  # not /dev/null, nor a pipe
-        return os.path.samefile(source, target)
+        return os.path.isfile(target) and os.path.samefile(source, target)
     except (OSError, ValueError):
-        named = isinstance(source, str) and isinstance(target, Path)
-        return named and os.path.abspath(str(source)) == os.path.abspath(str(target))
+        return False

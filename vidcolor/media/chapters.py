@@ -89,9 +89,12 @@ def place_timecode(
     values += [v for k, v in coloured.metadata.items() if k.lower() == "timecode"]
     for key in [k for k in video.metadata if k.lower() == "timecode"]:
         del video.metadata[key]
-    if not values:
-        return
     rate = video.average_rate
+    if not values:
+        named = [v for k, v in source.metadata.items() if k.lower() == "timecode"]
+        if named and format_name in MOV_FAMILY and not timecode_fits(named[0], rate):
+            log.warning("timecode %s is left out: it does not fit %s frames a second", named[0], rate)
+        return
     if format_name in MOV_FAMILY and not timecode_fits(values[0], rate):
         log.warning("timecode %s is left out: it does not fit %s frames a second", values[0], rate)
         return

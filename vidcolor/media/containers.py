@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "ismv", "f4v"})
+MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 MATROSKA_FAMILY = frozenset({"matroska", "webm"})
 
 _LABELS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}

@@ -82,6 +82,8 @@ def muxer_for(target: str, asked: str | None) -> str:
         name = _MUXERS.get(asked.lower(), asked)
         if name in _MANY_FILES:
             raise UsageError(f"--format {asked}: writes more than the one file that was named")
+        if name == "ismv":
+            raise UsageError("--format ismv: has every track begin at zero, out of step; use mp4")
         try:
             if av.ContainerFormat(name, "w").is_output:
                 return name
@@ -157,7 +159,7 @@ def plan_encoder(
     if name == "libvpx-vp9":
         offered = [f for f in offered if "p1" not in f]
     if pix_fmt is not None:
-        _check_format(pix_fmt, name, offered)
+        _check_format(pix_fmt, name, offered, native)
         chosen = pix_fmt
     elif name == "mjpeg":
         chosen = f"yuvj{subsampling}p"
@@ -255,9 +257,13 @@ def _depth_of_name(pix_fmt: str) -> int:
     return depth_of(named)
 
 
-def _check_format(pix_fmt: str, codec: str, offered: list[str]) -> None:
+def _check_format(pix_fmt: str, codec: str, offered: list[str], native: str) -> None:
     if offered and pix_fmt not in offered:
         raise UsageError(f"--pix-fmt {pix_fmt}: {codec} takes {', '.join(offered)}")
+    try:
+        av.VideoFrame(16, 16, native).reformat(format=pix_fmt)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg does not make it of {native}") from error
 
 
 def _rgb_format(codec: str, native: str, depth: int, offered: list[str]) -> str:

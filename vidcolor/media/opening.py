@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -65,7 +66,18 @@ _TEXT_ART = frozenset(["tty", "bin", "xbin", "adf", "idf"])
 _PATTERN = re.compile(r"%0?\d*d")
 _LOCAL = "file,pipe"
 _NETWORK = "file,pipe,http,https,tcp,udp,tls,rtp,rtmp,rtmps,rtsp,srt,crypto,httpproxy"
+_LATIN = "vidcolor-latin"
+"""How texts are read that are no UTF-8, such as old AVIs': as Windows-1252, byte for byte."""
 _URL = re.compile(r"[a-z][a-z0-9+.]*://", re.IGNORECASE)
+
+
+def _as_latin(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("cp1252", "replace"), error.end
+
+
+codecs.register_error(_LATIN, _as_latin)
 
 
 def open_source(
@@ -103,7 +115,7 @@ def open_source(
             raise UsageError(f"{name}: --framerate is for image sequences (scan_%05d.png)")
         options["pattern_type"] = "none"  # of a picture whose own name has a % in it
     try:
-        return av.open(url, "r", format=demuxer, options=options, metadata_errors="replace")
+        return av.open(url, "r", format=demuxer, options=options, metadata_errors=_LATIN)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{name}: {_reason(name, error)}") from error
 
@@ -125,7 +137,8 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{name}: the file is empty")
     except (OSError, ValueError) as error:
-        raise InputError(f"{name}: cannot be opened ({error})") from error
+        said = getattr(error, "strerror", None) or error
+        raise InputError(f"{name}: cannot be opened ({said})") from error
     return f"file:{name}", None
 
 
@@ -235,13 +248,19 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
     """The stream to colour: the first that is no cover art, by preference one marked as default.
 
     Raises:
-        InputError: there is none, or no decoder for it.
+        InputError: there is none, or no decoder for it, or it is one picture in several streams.
     """
     cover = av.stream.Disposition.attached_pic
     films = [s for s in container.streams.video if not s.disposition & cover]
     if not films:
         what = "only sound" if container.streams.audio else "no picture"
         raise InputError(f"{name}: holds {what}; there is nothing to colour")
+    tiles = [s for s in films if s.disposition & av.stream.Disposition.dependent and not s.duration]
+    if tiles and "mov" in container.format.name:
+        raise InputError(
+            f"{name}: is a picture in {len(tiles)} tiles (HEIF or AVIF), which come one by one: join them "
+            "first (with heif-convert or ImageMagick, say)"
+        )
     film = next((s for s in films if s.disposition & av.stream.Disposition.default), films[0])
     if film.codec_context is None:
         raise InputError(f"{name}: no decoder for its video")

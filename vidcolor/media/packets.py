@@ -251,37 +251,6 @@ class Route:
             self._writer.write(packet)
 
 
-class CoverAttachment:
-    """A cover picture on its way into Matroska, which keeps it as an attached file in its header.
-
-    ``started`` tells whether the header is written; a picture that arrives later cannot be kept.
-    """
-
-    def __init__(
-        self, output: OutputContainer, source: Stream, name: str, started: Callable[[], bool]
-    ) -> None:
-        self._output = output
-        self._source = source
-        self._name = name
-        self._started = started
-        self._kept = False
-
-    def write(self, packet: Packet[Stream]) -> None:
-        """Attach the picture that ``packet`` holds."""
-        if self._kept or self._started():
-            return
-        kind = {"mjpeg": "jpeg"}.get(self._source.name or "", self._source.name or "jpeg")
-        name = self._source.metadata.get("filename", f"cover.{kind.replace('jpeg', 'jpg')}")
-        mimetype = self._source.metadata.get("mimetype", f"image/{kind}")
-        self._output.add_attachment(name, mimetype, bytes(packet))
-        self._kept = True
-
-    def finish(self) -> None:
-        """Say so if the picture never arrived, or arrived too late."""
-        if not self._kept:
-            log.warning("%s is left out: it came after the file had begun", self._name)
-
-
 def rescale(packet: Packet[Stream], time_base: Fraction) -> None:
     """Bring a packet's times to another time base: the nearest tick, of two the one farther from zero."""
     source = packet.time_base

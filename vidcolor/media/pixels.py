@@ -213,6 +213,16 @@ def has_captions(video: av.VideoFrame) -> bool:
     return any(data.type == SideDataType.A53_CC for data in side_data_of(video))
 
 
+def tells_active_format(video: av.VideoFrame) -> bool:
+    """Whether a frame says which part of it is the picture (AFD, SMPTE ST 2016-1)."""
+    return any(data.type == SideDataType.AFD for data in side_data_of(video))
+
+
+def is_stereo_or_sphere(video: av.VideoFrame) -> bool:
+    """Whether a frame is marked as two views in one, or as one of a whole sphere."""
+    return any(data.type in (SideDataType.STEREO3D, SideDataType.SPHERICAL) for data in side_data_of(video))
+
+
 def side_data_of(video: av.VideoFrame) -> list[Any]:
     """All side data of a frame, kinds unknown to PyAV included.
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Discard, Disposition, Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
@@ -130,18 +130,23 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
         return None
     if "mov" not in name:
         return Fraction(container.duration, av.time_base)
-    ends = [end for end in map(_certain_end, container.streams) if end is not None]
+    unread = (s.discard == Discard.all or s.disposition & Disposition.attached_pic for s in container.streams)
+    read = (stream for stream, never in zip(container.streams, unread, strict=True) if not never)
+    ends = [end for end in map(_certain_end, read) if end is not None]
     return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
 
 
 class FirstShape:
-    """Holds all frames to size, format and range of the first."""
+    """Holds all frames to size, format and range of the first; says so where pixels change their shape."""
 
     def __init__(self, report: DecodeReport) -> None:
         self._report = report
+        self._aspect: Fraction | None = None
         self._shape: tuple[int, int, str, bool] | None = None
 
-    def fit(self, video: av.VideoFrame) -> av.VideoFrame:
+    def fit(self, video: av.VideoFrame, aspect: Fraction | None = None) -> av.VideoFrame:
+        """The frame as the first was; ``aspect`` is that of its pixels by the codec's own word."""
+        self._watch(aspect)
         full = signal_of(video).full_range
         shape = (video.width, video.height, video.format.name, full)
         if self._shape is None:
@@ -165,6 +170,15 @@ class FirstShape:
             src_color_range=_SWSCALE[full],
             dst_color_range=_SWSCALE[first],
         )
+
+    def _watch(self, aspect: Fraction | None) -> None:
+        first, self._aspect = self._aspect or aspect, aspect or self._aspect
+        if first and self._aspect and first != self._aspect:
+            log.warning(
+                "the pixels change their aspect ratio from %d:%d to %d:%d in mid-stream: the film keeps that "
+                "of its beginning",
+                *first.as_integer_ratio(), *self._aspect.as_integer_ratio(),
+            )  # fmt: skip
 
 
 def backdated(items: Iterator[Item], frame: int) -> Iterator[Item]:

@@ -57,7 +57,7 @@ def main() -> None:
         with printing():
             code = command.main(prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
-        log.error("%s", error.format_message())
+        log.error("%s; vidcolor-report --help lists what there is", error.format_message())
         code = 2
     except click.Abort:
         code = 130

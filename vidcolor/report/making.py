@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vidcolor.errors import OutputError, UsageError
+from vidcolor.media.sourcefiles import is_part_of
 from vidcolor.report.measure import Measured, measure
 from vidcolor.report.page import page
 from vidcolor.result import clock
@@ -63,11 +64,11 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
         OutputError: the page cannot be written, or is there already.
     """
     if not target.name:
-        raise UsageError("report: is empty")
+        raise UsageError("report: its name is empty, or that of a folder")
     if "-" in (before, after, str(target)):
         raise UsageError("a report needs files, and is one: not pipes")
-    if target.absolute() in (Path(before).absolute(), Path(after).absolute()):
-        raise UsageError(f"{target}: is one of the films; name another file for the report")
+    if is_part_of(target, before) or is_part_of(target, after):
+        raise UsageError(f"{target}: is one of the films, or a part of one; name another file for the report")
     check_writable(target)
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")

@@ -81,7 +81,7 @@ def decode(
                 report.forget()
             begun = True
             report.look_at(item)
-            video = shape.fit(item)
+            video = shape.fit(item, stream.codec_context.sample_aspect_ratio)
             yield _describe(video, stream, pts, clock)
 
 
@@ -117,7 +117,8 @@ def _raw(
     place = settings.start if settings.seek is None else settings.seek
     if settings.seekable and place is not None:
         seek(container, stream, place, settings.name, surely=settings.seek is None)
-    decoder = _Decoder(stream, settings, report, guessed_times=container.format.name == "avi")
+    guessed = container.format.name == "avi" or (container.format.name == "mxf" and not settings.seekable)
+    decoder = _Decoder(stream, settings, report, guessed_times=guessed)
     check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     cut: Packet[Stream] | None = None
     for packet in _packets(container, settings.name, report):
@@ -181,7 +182,7 @@ class _Decoder:
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
 
     def _undelay(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
-        """AVI has no presentation times: those that FFmpeg guesses are late by the decoder's delay."""
+        """AVI has no presentation times, nor MXF without its index: FFmpeg guesses, late by the delay."""
         if self._late is None and packet is not None and packet.pts is not None and packet.dts is not None:
             self._late = packet.pts - packet.dts
         for frame in frames:

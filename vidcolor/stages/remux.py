@@ -24,8 +24,9 @@ from vidcolor.media import containers
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
+from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import say_left_out
-from vidcolor.media.packets import Clock, CoverAttachment, Hiding, PacketWriter, Route
+from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
 
@@ -86,6 +87,8 @@ class Remuxer:
             sound = self._settings.audio != "none"
             say_left_out(self._source, self._coloured, self._label, self._clock, sound=sound)
             return add_video()
+        if self._settings.audio not in ("auto", "copy", "none"):
+            find_encoder(self._settings.audio, self._format)  # also where there is no sound to encode
         video: VideoStream | None = None
         for stream in sorted(self._source.streams, key=lambda s: self._in_step and s != self._coloured):
             if stream.index == self._coloured.index:
@@ -214,7 +217,6 @@ class Remuxer:
         return begin + self._settings.offset > AUDIBLE
 
     def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
-        find_encoder(encoder, self._format)
         first = -self._settings.offset if self._format == "avi" else None
         first = self._settings.first if self._in_step else first
         converter = AudioConverter(stream, self._output, encoder, first=first)
@@ -244,9 +246,7 @@ class Remuxer:
         if stream.discard == Discard.all:
             self._leave_out(stream, "it holds pictures of chapters, which the demuxer does not give out")
         elif cover and self._format == "matroska":
-            self._sinks[stream.index] = CoverAttachment(
-                self._output, stream, describe(stream), lambda: self._started
-            )
+            self._sinks[stream.index] = CoverAttachment(self._output, stream, lambda: self._started)
         elif (
             stream.codec_context is None
             or (cover and not containers.holds_covers(self._output))
