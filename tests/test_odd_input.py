@@ -634,3 +634,64 @@ def test_a_film_becomes_an_animated_png(tmp_path: Path, frames: int) -> None:
 def test_an_unknown_encoder_of_sound_is_refused_where_there_is_no_sound(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no encoder 'bogus'"):
         colour(make_film(tmp_path / "a.mkv", frames=2), tmp_path / "b.mkv", audio="bogus")
+
+
+def test_a_film_becomes_one_gif_however_long_it_is(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=40)
+    short = [mock.patch(f"vidcolor.resumable.{name}", 8) for name in ("_FEWEST_FRAMES", "_MOST_FRAMES")]
+    with short[0], short[1]:
+        assert call(source, tmp_path / "b.gif") == 0
+    blob = (tmp_path / "b.gif").read_bytes()
+    assert blob.count(b"GIF89a") == 1
+    with Image.open(tmp_path / "b.gif") as gif:
+        assert sum(_lasts(gif, number) for number in range(gif.n_frames)) == 1600
+
+
+def _lasts(gif: Any, number: int) -> int:
+    gif.seek(number)
+    return int(gif.info["duration"])
+
+
+def test_an_indexed_picture_may_begin_a_sequence_of_others(tmp_path: Path) -> None:
+    grey = np.arange(48 * 64).reshape(48, 64) % 200
+    pictures = [Image.fromarray(grey.astype(np.uint8)).convert(mode) for mode in ("P", "L", "P", "RGB")]
+    pictures[2] = pictures[2].resize((48, 48))
+    for number, picture in enumerate(pictures):
+        picture.save(tmp_path / f"s_{number}.png")
+    assert call(tmp_path / "s_%d.png", tmp_path / "b.mkv", "--codec", "ffv1") == 0
+    lumas = luma_of_film(tmp_path / "b.mkv")
+    assert len(lumas) == 4
+    for index in (1, 3):
+        assert np.abs(lumas[index].astype(int) - lumas[0]).max() <= 1
+
+
+def test_a_matrix_that_changes_in_mid_stream_changes_no_colour(tmp_path: Path) -> None:
+    films = {}
+    for name, matrices in (("changes", (1, 6)), ("stays", (1, 1))):
+        parts = [
+            make_film(tmp_path / f"{name}{n}.ts", frames=6, colorspace=matrix)
+            for n, matrix in enumerate(matrices)
+        ]
+        films[name] = tmp_path / f"{name}.ts"
+        films[name].write_bytes(b"".join(part.read_bytes() for part in parts))
+        colour(films[name], tmp_path / f"{name}.mkv", codec="ffv1")
+    changes, stays = (read_film(tmp_path / f"{name}.mkv") for name in ("changes", "stays"))
+    assert len(changes) == len(stays) == 12
+    for one, other in zip(changes, stays, strict=True):
+        assert int(one.colorspace) == 1
+        for plane, expected in zip(planes_of(one), planes_of(other), strict=True):
+            assert np.array_equal(plane, expected)
+
+
+def test_webp_goes_to_a_pipe(tmp_path: Path) -> None:
+    assert (
+        call(
+            make_picture(tmp_path / "a.png", np.full((48, 64, 3), 90, np.uint8), "png"),
+            tmp_path / "b",
+            "--format",
+            "webp",
+        )
+        == 0
+    )
+    with Image.open(tmp_path / "b") as made:
+        assert (made.format, made.size) == ("WEBP", (64, 48))

@@ -979,3 +979,16 @@ def test_what_becomes_of_other_tracks_is_said_once(tmp_path: Path, caplog: pytes
     said = [record.getMessage() for record in caplog.records]
     assert said
     assert len(said) == len(set(said))
+
+
+def test_a_film_that_another_run_has_finished_meanwhile_is_not_made_again(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mkv", frames=4), tmp_path / "out.mkv"
+
+    def late(name: str) -> Any:
+        target.write_text("of another run")
+        return identify(name)
+
+    with mock.patch("vidcolor.job.identify", late), pytest.raises(OutputError, match="exists already"):
+        run(source, target)
+    assert sorted(os.listdir(tmp_path)) == ["in.mkv", "out.mkv"]
+    assert target.read_text() == "of another run"

@@ -151,6 +151,9 @@ def test_what_several_workers_warn_of_is_said_once(tmp_path: Path, caplog: pytes
         def check(self, seconds: float) -> bool:
             return True
 
+        def outstanding(self) -> int:
+            return 0
+
         def frames(self) -> int:
             return 0
 
@@ -261,6 +264,9 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
         def check(self, seconds: float) -> bool:
             raise OutputError("no room")
 
+        def outstanding(self) -> int:
+            return 0
+
         def frames(self) -> int:
             return 0
 
@@ -292,3 +298,52 @@ def test_a_worker_that_is_stopped_before_it_has_begun_says_nothing() -> None:
         _begin(setup, shared)  # type: ignore[arg-type]
         with pytest.raises(Interrupted):
             _make_shot(0, None)
+
+
+def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> None:
+    class Slow(Hands):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.most, self.taken = 0, 0, 0
+
+        def submit(self, number: int, place: Place | None) -> None:
+            self.left, self.taken = self.left + 1, self.taken + 1
+            self.most = max(self.most, self.left)
+
+        def check(self, seconds: float) -> bool:
+            time.sleep(0.05)
+            self.left = max(0, self.left - 1)
+            return self.left == 0
+
+        def outstanding(self) -> int:
+            return self.left
+
+        def frames(self) -> int:
+            return 0
+
+    places = [(number, None) for number in range(1, 12)]
+    options = SimpleNamespace(temporal="flow", smoothing=1.0, render_size=32)
+    meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
+    order = SimpleNamespace(meter=meter, cancel=threading.Event(), options=options)
+    terms = SimpleNamespace(segment_frames=8)
+    maker = SimpleNamespace(order=order, kept=lambda number, place: None, source=None, terms=terms)
+    film, hands = SimpleNamespace(ticks=None), Slow()
+    planner = SimpleNamespace(beginnings=lambda number, place: iter(places))
+    with (
+        mock.patch("vidcolor.crew._MOST_AHEAD", 3),
+        mock.patch("vidcolor.crew._POLL_SECONDS", 0.01),
+        mock.patch("vidcolor.crew.Planner", return_value=planner),
+    ):
+        Crew(maker=maker, hands=hands, film=film).work()  # type: ignore[arg-type]
+    assert (hands.taken, hands.most) == (12, 3)
+
+
+def test_where_shots_begin_is_found_without_motion(tmp_path: Path) -> None:
+    source, target = cut_film(tmp_path / "in.mkv", (8, 10, 13)), tmp_path / "out.mkv"
+    shipped(source, tmp_path / "alone.mkv")
+    never = mock.patch(
+        "vidcolor.temporal.motion_between", side_effect=AssertionError("motion in the planner")
+    )
+    with never:
+        assert shipped(source, target, jobs=2).frames == 31
+    assert fingerprint(target) == fingerprint(tmp_path / "alone.mkv")

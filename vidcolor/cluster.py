@@ -162,6 +162,9 @@ class _Tasks(Hands):
                 raise error.cause from error
         return not self._running and not self._waiting
 
+    def outstanding(self) -> int:
+        return len(self._waiting) + len(self._running)
+
     def frames(self) -> int:
         """Workers tell nothing while they work; what they have finished is in the folder."""
         for path in self._store.listed():

@@ -43,6 +43,8 @@ from vidcolor.workplace import Workplace
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.2
+_MOST_AHEAD = 256
+"""Shots that wait for workers or are with them; each holds 0.2 MB of what the filter knows there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,10 @@ class Hands(ABC):
         Raises:
             VidcolorError: what a worker has met.
         """
+
+    @abstractmethod
+    def outstanding(self) -> int:
+        """How many are submitted and not known to be done; from any thread."""
 
     @abstractmethod
     def frames(self) -> int:
@@ -232,7 +238,8 @@ class Crew:
         options = maker.order.options
         planner = Planner(
             source=maker.source,
-            mode=options.temporal if options.smoothing > 0.0 else "off",
+            # where a shot begins nothing has moved yet: motion would be sought in vain
+            mode="average" if options.smoothing > 0.0 and options.temporal != "off" else "off",
             render_size=options.render_size,
             frames=maker.terms.segment_frames,
             ticks=self.film.ticks,
@@ -240,4 +247,6 @@ class Crew:
         )
         self.hands.submit(number, place)
         for beginning in planner.beginnings(number, place):
+            while self.hands.outstanding() >= _MOST_AHEAD and not stop.wait(_POLL_SECONDS):
+                pass
             self.hands.submit(*beginning)

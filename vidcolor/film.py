@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,7 @@ from av.video.stream import VideoStream
 
 from vidcolor import film_limits
 from vidcolor.errors import UsageError
-from vidcolor.frames import Codes, Frame, Orientation
+from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
 from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
@@ -132,7 +133,7 @@ class Film:
             offset = self._number * self._base
         self._offset = round(offset / first.time_base)
         self._remuxer = Remuxer(self._source, self._output, self._stream, self._remux_settings(offset))
-        self.colour = Recolorer(plan.subsampling, options.saturation)
+        self._recolor = Recolorer(plan.subsampling, options.saturation)
         if options.compare is not None:
             self._comparison = Comparison(options.compare, plan.subsampling)
         self.codec = plan.codec
@@ -216,6 +217,11 @@ class Film:
         last, plan = self._reencoder.last, self._encoding[1]
         del self._reencoder  # the memory of its encoder is free before that of the next is taken
         self._reencoder = Reencoder(self._add_video(output, *self._encoding), plan, last)
+
+    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
+        """Chroma planes of a frame, by the matrix of the first: a file is marked with one."""
+        frame.signal = replace(frame.signal, matrix=self._first.signal.matrix)
+        return self._recolor(frame, pictures, abs_)
 
     @property
     def last_ticks(self) -> int:

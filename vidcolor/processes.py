@@ -60,6 +60,9 @@ class _Processes(Hands):
             self._tasks.discard(task)
         return not missing
 
+    def outstanding(self) -> int:
+        return len(self._tasks)
+
     def frames(self) -> int:
         return sum(self._shared.frames)
 

@@ -81,6 +81,7 @@ class ResumableJob:
                     raise
                 locks.callback(beside.remove_if_empty)
             try:
+                self.order.place.require_free()
                 counts = self._make(work)
             except BaseException as error:
                 self.order.place.discard()

@@ -51,8 +51,17 @@ class Target:
 
     @property
     def in_segments(self) -> bool:
-        """Whether its picture can be encoded in parts; an APNG's, whose header comes last, cannot."""
-        return not is_image(self.muxer) and self.muxer != "apng"
+        """Whether its picture can be encoded in parts: not where an encoder's own count and header run on."""
+        return not is_image(self.muxer) and self.muxer not in ("gif", "apng")
+
+    def require_free(self) -> None:
+        """Refuse a name that has been taken since, where nothing is to be overwritten.
+
+        Raises:
+            OutputError: it exists now.
+        """
+        if self.final is not None and not self.overwrite and os.path.lexists(self.final):
+            raise OutputError(f"{self.name}: exists already; -y overwrites it")
 
     def create(self, working: Path | None = None) -> None:
         """Make the working file, in the target's folder, so that the final rename stays on one file system.
@@ -182,13 +191,8 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
     _require_ours(target, followed(final))
-    return Target(
-        name=target,
-        address=f"file:{target}",
-        muxer=muxer,
-        final=followed(final),
-        overwrite=options.overwrite,
-    )
+    real, address = followed(final), f"file:{target}"
+    return Target(name=target, address=address, muxer=muxer, final=real, overwrite=options.overwrite)
 
 
 def _require_ours(target: str, final: Path) -> None:

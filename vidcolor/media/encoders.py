@@ -204,7 +204,8 @@ def _known(codec: str, asked: bool) -> str:
 
 def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int) -> str:
     if is_image(muxer):
-        return _IMAGE_ENCODERS.get(Path(target).suffix.lower().lstrip("."), "png")
+        usual = "libwebp" if muxer == "webp" else "png"
+        return _IMAGE_ENCODERS.get(Path(target).suffix.lower().lstrip("."), usual)
     if muxer == "webm":
         if depth > 10:
             raise UsageError(

@@ -136,6 +136,10 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
     return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
 
 
+_WRITABLE = {"pal8": "rgb24", "uyyvyy411": "yuv411p"}
+"""What stands in for formats that FFmpeg reads but does not write."""
+
+
 class FirstShape:
     """Holds all frames to size, format and range of the first; says so where pixels change their shape."""
 
@@ -154,6 +158,7 @@ class FirstShape:
         if shape == self._shape:
             return video
         width, height, name, first = self._shape
+        name = _WRITABLE.get(name, "rgb24" if name.startswith("bayer") else name)
         if not self._report.rescaled:
             log.warning(
                 "the picture changes from %d×%d %s, %s range, to %d×%d %s, %s range, in mid-stream: it is "
