@@ -10,6 +10,9 @@ from typing import Any
 
 import av
 import numpy as np
+import torch
+
+from vidcolor.colorspace import Matrix, ab_from_rgb, rgb_from_ycbcr
 
 
 def luma_codes(width: int, height: int, index: int, depth: int = 8, *, full: bool = False) -> np.ndarray:
@@ -98,6 +101,29 @@ def make_film(
         if sound is not None:
             _tone(out, sound, float((times[-1] - times[0] + 1) * base))
     return Path(path)
+
+
+def flat_film(path: Path, codes: tuple[int, int, int], matrix: int, frames: int = 10) -> Path:
+    """A lossless film of one colour, by its codes of Y'CbCr and the matrix that it is tagged with (H.273)."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", 25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.colorspace = matrix
+        for number in range(frames):
+            frame = av.VideoFrame(96, 64, "yuv420p")
+            for plane, code in zip(frame.planes, codes, strict=True):
+                fill_plane(plane, np.full((plane.height, plane.width), code, np.uint8))
+            frame.colorspace, frame.pts = matrix, number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def true_ab(codes: tuple[int, int, int], matrix: Matrix) -> np.ndarray:
+    """CIELAB a and b that codes of Y'CbCr in the limited range stand for."""
+    y, cb, cr = (torch.full((1, 1, 1, 1), float(code)) for code in codes)
+    rgb = rgb_from_ycbcr((y - 16.0) / 219.0, (torch.cat((cb, cr), 1) - 128.0) / 224.0, matrix)
+    return ab_from_rgb(rgb, wide=matrix.wide).flatten().numpy()
 
 
 def _tone(out: Any, stream: Any, seconds: float) -> None:

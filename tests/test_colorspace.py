@@ -16,6 +16,7 @@ from vidcolor.colorspace import (
     SMPTE170M,
     Matrix,
     ab_from_rgb,
+    bt709_from_bt2020,
     chroma_from_ab,
     fit_gamut,
     lightness_from_luma,
@@ -92,6 +93,18 @@ def test_lab_round_trip(r: float, g: float, b: float) -> None:
     ab = ab_from_rgb(rgb)
     assert torch.allclose(ab.flatten(), lab[0, 0, 1:], atol=0.05)  # an independent implementation
     assert torch.allclose(rgb_from_lab(lab[..., :1].permute(2, 0, 1)[None], ab), rgb, atol=2e-3)
+
+
+def test_colours_with_the_primaries_of_bt2020_become_those_of_bt709() -> None:
+    rows = torch.tensor([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+    narrow = 0.01 + 0.99 * torch.rand(200, 3, generator=torch.Generator().manual_seed(1))
+    coded = [1.055 * x ** (1 / 2.4) - 0.055 for x in (narrow, narrow @ rows.T)]
+    expected, wide = (x[..., None, None] for x in coded)  # rows: ITU-R BT.2087, from BT.709 to BT.2020
+    made = bt709_from_bt2020(wide)
+    assert torch.allclose(made, expected, atol=4e-3)
+    assert torch.allclose(ab_from_rgb(made), ab_from_rgb(wide, wide=True), atol=1.0)
+    pure = bt709_from_bt2020(pixel(0.0, 1.0, 0.0))
+    assert pure.flatten().tolist() == [0.0, 1.0, 0.0], "what BT.709 cannot show is clipped"
 
 
 @given(unit, st.floats(-128, 128, width=32), st.floats(-128, 128, width=32))

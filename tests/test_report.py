@@ -18,10 +18,12 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from calling import call
-from media import fill_plane, make_film
+from media import fill_plane, flat_film, make_film, true_ab
 from test_shots_apart import cut_film
 
+from vidcolor.colorspace import BT2020, ab_from_rgb
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.report.cli import main
 from vidcolor.report.making import check_report, make_report
@@ -285,6 +287,16 @@ def test_an_untagged_large_film_is_read_by_its_usual_matrix(tmp_path: Path) -> N
             out.mux(stream.encode(None))
         found.append(measure(str(path), str(path)).ab)
     assert np.allclose(*found, atol=0.1)
+
+
+def test_wide_primaries_keep_their_colours(tmp_path: Path) -> None:
+    codes = (120, 105, 148)
+    path = str(flat_film(tmp_path / "in.mkv", codes, BT2020.code))
+    assert np.allclose(measure(path, path).ab, true_ab(codes, BT2020), atol=1.0)
+    make_report(path, path, tmp_path / "report.html")
+    bgr = torch.from_numpy(picture(Page(tmp_path / "report.html").images[0])).permute(2, 0, 1)[None] / 255.0
+    shown = ab_from_rgb(bgr.flip(1)).mean((0, 2, 3))
+    assert np.allclose(shown.numpy(), true_ab(codes, BT2020), atol=1.5)
 
 
 def test_before_and_after_show_the_same_frame_at_a_rate_that_varies(tmp_path: Path) -> None:

@@ -26,8 +26,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from media import flat_film, true_ab
 from PIL import Image, ImageCms
 
+from vidcolor.colorspace import BT2020, ab_from_rgb
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.training import cache as cache_module
 from vidcolor.training.data import PhotoSet, load_photos
@@ -456,6 +458,14 @@ def test_films_give_a_few_frames_of_each_shot(tmp_path: Path) -> None:
     first = frames[0][1].astype(int)
     assert first.shape == (96, 128, 3)
     assert np.abs(first - photograph(1, 96, 160)[:, 2:130]).mean() < 8, "colours are right"
+
+
+def test_a_film_with_wide_primaries_keeps_its_colours(tmp_path: Path) -> None:
+    codes = (120, 105, 148)
+    film = flat_film(tmp_path / "film.mkv", codes, BT2020.code)
+    [(_, rgb)] = film_frames(film, name="film.mkv", largest=320)
+    ab = ab_from_rgb(torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255.0).mean((0, 2, 3))
+    assert np.allclose(ab.numpy(), true_ab(codes, BT2020), atol=1.0)
 
 
 def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:

@@ -92,6 +92,16 @@ def rgb_from_lab(lightness: Tensor, ab: Tensor, *, wide: bool = False) -> Tensor
     return _coded(_apply(rows, _lab_f_inverse(f)))
 
 
+def bt709_from_bt2020(rgb: Tensor) -> Tensor:
+    """R'G'B' ``(N, 3, h, w)`` with BT.709's primaries of the same with BT.2020's, sRGB transfer.
+
+    What BT.709 cannot show is clipped to 0 to 1. float32.
+    """
+    wide, narrow = (torch.tensor(m, dtype=torch.float64) for m in (_RGB2020_TO_XYZ, _RGB709_TO_XYZ))
+    rows = torch.linalg.solve(narrow, wide).tolist()
+    return _coded(_apply(rows, _linear(rgb.float()))).clamp(0.0, 1.0)
+
+
 def ycbcr_from_rgb(rgb: Tensor, matrix: Matrix) -> Tensor:
     """Y'CbCr ``(N, 3, h, w)`` of R'G'B' ``(N, 3, h, w)``."""
     y = luma_from_rgb(rgb, matrix)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import ab_from_rgb
+from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_from_bt2020, luma_from_rgb
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
@@ -173,12 +173,12 @@ def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | 
 def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
     found.times.append(frame.seconds)
     found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
-    small = _rgb(frame, _COLOURS_AT)
-    rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
-    ab = ab_from_rgb(rgb)[0]
+    wide = frame.signal.matrix.wide
+    rgb = _planes(_rgb(frame, _COLOURS_AT))
+    ab = ab_from_rgb(rgb, wide=wide)[0]
     found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
     found.chroma.append(float(ab.norm(dim=0).mean()))
-    found.luma.append(float((rgb[0] * torch.tensor([0.2126, 0.7152, 0.0722])[:, None, None]).sum(0).mean()))
+    found.luma.append(float(luma_from_rgb(rgb, BT2020 if wide else BT709).mean()))
 
 
 def _shots_of(found: _Readings) -> list[Shot]:
@@ -207,19 +207,28 @@ def _apart(one: Frame, other: Frame) -> float:
 
 
 def _picture(frame: Frame) -> Rgb:
-    """R'G'B' of a frame, upright, in square pixels."""
+    """R'G'B' of a frame with BT.709's primaries, upright, in square pixels."""
     height, width = frame.luma.shape
     wide = max(1, round(width * float(frame.aspect)))
     scale = min(1.0, _PICTURE_SIDE / min(height, wide))
     size = max(1, round(wide * scale)), max(1, round(height * scale))
-    return np.ascontiguousarray(frame.orientation.upright(_rgb(frame, size)))
+    rgb = _rgb(frame, size)
+    if frame.signal.matrix.wide:
+        codes = (bt709_from_bt2020(_planes(rgb))[0] * 255.0).round().byte()
+        rgb = np.asarray(codes.permute(1, 2, 0).numpy(), np.uint8)
+    return np.ascontiguousarray(frame.orientation.upright(rgb))
 
 
 def _rgb(frame: Frame, size: tuple[int, int]) -> Rgb:
-    """R'G'B' ``(h, w, 3)`` as stored, ``size`` being width and height."""
+    """R'G'B' ``(h, w, 3)`` as stored, with its own primaries, ``size`` being width and height."""
     matrix = frame.signal.matrix.code
     small = frame.video.reformat(*size, "rgb24", src_colorspace=matrix, interpolation="AREA")
     return np.asarray(small.to_ndarray(), np.uint8)
+
+
+def _planes(rgb: Rgb) -> torch.Tensor:
+    """R'G'B' ``(h, w, 3)`` of 8 bits as ``(1, 3, h, w)``, 0 to 1."""
+    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255.0
 
 
 def _jpeg(picture: Rgb, shape: tuple[int, int] | None = None) -> bytes:

@@ -27,7 +27,7 @@ from vidcolor.training.sources import Entry, count, decode_rgb, entries, state_o
 
 log = logging.getLogger(__name__)
 Progress = Callable[[int, "int | None"], None]
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the same sources would give another cache."""
 _AHEAD = 4
 """Pictures in work for each thread."""

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from vidcolor.colorspace import bt709_from_bt2020
 from vidcolor.errors import InputError
 
 if TYPE_CHECKING:
@@ -166,6 +168,7 @@ def _rgb(frame: av.VideoFrame, stream: VideoStream, largest: int) -> Picture:
     from vidcolor.frames import Orientation
     from vidcolor.media.pixels import display_matrix, signal_of
 
+    colours = signal_of(frame).matrix
     aspect = stream.sample_aspect_ratio or Fraction(1)
     width = frame.width * aspect if aspect > 1 else Fraction(frame.width)
     height = frame.height / aspect if aspect < 1 else Fraction(frame.height)
@@ -174,9 +177,17 @@ def _rgb(frame: av.VideoFrame, stream: VideoStream, largest: int) -> Picture:
         width=max(1, round(width * scale)),
         height=max(1, round(height * scale)),
         format="rgb24",
-        src_colorspace=signal_of(frame).matrix.code,
+        src_colorspace=colours.code,
         interpolation="AREA",
     )
     matrix = display_matrix(frame)
     orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
-    return np.ascontiguousarray(orientation.upright(small.to_ndarray()))
+    rgb = np.asarray(small.to_ndarray(), np.uint8)
+    return np.ascontiguousarray(orientation.upright(_narrowed(rgb) if colours.wide else rgb))
+
+
+def _narrowed(rgb: Picture) -> Picture:
+    """The picture ``(h, w, 3)``, which has BT.2020's primaries, with BT.709's."""
+    planes = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255.0  # (h, w, 3) to (1, 3, h, w)
+    codes = (bt709_from_bt2020(planes)[0] * 255.0).round().byte()
+    return np.asarray(codes.permute(1, 2, 0).numpy(), np.uint8)
