@@ -251,7 +251,7 @@ def test_unusable_pictures_are_left_out_counted_and_named(folder: Path, tmp_path
     save(np.repeat(photograph(10)[..., :1], 3, 2), folder / "grey.jpg")
     (folder / "damaged.jpg").write_bytes(b"\xff\xd8 no picture")
     (folder / "again.png").write_bytes((folder / "0.png").read_bytes())
-    save(photograph(2, 192, 256), folder / "same but larger.jpg")
+    save(photograph(2, 90, 120), folder / "same but smaller.jpg")
     (folder / "notes.txt").write_text("not a picture at all")
     (folder / "broken.mp4").write_text("not a film at all")
     (folder / "odd.png").write_bytes(UNIMPLEMENTED)
@@ -260,10 +260,34 @@ def test_unusable_pictures_are_left_out_counted_and_named(folder: Path, tmp_path
     names = photos.report.names
     assert names["smaller than the crop of 64 px"] == ["small.jpg"]
     assert names[GREY] == ["grey.jpg"] and names["damaged"] == ["damaged.jpg", "odd.png"]
-    assert names[SAME] == ["again.png"] and names[ALIKE] == ["same but larger.jpg"]
+    assert names[SAME] == ["again.png"] and names[ALIKE] == ["same but smaller.jpg"]
     assert sum(photos.report.left_out.values()) == 7
     assert "2 damaged" in photos.report.summary()
     assert any(line == "damaged: damaged.jpg, odd.png" for line in photos.report.lines())
+
+
+def test_of_pictures_that_are_alike_the_larger_is_kept(folder: Path, tmp_path: Path) -> None:
+    small = tmp_path / "a"
+    small.mkdir()
+    for index in range(6):  # two of them too small for the crop, all read before their originals
+        save(photograph(index, *((60, 80) if index < 2 else (80, 106))), small / f"{index} small.png")
+    (tmp_path / "again").mkdir()
+    shutil.copy(small / "5 small.png", tmp_path / "again")
+    photos = load_photos([small, folder, tmp_path / "again"], tmp_path / "cache", smallest=64)
+    assert sorted(Path(name).name for name, _ in photos.listing) == [f"{index}.png" for index in range(6)]
+    assert all(photos.picture(i).shape == (96, 128, 3) for i in range(6))
+    assert photos.report.left_out == {ALIKE: 6, SAME: 1} and photos.report.kept == 6
+    assert photos.report.names[ALIKE] == [f"{index} small.png" for index in range(6)]
+    again = load_photos([small, folder, tmp_path / "again"], tmp_path / "cache", smallest=64)
+    assert again.digest == photos.digest and again.report == photos.report
+
+
+def test_a_picture_takes_the_place_of_none_that_is_nearly_as_large() -> None:
+    seen = Seen()
+    sizes = {"first": 100, "hardly larger": 110, "larger": 111, "in between": 105, "largest": 200}
+    reasons = {name: seen.reason(print_of(photograph(1, s, s), name)) for name, s in sizes.items()}
+    assert [name for name, reason in reasons.items() if reason is None] == ["first", "larger", "largest"]
+    assert seen.superseded == {0, 1}
 
 
 def test_too_few_pictures_are_an_input_error_that_says_why(folder: Path, tmp_path: Path) -> None:

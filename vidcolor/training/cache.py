@@ -70,12 +70,14 @@ class Index:
         state: of the sources when they were read.
         pixels: name of the file of R'G'B' bytes, which lies in the same folder.
         pictures: name, SHA-256 of the content, height and width of each, in the order of their bytes.
+        superseded: places among these of pictures that came again larger.
         left_out, names: as of a :class:`~vidcolor.training.screening.Report`.
     """
 
     state: str
     pixels: str
     pictures: list[tuple[str, str, int, int]]
+    superseded: list[int]
     left_out: dict[str, int]
     names: dict[str, list[str]]
 
@@ -141,14 +143,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _build(request: Request, state: str, path: Path, workers: int, progress: Progress | None) -> Index:
     total = count(request.paths)
-    report, pictures = Report(), []
+    report, seen, pictures = Report(), Seen(), []
     old = read_index(path)
     part = path.with_suffix(".rgb.part")
     written = done = 0
     try:
         with open(part, "wb") as out, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and the like, for each file
-            for done, picture in enumerate(_screened(request, workers, report), 1):
+            for done, picture in enumerate(_screened(request, workers, seen, report), 1):
                 if picture is not None:
                     rgb, name, content = picture
                     out.write(rgb.tobytes())
@@ -159,7 +161,12 @@ def _build(request: Request, state: str, path: Path, workers: int, progress: Pro
             _flush(out)
         pixels = f"photos-{request.key}-{_digest(pictures)[:16]}.rgb"
         index = Index(
-            state=state, pixels=pixels, pictures=pictures, left_out=report.left_out, names=report.names
+            state=state,
+            pixels=pixels,
+            pictures=pictures,
+            superseded=sorted(seen.superseded),
+            left_out=report.left_out,
+            names=report.names,
         )
         _publish(part, path, index)
     except OSError as error:
@@ -209,9 +216,8 @@ def _no_room(folder: Path, written: int, done: int, total: int | None) -> str:
 Picture = tuple[NDArray[np.uint8], str, str]
 
 
-def _screened(request: Request, workers: int, report: Report) -> Iterator[Picture | None]:
+def _screened(request: Request, workers: int, seen: Seen, report: Report) -> Iterator[Picture | None]:
     """Pixels, name and content of each picture in order; None for one that is left out."""
-    seen = Seen()
     for name, reason, rgb, found in _prepared(request, workers):
         reason = reason or (seen.reason(found) if found else DAMAGED)
         if reason or rgb is None or found is None:

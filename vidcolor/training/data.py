@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.training.cache import Index, Progress, Request, cached
-from vidcolor.training.screening import Report
+from vidcolor.training.screening import ALIKE, Report
 
 LARGEST_PX = 320
 FEWEST_PICTURES = 4
@@ -123,13 +123,15 @@ def load_photos(
 
 
 def _usable(path: Path, index: Index, smallest: int, name: str) -> PhotoSet:
-    """The pictures that are large enough."""
+    """The pictures that are large enough and did not come again larger."""
     sizes = np.array([picture[2:] for picture in index.pictures], np.int64).reshape(-1, 2)
     offsets = np.concatenate(([0], np.cumsum(sizes.prod(1) * 3)))[:-1]
     fits = sizes.min(1, initial=2**31) >= smallest
+    fits[index.superseded] = False
     report = Report(kept=int(fits.sum()), left_out={**index.left_out}, names={**index.names})
     for place in np.flatnonzero(~fits):
-        report.leave_out(f"smaller than the crop of {smallest} px", index.pictures[place][0])
+        small = f"smaller than the crop of {smallest} px"
+        report.leave_out(ALIKE if place in index.superseded else small, index.pictures[place][0])
     if report.kept < FEWEST_PICTURES:
         what = f"only {report.kept} usable colour picture{'s' * (report.kept > 1)}"
         what = what if report.kept else "no usable colour picture"
