@@ -216,6 +216,15 @@ def test_transparent_parts_become_white_and_exif_turns_the_picture() -> None:
     assert rgb[0, 0].tolist() == [255, 0, 0] and rgb[-1, 0].tolist() == [255, 255, 255]
 
 
+@pytest.mark.parametrize("format", ["PNG", "WebP", "JPEG"])
+def test_damaged_exif_turns_nothing(format: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(photograph(1)).save(file, format, exif=b"Exif\0\0no TIFF", lossless=True, quality=95)
+    rgb = decode_rgb(file.getvalue())
+    assert rgb is not None and np.abs(rgb.astype(int) - photograph(1)).mean() < 8
+    assert decode_rgb(file.getvalue()[:-1000]) is None, "and hides no damage to the picture"
+
+
 def test_colours_of_a_profile_become_srgb_s() -> None:
     grey_gamma = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     shown = photograph(1)

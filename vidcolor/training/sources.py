@@ -225,7 +225,7 @@ def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
 def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | None:
     """R'G'B' ``(h, w, 3)`` of an encoded picture, turned as its EXIF orientation says; None if it is damaged.
 
-    What is transparent becomes white; colours of an ICC profile become sRGB's.
+    What is transparent becomes white; colours of an ICC profile become sRGB's; damaged EXIF turns nothing.
 
     Args:
         largest: short side to which bigger pictures are reduced, pixels; None leaves the size alone.
@@ -234,7 +234,7 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         with Image.open(io.BytesIO(data)) as picture:
             if largest is not None:
                 picture.draft("RGB", (2 * largest, 2 * largest))
-            turned = _of_8_bits(_in_srgb(ImageOps.exif_transpose(picture)))
+            turned = _of_8_bits(_in_srgb(_upright(picture)))
             if turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info:
                 over = turned.convert("RGBA")
                 turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
@@ -243,6 +243,17 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
         raise
     except Exception:  # Pillow's readers raise what they like on damaged files: struct.error, RuntimeError…
         return None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """The picture turned as its EXIF says; as it is where that is damaged."""
+    picture.load()
+    try:
+        return ImageOps.exif_transpose(picture)
+    except MemoryError:
+        raise
+    except Exception:  # of any kind, as of pictures
+        return picture
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:
