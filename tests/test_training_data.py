@@ -35,7 +35,7 @@ from vidcolor.training import cache as cache_module
 from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.sampling import _windows, background, sample_batch
 from vidcolor.training.screening import ALIKE, GREY, SAME, TONED, Seen, colourless, print_of
-from vidcolor.training.sources import decode_rgb
+from vidcolor.training.sources import decode_rgb, encoded_pictures
 from vidcolor.training.videos import film_frames
 
 
@@ -123,6 +123,27 @@ def test_a_file_that_is_no_tar_is_said_in_one_line(folder: Path, tmp_path: Path)
         load_photos([folder], tmp_path / "cache", smallest=64)
 
 
+def test_what_is_of_a_kind_that_is_not_read_is_named(folder: Path, tmp_path: Path) -> None:
+    others = ("a.gif", "b.HEIC", "c.zip", "d.tar.zst", "e.jxl", ".hidden.gif")
+    for name in (*others, "notes.txt", "f.tga.json"):
+        (folder / name).touch()
+    with tarfile.open(folder / "inner.tar", "w") as tar:
+        tar.add(folder / "0.png", "0.png")
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        tar.add(folder, "all")
+    (folder / "inner.tar").unlink()
+    calls: list[tuple[int, int | None]] = []
+    sources = [folder, tmp_path / "all.tar"]
+    photos = load_photos(sources, tmp_path / "cache", smallest=64, progress=lambda d, t: calls.append((d, t)))
+    named = sorted(others[:-1])
+    in_tar = [f"all/{name}" for name in (*named, "inner.tar")]
+    names = photos.report.names["of a kind that is not read"]
+    assert sorted(names) == sorted(named + in_tar) and names[:5] == named
+    assert photos.report.left_out == {"of a kind that is not read": 11, SAME: 6}
+    assert calls == [(d, 23) for d in range(1, 24)]
+    assert [name for name, _ in encoded_pictures([folder])] == [name for name, _ in photos.listing]
+
+
 def test_folders_tars_and_files_give_the_same_pictures(folder: Path, tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "photos.tar.gz", "w:gz") as tar:
         for path in sorted(p for p in folder.rglob("*.png")):
@@ -138,6 +159,16 @@ def test_folders_tars_and_files_give_the_same_pictures(folder: Path, tmp_path: P
     assert made[3].report.left_out == {SAME: 6}, "the tar lies beside the folder"
     for one in range(6):
         assert np.array_equal(made[0].picture(one), photograph(int(made[0].name_of(one)[-5])))
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(".txz", "w:xz"), (".tbz2", "w:bz2"), (".tbz", "w:bz2")])
+def test_compressed_tars_in_folders_are_known_by_short_suffixes(
+    suffix: str, mode: Any, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tars").mkdir()
+    with tarfile.open(tmp_path / "tars" / f"photos{suffix}", mode) as tar:
+        tar.add(folder, "photos")
+    assert len(load_photos([tmp_path / "tars"], tmp_path / "cache", smallest=64)) == 6
 
 
 def test_the_listing_names_the_content(folder: Path, photos: PhotoSet) -> None:

@@ -24,9 +24,12 @@ from vidcolor.training import videos
 from vidcolor.training.records import CURVES, METRICS, SAMPLES
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
-_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
+_OTHERS = (".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".zip", ".7z", ".tar.zst")
+"""Pictures and archives that are named where they are passed over."""
 _BROKEN_TAR = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 _FILM_IN_TAR = "a film inside a tar (unpack it)"
+_NOT_READ = "of a kind that is not read"
 
 Content = bytes | NDArray[np.uint8]
 
@@ -57,17 +60,19 @@ class _File:
 
     @property
     def kind(self) -> str:
-        """``picture``, ``tar`` or ``film``; empty for anything else."""
+        """``picture``, ``tar``, ``film``, or ``other`` for what is not read; empty for what is no data."""
         lower = self.path.name.lower()
         if self.path.suffix.lower() in PICTURES:
             return "picture"
         if lower.endswith(_TARS) or (self.named and tarfile.is_tarfile(self.path)):
             return "tar"
-        return "film" if self.named or self.path.suffix.lower() in videos.SUFFIXES else ""
+        if self.named or self.path.suffix.lower() in videos.SUFFIXES:
+            return "film"
+        return "other" if lower.endswith(_OTHERS) else ""
 
 
 def _files(sources: list[Path]) -> Iterator[_File]:
-    """All files of the sources that are pictures, tars or films, in the order of their names.
+    """All files of the sources that are data of some kind, in the order of their names.
 
     Raises:
         InputError: a source does not exist or cannot be read.
@@ -129,7 +134,7 @@ def count(sources: list[Path]) -> int | None:
     for file in _files(sources):
         if file.kind == "film" or (file.kind == "tar" and file.path.suffix.lower() != ".tar"):
             return None
-        total += 1 if file.kind == "picture" else sum(1 for _ in _members(file.path))
+        total += sum(1 for _ in _members(file.path)) if file.kind == "tar" else 1
     return total
 
 
@@ -144,6 +149,8 @@ def entries(sources: list[Path], *, largest: int, each_shot: int, gap_seconds: F
             yield Entry(file.name, file.path.read_bytes)
         elif file.kind == "tar":
             yield from _tar_entries(file.path)
+        elif file.kind == "other":
+            yield Entry(file.name, None, _NOT_READ)
         else:
             frames = videos.film_frames(
                 file.path, name=file.name, largest=largest, each_shot=each_shot, gap_seconds=gap_seconds
@@ -166,13 +173,14 @@ def _film_entries(file: _File, frames: Iterator[tuple[str, NDArray[np.uint8]]]) 
 
 
 def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Name and reader of every picture or film in a tar; the reader works until the next one is asked for."""
+    """Name and reader of all data in a tar; a reader works until the next one is asked for."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 handle = archive.extractfile(member) if member.isfile() else None
                 name = Path(member.name)
-                known = name.suffix.lower() in PICTURES | videos.SUFFIXES
+                lower = name.name.lower()
+                known = name.suffix.lower() in PICTURES | videos.SUFFIXES or lower.endswith(_TARS + _OTHERS)
                 if handle is not None and known and not name.name.startswith("."):
                     yield member.name, partial(_read, path, handle)
             _check_end(archive)
@@ -200,10 +208,11 @@ def _read(path: Path, handle: IO[bytes]) -> bytes:
 
 def _tar_entries(path: Path) -> Iterator[Entry]:
     for name, read in _members(path):
-        if Path(name).suffix.lower() in videos.SUFFIXES:
-            yield Entry(name, None, _FILM_IN_TAR)
-        else:
+        suffix = Path(name).suffix.lower()
+        if suffix in PICTURES:
             yield Entry(name, _given(read()))
+        else:
+            yield Entry(name, None, _FILM_IN_TAR if suffix in videos.SUFFIXES else _NOT_READ)
 
 
 def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
