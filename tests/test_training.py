@@ -368,6 +368,14 @@ def test_it_goes_on_only_with_the_same_options(folder: Path, tmp_path: Path) -> 
     assert train(folder, out, seed=9, restart=True).exit_code == 0
 
 
+def test_the_recipe_s_own_limit_may_be_named(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    assert "already done" in train(folder, out, clip=5).output
+    other = train(folder, out, clip=4, steps=5)
+    assert other.exit_code == 6 and "(clip)" in other.output
+
+
 def test_it_goes_on_only_with_the_same_networks(folder: Path, features: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out, encoder=features, features=features).exit_code == 0

@@ -96,7 +96,8 @@ def test_each_step_has_the_processes_share_their_statistics() -> None:
     assert all(state.generator in call.args[0] for call in shared.call_args_list)
 
 
-def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+def norms_of_a_step(**changed: object) -> list[float]:
+    """Of the gradients that each optimiser of a step takes."""
     norms: list[float] = []
     original = torch.optim.AdamW.step
 
@@ -108,8 +109,20 @@ def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
         original(optimiser)
 
     with mock.patch.object(torch.optim.AdamW, "step", step):
-        trained(steps=1, clip=0.25)
-    assert norms[0] <= 0.2501
+        trained(steps=1, **changed)
+    return norms
+
+
+def test_gradients_are_clipped_to_the_norm_asked_for() -> None:
+    assert norms_of_a_step(clip=0.25)[0] <= 0.2501
+
+
+def test_gradients_are_clipped_as_the_recipe_says() -> None:
+    with mock.patch.dict(RECIPES, default=replace(RECIPES["default"], clip=0.25)):
+        assert norms_of_a_step()[0] <= 0.2501
+    paper = {"recipe": "pix2pix", "generator": {"downs": 5, "filters": 4}, "first_share": None}
+    assert max(norms_of_a_step(**paper)) > 5.0, "its authors clip none"
+    assert max(norms_of_a_step(**paper, clip=5.0)) <= 5.001
 
 
 def test_bfloat16_is_used_where_it_is_asked_for() -> None:

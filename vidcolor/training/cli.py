@@ -89,7 +89,7 @@ def _positive(default: float | None = None) -> dict[str, Any]:
     type=click.IntRange(min=0),
     help="Steps in which a stage's rate rises; a tenth of the stage at most.",
 )
-@click.option("--clip", **_positive(5.0), help="Largest norm of the gradient.")
+@click.option("--clip", **_positive(), help="Largest norm of the gradient; the recipe's own is 5 or none.")
 @click.option(
     "--ema",
     default=0.999,

@@ -207,7 +207,7 @@ def _update(state: TrainState, name: str, options: TrainOptions, place: Place) -
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     average_gradients(parameters, place)
     state.scaler.unscale_(optimiser)
-    norm = nn.utils.clip_grad_norm_(parameters, options.clip)
+    norm = nn.utils.clip_grad_norm_(parameters, options.largest_norm)
     if not state.scaler.is_enabled() and not math.isfinite(float(norm)):
         raise _diverged(state, f"the gradient of the {name}")
     state.scaler.step(optimiser)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcolor.errors import UsageError
+from vidcolor.training.recipes import RECIPES
 
 TORCHVISION = "torchvision"
 """In place of an encoder's file: the weights that torchvision offers for it, downloaded where need be."""
@@ -54,7 +55,8 @@ class TrainOptions:
         crop: side of the square crops, pixels.
         rate: factor on the recipe's learning rates.
         warm_up: steps over which a stage's rate rises from zero; a tenth of the stage at most.
-        clip: largest norm of a network's gradient.
+        clip: largest norm of a network's gradient, if it is not the recipe's: 5 for ``default`` and
+            ``resnet``, none for the others, whose papers clip none.
         ema: decay of the averaged weights, those that are scored and saved.
         freeze_encoder: steps during which a pretrained encoder stays as it came.
         freeze_norm: keep all BatchNorm statistics as they are.
@@ -78,7 +80,7 @@ class TrainOptions:
     crop: int = _setting(128)
     rate: float = _setting(1.0)
     warm_up: int = _setting(200)
-    clip: float = _setting(5.0)
+    clip: float | None = _setting(None)
     ema: float = _setting(0.999)
     freeze_encoder: int = _setting(0)
     freeze_norm: bool = _setting(False)
@@ -105,9 +107,15 @@ class TrainOptions:
         if self.recalibrate and self.keep == "best":
             raise UsageError("--recalibrate is for the last weights: the best are kept as they were judged")
 
+    @property
+    def largest_norm(self) -> float:
+        """``clip``, or else the recipe's."""
+        return RECIPES[self.recipe].clip if self.clip is None else self.clip
+
     def fixed(self) -> dict[str, Any]:
         """The fields that a run goes on with only if they are the same."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["fixed"]}
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.metadata["fixed"]}
+        return found | {"clip": self.largest_norm}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,7 @@ class Recipe:
         adversary: makes the discriminator; takes the channels of the feature network's maps, if there is one.
         sees: what the discriminator judges: ``lab`` (L* and ab at ab's size, ±1) or ``rgb``.
         gan: form of the adversarial loss, a key of :data:`.losses.ADVERSARIAL`.
+        clip: largest norm of a network's gradient; infinite where the recipe's source clips none.
         unpaired: grey and colour pictures are different ones.
         mixing: vary the crops' size, turn pictures, and set parts of others into them (:mod:`.mixing`).
         block_dropout: share of the encoder's last residual blocks that is left out by chance (:mod:`.depth`).
@@ -71,6 +73,7 @@ class Recipe:
     sees: str
     gan: str
     stages: tuple[Stage, ...]
+    clip: float = 5.0
     unpaired: bool = False
     mixing: bool = False
     block_dropout: float = 0.0
@@ -137,6 +140,7 @@ RECIPES: dict[str, Recipe] = {
         adversary=_patches,
         sees="lab",
         gan="bce",
+        clip=math.inf,
         stages=(Stage(share=1.0, rate=2e-4, weights=_PIX2PIX),),
     ),
     "resnet": Recipe(
@@ -156,6 +160,7 @@ RECIPES: dict[str, Recipe] = {
         adversary=_many_patches,
         sees="lab",
         gan="lsgan",
+        clip=math.inf,
         # the authors add the GAN loss over two scales and 10 x matching over four layers; ours are means
         stages=(Stage(share=1.0, rate=2e-4, weights={"gan": 1.0, "matching": 20.0, "perceptual": 10.0}),),
     ),
@@ -165,6 +170,7 @@ RECIPES: dict[str, Recipe] = {
         adversary=_instance_patches,
         sees="lab",
         gan="lsgan",
+        clip=math.inf,
         unpaired=True,
         stages=(Stage(share=1.0, rate=2e-4, weights={"gan": 1.0, "cycle": 10.0, "identity": 5.0}),),
     ),

@@ -149,7 +149,7 @@ def _data_line(inputs: dict[str, str]) -> str:
 def describe(state: TrainState, options: TrainOptions, files: Files, *, recalibrated: bool) -> str:
     """One line that says how weights came about."""
     counters = state.counters
-    usual = TrainOptions(steps=1).fixed()
+    usual = TrainOptions(steps=1, recipe=options.recipe).fixed() | {"recipe": TrainOptions.recipe}
     changed = [f"{k} {v}" for k, v in options.fixed().items() if v != usual[k]]
     read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
     names = {kind: path.name for kind, path in read.items() if path is not None}
