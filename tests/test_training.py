@@ -33,6 +33,7 @@ from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.run import held
+from vidcolor.training.state import save_checkpoint
 
 SMALL = {
     "default": ["-g", "variant=lite0", "-g", "decoder=[16,16,8,8]"],
@@ -520,6 +521,23 @@ def test_weights_of_a_run_that_is_over_are_left_alone(folder: Path, tmp_path: Pa
     out.unlink()
     assert "already done" not in train(folder, out, freeze_norm=True).output
     assert out.exists()
+
+
+def test_a_run_that_dies_behind_a_checkpoint_has_the_weights_of_its_stage(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "own.safetensors"
+
+    def die(state: Any, *rest: Any) -> None:
+        save_checkpoint(state, *rest)
+        if state.counters.step == 3:
+            raise KeyboardInterrupt
+
+    with mock.patch("vidcolor.training.watcher.save_checkpoint", die):
+        assert train(folder, out).exit_code == 130
+    assert "going on at step 3" in train(folder, out).output
+    stage = tmp_path / "own.safetensors.train" / "stage-1.safetensors"
+    assert ", 3 steps" in load_generator(str(stage)).metadata["recipe"]
 
 
 def test_training_begins_with_weights_by_their_name(folder: Path, tmp_path: Path) -> None:

@@ -71,14 +71,14 @@ class Watcher:
         if event.step % _LINE_EVERY == 0 or event.ended:
             speed = {"pictures_per_second": event.pictures_per_second, "rate": event.rate}
             self._records.numbers(event.step, "train", {**event.losses, **speed, "stage": event.stage})
+        if event.stage_ended and not event.ended:  # before the checkpoint, behind which a killed run goes on
+            self._save(self._files.work / f"stage-{event.stage + 1}.safetensors")
         judged = event.step % self._options.every == 0 or event.stage_ended
         if judged:
             self._judge(event.step)
         minutes = (time.monotonic() - self._saved) / 60.0
         if judged or minutes >= self._options.checkpoint_minutes:
             self._checkpoint()
-        if event.stage_ended and not event.ended:
-            self._save(self._files.work / f"stage-{event.stage + 1}.safetensors")
 
     def recalibrated(self, step: int) -> None:
         """Judge the weights once more: their BatchNorm statistics are others now."""
