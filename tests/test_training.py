@@ -21,6 +21,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from vidcolor.checkpoint import load_generator, record, save_weights
 from vidcolor.errors import UsageError
@@ -521,6 +523,33 @@ def test_weights_of_a_run_that_is_over_are_left_alone(folder: Path, tmp_path: Pa
     out.unlink()
     assert "already done" not in train(folder, out, freeze_norm=True).output
     assert out.exists()
+
+
+def test_the_same_run_under_other_names_of_files_is_over(
+    folder: Path, features: Path, tmp_path: Path
+) -> None:
+    out, renamed = tmp_path / "own.safetensors", tmp_path / "renamed.pth"
+    shutil.copy(features, renamed)
+    for keep in ("best", "last"):
+        assert train(folder, out, features=features, keep=keep).exit_code == 0
+        record(out, scores="of an evaluation")
+        content = out.read_bytes()
+        assert "already done" in train(folder, out, features=renamed, keep=keep).output
+        with mock.patch("vidcolor.training.watcher.describe", return_value="made on another device"):
+            assert "already done" in train(folder, out, features=features, keep=keep).output
+        assert out.read_bytes() == content
+
+
+def test_weights_of_before_are_known_by_what_they_say(folder: Path, features: Path, tmp_path: Path) -> None:
+    out, renamed = tmp_path / "own.safetensors", tmp_path / "renamed.pth"
+    shutil.copy(features, renamed)
+    assert train(folder, out, features=features).exit_code == 0
+    with safe_open(out, framework="pt") as file:
+        metadata = file.metadata()
+    del metadata["run"]
+    save_file(load_file(out), out, metadata)
+    assert "already done" in train(folder, out, features=features).output
+    assert "already done" not in train(folder, out, features=renamed).output
 
 
 def test_a_run_that_dies_behind_a_checkpoint_has_the_weights_of_its_stage(

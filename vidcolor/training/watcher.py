@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
 import time
 from collections.abc import Callable
@@ -128,6 +130,9 @@ class Watcher:
             network,
             recipe=describe(self._state, self._options, self._files, recalibrated=self._recalibrated),
             data=_data_line(self._inputs),
+            run=_run_digest(
+                self._state, self._options, self._inputs, self._options.recalibrate * self._recalibrated
+            ),
             date=datetime.date.today().isoformat(),
         )
 
@@ -136,21 +141,41 @@ def are_written(state: TrainState, options: TrainOptions, files: Files, inputs: 
     """Whether weights as such a run writes them at its end are there; something may be recorded in them."""
     there, best = metadata_of(files.out), files.work / BEST
     if options.keep == "best" and best.exists():
-        wanted = metadata_of(best).get("recipe", "")
+        wanted = metadata_of(best) | {"data": _data_line(inputs)}
     else:
-        wanted = describe(state, options, files, recalibrated=options.recalibrate > 0)
-    return (there.get("recipe"), there.get("data")) == (wanted, _data_line(inputs))
+        line = describe(state, options, files, recalibrated=options.recalibrate > 0)
+        digest = _run_digest(state, options, inputs, options.recalibrate)
+        wanted = {"recipe": line, "data": _data_line(inputs), "run": digest}
+    # weights of before have no digest of their run
+    keys = ("run",) if "run" in there and "run" in wanted else ("recipe", "data")
+    return all(there.get(key) == wanted.get(key, "") for key in keys)
+
+
+def _run_digest(state: TrainState, options: TrainOptions, inputs: dict[str, str], recalibrated: int) -> str:
+    """SHA-256 of what tells a run's weights from others; names of files and the device do not.
+
+    Args:
+        recalibrated: crops on which statistics were taken anew.
+    """
+    counters = state.counters
+    told = [inputs, _unusual(options), counters.step, counters.seconds, recalibrated]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _data_line(inputs: dict[str, str]) -> str:
     return f"{inputs['count']} pictures, sha256 of their list {inputs['pictures']}"
 
 
+def _unusual(options: TrainOptions) -> list[str]:
+    """The fixed options that are not as usual with the recipe."""
+    usual = TrainOptions(steps=1, recipe=options.recipe).fixed() | {"recipe": TrainOptions.recipe}
+    return [f"{k} {v}" for k, v in options.fixed().items() if v != usual[k]]
+
+
 def describe(state: TrainState, options: TrainOptions, files: Files, *, recalibrated: bool) -> str:
     """One line that says how weights came about."""
     counters = state.counters
-    usual = TrainOptions(steps=1, recipe=options.recipe).fixed() | {"recipe": TrainOptions.recipe}
-    changed = [f"{k} {v}" for k, v in options.fixed().items() if v != usual[k]]
+    changed = _unusual(options)
     read = {"encoder": files.encoder, "features": files.features, "begun with": files.init}
     names = {kind: path.name for kind, path in read.items() if path is not None}
     changed += [f"{kind} {os.fsencode(name).decode('utf-8', 'replace')}" for kind, name in names.items()]
