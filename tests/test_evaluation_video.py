@@ -416,6 +416,16 @@ def test_each_aim_is_met_or_not() -> None:
     assert aims["chroma_warp_of_equal_average"] == "below 1" and aims["cdc_of_truth"] == "0.67 to 1.5"
 
 
+def test_of_a_film_that_stands_still_no_ratio_is_known() -> None:
+    film = film_of([gently(1)[0][0]] * 8, [gently(1)[1][0]] * 8, [0.7 * gently(1)[1][0]] * 8)
+    clip = measure_clip(film, steps_of(film, farneback), VideoOptions(clips=()))
+    assert 0 < clip.scores["ours"]["chroma_warp"] < 1e-3, "rounding of motion"
+    met = {t.name: t.met for t in targets([clip])}
+    assert met["chroma_warp_of_equal_average"] is None and met["chroma_warp_excess"] is None
+    assert {t.name: t.met for t in targets([scored(1e-5, 3e-5, 2e-5)])}["chroma_warp_excess"] is None
+    assert {t.name: t.met for t in targets([clip, scored(1.0, 3.0, 1.5)])}["chroma_warp_of_equal_average"]
+
+
 def test_what_is_undefined_is_null_in_json() -> None:
     found = json.loads(json.dumps(as_dict([scored(4.0, 2.0, 1.0)]), allow_nan=False))
     assert found["clips"][0]["chroma_warp_excess"] is None

@@ -9,6 +9,9 @@ from typing import Any
 
 from vidcolor.evaluation.video import ClipScores, Scores, mean_of
 
+_NOTHING = 1e-3
+"""A chroma warp error below this, in squared Lab units, is none: films that stand still have it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
@@ -59,9 +62,9 @@ def targets(clips: Sequence[ClipScores]) -> list[Target]:
     """The project's aims with what was measured.
 
     The excess is the ratio of the mean excesses, of those clips whose frame-by-frame colours have more error
-    than the true ones.
+    than the true ones. Of films that stand still, where there is no error to compare, both ratios are NaN.
     """
-    telling = [clip for clip in clips if not math.isnan(clip.excess)]
+    telling = [c for c in clips if not math.isnan(c.excess) and c.scores["raw"]["chroma_warp"] >= _NOTHING]
     mean = means(clips)
     ours = mean["ours"]
     matched = [c for c in clips if not math.isnan(c.scores["matched"]["chroma_warp"])]
@@ -76,7 +79,7 @@ def targets(clips: Sequence[ClipScores]) -> list[Target]:
         Target(
             name="chroma_warp_of_equal_average",
             title="chroma warp error, ours of an average's that ghosts as much",
-            value=_ratio(_mean(matched, "ours", "chroma_warp"), _mean(matched, "matched", "chroma_warp")),
+            value=_of_equal(matched),
             most=1.0,
             strict=True,
             note=f"its smoothing: {mean['matched']['smoothing']:.2f}" if matched else "",
@@ -157,6 +160,11 @@ def _of_each(
 def _excess(clips: Sequence[ClipScores]) -> float:
     truth, raw, ours = (_mean(clips, column, "chroma_warp") for column in ("truth", "raw", "ours"))
     return (ours - truth) / (raw - truth) if clips else math.nan
+
+
+def _of_equal(clips: Sequence[ClipScores]) -> float:
+    ours, equal = (_mean(clips, column, "chroma_warp") for column in ("ours", "matched"))
+    return math.nan if max(ours, equal) < _NOTHING else _ratio(ours, equal)
 
 
 def _mean(clips: Sequence[ClipScores], column: str, measure: str) -> float:
