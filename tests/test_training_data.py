@@ -26,7 +26,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from media import flat_film, true_ab
+from media import flat_film, make_film, true_ab
 from PIL import Image, ImageCms
 
 from vidcolor.colorspace import BT2020, ab_from_rgb
@@ -530,6 +530,15 @@ def test_a_film_with_wide_primaries_keeps_its_colours(tmp_path: Path) -> None:
     [(_, rgb)] = film_frames(film, name="film.mkv", largest=320)
     ab = ab_from_rgb(torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255.0).mean((0, 2, 3))
     assert np.allclose(ab.numpy(), true_ab(codes, BT2020), atol=1.0)
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_films_are_left_out_by_name(transfer: int, folder: Path, tmp_path: Path) -> None:
+    film = make_film(folder / "hdr.mkv", frames=3, color_trc=transfer)
+    photos = load_photos([folder], tmp_path / "cache", smallest=32)
+    assert any("HDR" in reason and "hdr.mkv" in names for reason, names in photos.report.names.items())
+    with pytest.raises(InputError, match="HDR"):
+        load_photos([film], tmp_path / "other", smallest=32)
 
 
 def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:

@@ -45,6 +45,8 @@ _CUT_RATIO = 2.5
 _SETTLED_SECONDS = Fraction(1, 5)
 """Frames directly behind a cut are often blended with the last shot, or coarsely coded."""
 _DAMAGED_PACKETS = 50
+_HDR = (16, 18)
+"""Transfer characteristics of PQ and HLG (ITU-T H.273)."""
 
 Picture = NDArray[np.uint8]
 
@@ -62,7 +64,7 @@ def film_frames(
         gap_seconds: least distance of two frames of a shot.
 
     Raises:
-        InputError: it is no film that can be opened, or has no pictures.
+        InputError: it is no film that can be opened, has no pictures, or is HDR.
     """
     from vidcolor.media.opening import open_source, pick_video, sane_rate
 
@@ -74,6 +76,8 @@ def film_frames(
         cuts = _Cuts()
         number = -1
         for number, frame in enumerate(_decoded(container, stream, path)):
+            if int(frame.color_trc) in _HDR:
+                raise InputError(f"{path}: is HDR (PQ or HLG), whose colours are not those of SDR film")
             if frame.pts is None or frame.time_base is None:
                 at = number * frame_seconds
             else:
