@@ -12,6 +12,7 @@ import torch
 from calling import log_as_it_was
 
 from vidcolor.checkpoint import save_weights
+from vidcolor.media.priority import ordinary_priority, policies
 from vidcolor.networks.unet import LiteUNet
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -22,6 +23,15 @@ def untouched_log() -> Iterator[None]:
     """For tests that call a command in their own process."""
     with log_as_it_was():
         yield
+
+
+@pytest.fixture(autouse=True)
+def ordinary_process() -> Iterator[None]:
+    """No test leaves its process, and what is started from it, with real-time priority."""
+    with ordinary_priority():
+        before = set(policies())
+        yield
+        assert set(policies()) <= before
 
 
 @pytest.fixture(scope="session")

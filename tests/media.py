@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from vidcolor.colorspace import Matrix, ab_from_rgb, rgb_from_ycbcr
+from vidcolor.media.priority import ordinary_priority
 
 
 def luma_codes(width: int, height: int, index: int, depth: int = 8, *, full: bool = False) -> np.ndarray:
@@ -83,7 +84,7 @@ def make_film(
         context: attributes set on the video codec context (``color_range``, ``sample_aspect_ratio``…).
     """
     base = time_base or 1 / Fraction(rate)
-    with av.open(str(path), "w", format=format, options=container_options or {}) as out:
+    with ordinary_priority(), av.open(str(path), "w", format=format, options=container_options or {}) as out:
         lossless = {"qp": "0"} if codec == "libx264" else {}
         stream = out.add_stream(codec, rate=rate, options=lossless | (options or {}))
         stream.width, stream.height, stream.pix_fmt = size[0], size[1], pix_fmt

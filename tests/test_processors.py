@@ -1,10 +1,19 @@
-"""Encoders that work as those of a machine with another number of processors do."""
+"""Encoders and processors: as many as on another machine, and with no more priority than others have."""
 
 from __future__ import annotations
 
-import pytest
+import os
+import threading
+from pathlib import Path
 
+import pytest
+from media import make_film
+from quick import quickly
+
+from vidcolor.job import colorize
+from vidcolor.media.priority import ordinary_priority, policies
 from vidcolor.media.processors import goes_anywhere, processors, settings_of
+from vidcolor.options import Options
 
 
 @pytest.mark.parametrize(
@@ -44,3 +53,32 @@ def test_which_encoders_go_on_with_other_processors(
 
 def test_there_is_a_processor() -> None:
     assert processors() >= 1
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="this system has no such policies")
+def test_what_an_encoder_does_to_the_priority_of_threads_is_undone() -> None:
+    ready, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        ready.set()
+        done.wait(10)
+
+    other, own = threading.Thread(target=work), os.sched_getscheduler(0)
+    with ordinary_priority():
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        other.start()  # which inherits that
+        ready.wait(10)
+        assert os.SCHED_BATCH in policies()
+    assert set(policies()) == {own}
+    done.set()
+    other.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_OTHER"), reason="this system has no such policies")
+def test_av1_is_encoded_with_ordinary_priority(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3)
+    seen: set[int] = set()
+    options = Options(device="cpu", precision="fp32", render_size=32, codec="libsvtav1", preset="12")
+    with quickly():
+        colorize(source, tmp_path / "b.mkv", options, lambda now: seen.update(policies()))
+    assert seen == {os.SCHED_OTHER}

@@ -19,6 +19,7 @@ from vidcolor.frames import Codes, Frame
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.parameters import refused_option
 from vidcolor.media.pixels import is_rgb, plane_array
+from vidcolor.media.priority import ordinary_priority
 
 _UNSPECIFIED = (0, 2)
 _RGB_MATRIX = 0
@@ -102,7 +103,8 @@ def add_video_stream(
     for name, value in color_tags(first, plan).items():
         setattr(context, name, value)
     try:
-        context.open(strict=False)
+        with ordinary_priority():
+            context.open(strict=False)
     except (av.FFmpegError, ValueError) as error:
         told = refused_option(plan.codec, settings, width, height, plan.pix_fmt)
         if told:
