@@ -251,8 +251,12 @@ def test_the_mark_of_a_stereoscopic_picture_is_said_to_be_left_out(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     side_by_side = {"x264-params": "frame-packing=3"}
-    colour(make_film(tmp_path / "a.mkv", frames=2, options=side_by_side), tmp_path / "b.mkv")
+    source = make_film(tmp_path / "a.mkv", frames=2, options=side_by_side)
+    colour(source, tmp_path / "b.mp4", codec="libx265")
     assert "stereoscopic" in caplog.text
+    caplog.clear()
+    colour(source, tmp_path / "b.mkv")  # H.264 keeps it
+    assert "stereoscopic" not in caplog.text
     caplog.clear()
     colour(make_film(tmp_path / "c.mkv", frames=2), tmp_path / "d.mkv")
     assert "stereoscopic" not in caplog.text

@@ -652,6 +652,17 @@ def _lasts(gif: Any, number: int) -> int:
     return int(gif.info["duration"])
 
 
+def test_a_gif_of_more_frames_than_it_can_tell_apart_is_made(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=12, rate=120)
+    assert call(source, tmp_path / "b.gif") == 0
+    assert len(read_film(tmp_path / "b.gif")) == 12
+
+
+def test_an_animated_png_goes_to_no_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(make_film(tmp_path / "a.mkv", frames=2), "-", "--format", "apng") == 2
+    assert "has to go to a file" in capsys.readouterr().err
+
+
 def test_an_indexed_picture_may_begin_a_sequence_of_others(tmp_path: Path) -> None:
     grey = np.arange(48 * 64).reshape(48, 64) % 200
     pictures = [Image.fromarray(grey.astype(np.uint8)).convert(mode) for mode in ("P", "L", "P", "RGB")]
@@ -663,6 +674,10 @@ def test_an_indexed_picture_may_begin_a_sequence_of_others(tmp_path: Path) -> No
     assert len(lumas) == 4
     for index in (1, 3):
         assert np.abs(lumas[index].astype(int) - lumas[0]).max() <= 1
+    pictures[0].convert("1").save(tmp_path / "t_0.png")
+    pictures[1].save(tmp_path / "t_1.png")
+    assert call(tmp_path / "t_%d.png", tmp_path / "t.mkv", "--codec", "ffv1") == 0
+    assert len(np.unique(luma_of_film(tmp_path / "t.mkv")[1])) > 100, "no dither"
 
 
 def test_a_matrix_that_changes_in_mid_stream_changes_no_colour(tmp_path: Path) -> None:

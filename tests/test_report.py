@@ -154,6 +154,9 @@ def test_a_run_tells_what_it_did_and_warned_of(tmp_path: Path, capsys: pytest.Ca
     assert page.read_text() == text
     assert call(source, tmp_path / "other.mp4", "--report", page) == 5, "the page is of another film"
     assert not (tmp_path / "other.mp4").exists()
+    assert call(source, tmp_path / "other.mp4") == 0
+    assert call(source, tmp_path / "other.mp4", "--report", page) == 5, "also where the film is done"
+    assert page.read_text() == text
     page.unlink()
     assert call(source, tmp_path / "out.mp4", "--crf", "20", "--report", page) == 0, "already done"
     assert page.exists()

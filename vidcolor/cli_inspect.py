@@ -93,12 +93,12 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
 def check_reports(targets: list[tuple[str, str]], report: Path, options: Options) -> None:
     """Refuse a report, before the work, that could not be made after it."""
     from vidcolor.finished import already_done
-    from vidcolor.report.making import check_report
+    from vidcolor.report.making import check_report, is_about
 
     if len(targets) > 1:
         raise UsageError("--report is about one film: vidcolor-report makes one of each pair")
     source, target = targets[0]
-    there = report.is_file() and already_done(source, target, options) is not None
+    there = is_about(report, target) and already_done(source, target, options) is not None
     check_report(source, target, report, overwrite=options.overwrite or there)
 
 
@@ -106,10 +106,10 @@ def report_on(
     result: Result, options: Options, report: Path, warnings: list[str], caught: Caught, debug: bool
 ) -> int:
     """Make the page about a film that is done; the exit code of both."""
-    from vidcolor.report.making import make_report
+    from vidcolor.report.making import is_about, make_report
     from vidcolor.result import clock
 
-    if result.already and report.is_file():
+    if result.already and is_about(report, result.target):
         log.info("%s: is there already", report)
         return result.exit_code
     defaults = Options()

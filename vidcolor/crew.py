@@ -249,4 +249,6 @@ class Crew:
         for beginning in planner.beginnings(number, place):
             while self.hands.outstanding() >= _MOST_AHEAD and not stop.wait(_POLL_SECONDS):
                 pass
+            if stop.is_set():
+                return
             self.hands.submit(*beginning)

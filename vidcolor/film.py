@@ -110,7 +110,8 @@ class Film:
         limits = film_limits.inexpressible(first, self.muxer, plan)
         if not is_image(self.muxer):
             limits += film_limits.loses_detail(self._stream, options, plan.codec)
-        limits += film_limits.oddities(self._source, self._stream, first, options)
+        known = self._source, self._stream, first, options
+        limits += film_limits.oddities(*known, self.muxer, plan.codec)
         for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(

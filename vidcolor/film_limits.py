@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
-import struct
 import warnings
 from fractions import Fraction
 
@@ -18,8 +16,9 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import loses_hdr
-from vidcolor.media.pixels import has_profile, is_rgb, is_stereo_or_sphere, tells_by_exif, usual_matrix
+from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
+from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
 from vidcolor.result import clock
 from vidcolor.target import holds_one, is_sequence
@@ -142,33 +141,12 @@ def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]
     ]
 
 
-def oddities(source: InputContainer, stream: VideoStream, first: Frame, options: Options) -> list[str]:
+def oddities(
+    source: InputContainer, stream: VideoStream, first: Frame, options: Options, muxer: str, codec: str
+) -> list[str]:
     """Lines for what is odd in the source itself."""
     found = lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
-    if is_stereo_or_sphere(first.video) and "stereo_mode" not in stream.metadata:
-        found.append("the mark of a stereoscopic or spherical picture is left out: players show it flat")
-    return found + hidden_edges(stream)
-
-
-def hidden_edges(stream: VideoStream) -> list[str]:
-    """A line where the container crops the picture (mov's clean aperture, Matroska's PixelCrop).
-
-    PyAV tells nothing of it, but copies it: it is looked for in the header of a mov with the same stream.
-    """
-    header = io.BytesIO()
-    try:
-        with av.open(header, "w", format="mov", options={"movflags": "empty_moov+frag_keyframe"}) as out:
-            out.add_stream_from_template(stream)
-            out.start_encoding()
-    except (av.FFmpegError, ValueError):  # mov holds no such codec
-        return []
-    clap = header.getvalue().partition(b"clap")[2]
-    if len(clap) < 16:
-        return []
-    shown = struct.unpack(">4I", clap[:16])  # width and height, as fractions
-    if shown[0] >= stream.width * shown[1] and shown[2] >= stream.height * shown[3]:
-        return []  # FFmpeg writes one for some codecs that nobody crops
-    return ["the source hides the picture's edges (cropping by its container): they are coloured, and shown"]
+    return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
 
 
 def late_beginning(first: Frame, options: Options) -> list[str]:
@@ -282,7 +260,9 @@ def say_delay(muxer: str, earliest: Fraction) -> None:
         earliest: seconds at which the first packet is due.
     """
     if earliest < -_UNSEEN and muxer in _NOTHING_BEFORE_ZERO:
-        log.warning("%s begins at zero at the earliest: all tracks are %.3f s later", muxer, float(-earliest))
+        log.warning(
+            "%s begins at zero at the earliest: all tracks are %.3f s later", label(muxer), float(-earliest)
+        )
 
 
 def movie_timescale(first: Frame, source: InputContainer) -> int:

@@ -25,7 +25,6 @@ from vidcolor.manifest import (
     digest_weights,
     identify,
 )
-from vidcolor.media.encoders import is_image
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
@@ -95,7 +94,10 @@ def colorize(
     place = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
     if apart and not (place.is_film and os.path.isfile(name)):
-        raise UsageError("--jobs, --ray and several devices need a file to read and a film to write")
+        raise UsageError(
+            "--jobs, --ray and several devices need a file to read and a film to write that can be made in "
+            "parts, as pictures, GIF, APNG and pipes cannot"
+        )
     job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel or threading.Event())
     try:
         return job.run()
@@ -257,7 +259,7 @@ class _Job:
         film = Film(
             container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
         )
-        if options.start is not None and not is_image(place.muxer) and container.streams.subtitles:
+        if options.start is not None and place.in_segments and container.streams.subtitles:
             log.warning("subtitles that begin before --start may be missing from a film that is not kept")
         colouring = Colouring(
             predictor=predictor,

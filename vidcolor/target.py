@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidcolor.errors import InputError, OutputError
+from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.opening import (
     STDIN,
@@ -175,6 +175,8 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
     if same:
         which = "standard output" if target == STDOUT else target
         raise OutputError(f"{which}: is the source itself, or a part of it; choose another name")
+    if muxer == "apng" and (target == STDOUT or (os.path.exists(target) and not os.path.isfile(target))):
+        raise UsageError(f"{target}: an APNG, whose count of frames comes first, has to go to a file")
     if target == STDOUT:
         return Target(name="standard output", address=f"pipe:{output_fd}", muxer=muxer, seekable=False)
     final = Path(target)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
 MATROSKA_FAMILY = frozenset({"matroska", "webm"})
 
-_LABELS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts"}
+_LABELS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts", "asf": "wmv"}
 
 
 def _words(text: str) -> frozenset[str]:

@@ -256,7 +256,8 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
         what = "only sound" if container.streams.audio else "no picture"
         raise InputError(f"{name}: holds {what}; there is nothing to colour")
     tiles = [s for s in films if s.disposition & av.stream.Disposition.dependent and not s.duration]
-    if tiles and "mov" in container.format.name:
+    whole = any(s.disposition & av.stream.Disposition.default for s in films)
+    if tiles and not whole and "mov" in container.format.name:
         raise InputError(
             f"{name}: is a picture in {len(tiles)} tiles (HEIF or AVIF), which come one by one: join them "
             "first (with heif-convert or ImageMagick, say)"

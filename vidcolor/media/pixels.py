@@ -218,9 +218,14 @@ def tells_active_format(video: av.VideoFrame) -> bool:
     return any(data.type == SideDataType.AFD for data in side_data_of(video))
 
 
-def is_stereo_or_sphere(video: av.VideoFrame) -> bool:
-    """Whether a frame is marked as two views in one, or as one of a whole sphere."""
-    return any(data.type in (SideDataType.STEREO3D, SideDataType.SPHERICAL) for data in side_data_of(video))
+def is_stereoscopic(video: av.VideoFrame) -> bool:
+    """Whether a frame is marked as two views in one."""
+    return any(data.type == SideDataType.STEREO3D for data in side_data_of(video))
+
+
+def is_spherical(video: av.VideoFrame) -> bool:
+    """Whether a frame is marked as a view of a whole sphere."""
+    return any(data.type == SideDataType.SPHERICAL for data in side_data_of(video))
 
 
 def side_data_of(video: av.VideoFrame) -> list[Any]:

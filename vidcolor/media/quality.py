@@ -140,4 +140,4 @@ def encoder_time_base(muxer: str, codec: str, base: Fraction, rate: Fraction, *,
         return 1 / rate
     if muxer == "avi" or codec in _QUANTISERS.keys() - {"mjpeg"}:
         return 1 / rate if steady and muxer not in _IN_MILLISECONDS else _MILLISECOND
-    return base
+    return max(base, Fraction(1, 100)) if muxer == "gif" else base

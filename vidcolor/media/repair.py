@@ -136,8 +136,8 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
     return max(ends, default=Fraction(container.duration + (container.start_time or 0), av.time_base))
 
 
-_WRITABLE = {"pal8": "rgb24", "uyyvyy411": "yuv411p"}
-"""What stands in for formats that FFmpeg reads but does not write."""
+_WRITABLE = {"pal8": "rgb24", "uyyvyy411": "yuv411p", "monob": "gray", "monow": "gray"}
+"""What stands in for formats that FFmpeg does not write, or that hold less than what comes later."""
 
 
 class FirstShape:
@@ -146,6 +146,7 @@ class FirstShape:
     def __init__(self, report: DecodeReport) -> None:
         self._report = report
         self._aspect: Fraction | None = None
+        self._turned = False
         self._shape: tuple[int, int, str, bool] | None = None
 
     def fit(self, video: av.VideoFrame, aspect: Fraction | None = None) -> av.VideoFrame:
@@ -177,12 +178,13 @@ class FirstShape:
         )
 
     def _watch(self, aspect: Fraction | None) -> None:
-        first, self._aspect = self._aspect or aspect, aspect or self._aspect
-        if first and self._aspect and first != self._aspect:
+        first = self._aspect = self._aspect or aspect
+        if first and aspect and first != aspect and not self._turned:
+            self._turned = True
             log.warning(
                 "the pixels change their aspect ratio from %d:%d to %d:%d in mid-stream: the film keeps that "
                 "of its beginning",
-                *first.as_integer_ratio(), *self._aspect.as_integer_ratio(),
+                *first.as_integer_ratio(), *aspect.as_integer_ratio(),
             )  # fmt: skip
 
 

@@ -58,10 +58,10 @@ def named_in(head: bytes, folder: Path) -> list[Path]:
 def is_part_of(target: Path, source: str) -> bool:
     """Whether a name, by whatever way it leads there, means a file that a source consists of."""
     try:
+        if not os.path.exists(target):
+            return source != STDIN and os.path.realpath(target) == os.path.realpath(source)
         there = os.stat(target)
-    except OSError:
-        return source != STDIN and os.path.realpath(target) == os.path.realpath(source)
-    except ValueError:  # a name that no system takes
+    except (OSError, ValueError):  # a name that no system takes
         return False
     for path in files_of(source):
         try:

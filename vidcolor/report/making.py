@@ -10,9 +10,11 @@ from pathlib import Path
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.media.sourcefiles import is_part_of
 from vidcolor.report.measure import Measured, measure
-from vidcolor.report.page import page
+from vidcolor.report.page import head_of, page
 from vidcolor.result import clock
 from vidcolor.writing import check_writable, write_whole
+
+_HEAD = 4096
 
 
 def make_report(
@@ -54,6 +56,15 @@ def make_report(
     text = page(Path(after).name, known | dict(facts or {}), found, warnings)
     write_whole(target, lambda file: file.write(text.encode("utf-8", "replace")))
     return found
+
+
+def is_about(page: Path, after: str) -> bool:
+    """Whether a file is a report on what became the film ``after``."""
+    try:
+        with open(page, "rb") as file:
+            return head_of(Path(after).name).encode("utf-8", "replace") in file.read(_HEAD)
+    except OSError:
+        return False
 
 
 def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> None:

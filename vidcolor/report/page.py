@@ -67,6 +67,11 @@ for (const range of document.querySelectorAll('.slide')) {
 """
 
 
+def head_of(title: str) -> str:
+    """By what a page on the film of that name is known."""
+    return f"<title>{escape(title)}: vidcolor report</title>"
+
+
 def page(title: str, facts: Mapping[str, str], measured: Measured, warnings: Iterable[str] = ()) -> str:
     """The whole document.
 
@@ -84,7 +89,7 @@ def page(title: str, facts: Mapping[str, str], measured: Measured, warnings: Ite
     return (
         "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{escape(title)}: vidcolor report</title><style>{_STYLE}</style></head><body><main>"
+        f"{head_of(title)}<style>{_STYLE}</style></head><body><main>"
         f"<h1>{escape(title)}</h1><p>What vidcolor made of it.</p>"
         f"<h2>The run</h2><table>{rows}</table>"
         + (f"<h2>Warnings</h2><ul>{said}</ul>" if said else "")
