@@ -94,6 +94,10 @@ def test_a_lost_answer_about_a_link_is_no_refusal(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["out.mkv"]
 
 
+def test_a_source_whose_name_no_system_takes_is_no_fault(tmp_path: Path) -> None:
+    prepare_target("a\0b.mkv", str(tmp_path / "out.mkv"), Options(), 1)
+
+
 def test_what_a_playlist_names_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "part.mkv").touch()
     (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile part.mkv\n")
