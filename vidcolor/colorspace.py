@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 _DELTA = 6.0 / 29.0
@@ -100,6 +102,13 @@ def bt709_from_bt2020(rgb: Tensor) -> Tensor:
     wide, narrow = (torch.tensor(m, dtype=torch.float64) for m in (_RGB2020_TO_XYZ, _RGB709_TO_XYZ))
     rows = torch.linalg.solve(narrow, wide).tolist()
     return _coded(_apply(rows, _linear(rgb.float()))).clamp(0.0, 1.0)
+
+
+def bt709_codes(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """:func:`bt709_from_bt2020` of a picture of 8 bits ``(h, w, 3)``."""
+    planes = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255.0
+    codes = (bt709_from_bt2020(planes)[0] * 255.0).round().byte()
+    return np.asarray(codes.permute(1, 2, 0).numpy(), np.uint8)
 
 
 def ycbcr_from_rgb(rgb: Tensor, matrix: Matrix) -> Tensor:

@@ -90,13 +90,11 @@ def place_timecode(
     for key in [k for k in video.metadata if k.lower() == "timecode"]:
         del video.metadata[key]
     rate = video.average_rate
-    if not values:
-        named = [v for k, v in source.metadata.items() if k.lower() == "timecode"]
-        if named and format_name in MOV_FAMILY and not timecode_fits(named[0], rate):
-            log.warning("timecode %s is left out: it does not fit %s frames a second", named[0], rate)
+    named = values or [v for k, v in source.metadata.items() if k.lower() == "timecode"]
+    if named and format_name in MOV_FAMILY and not timecode_fits(named[0], rate):
+        log.warning("timecode %s is left out: it does not fit %s frames a second", named[0], rate)
         return
-    if format_name in MOV_FAMILY and not timecode_fits(values[0], rate):
-        log.warning("timecode %s is left out: it does not fit %s frames a second", values[0], rate)
+    if not values:  # a tag of the file goes with the others
         return
     if not holds_timecode(format_name):
         log.warning("timecode %s is left out: %s cannot hold it", values[0], label(format_name))

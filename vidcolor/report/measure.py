@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_from_bt2020, luma_from_rgb
+from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_codes, luma_from_rgb
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
@@ -174,7 +174,8 @@ def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
     found.times.append(frame.seconds)
     found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
     wide = frame.signal.matrix.wide
-    rgb = _planes(_rgb(frame, _COLOURS_AT))
+    small = _rgb(frame, _COLOURS_AT)
+    rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
     ab = ab_from_rgb(rgb, wide=wide)[0]
     found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
     found.chroma.append(float(ab.norm(dim=0).mean()))
@@ -214,8 +215,7 @@ def _picture(frame: Frame) -> Rgb:
     size = max(1, round(wide * scale)), max(1, round(height * scale))
     rgb = _rgb(frame, size)
     if frame.signal.matrix.wide:
-        codes = (bt709_from_bt2020(_planes(rgb))[0] * 255.0).round().byte()
-        rgb = np.asarray(codes.permute(1, 2, 0).numpy(), np.uint8)
+        rgb = bt709_codes(rgb)
     return np.ascontiguousarray(frame.orientation.upright(rgb))
 
 
@@ -224,11 +224,6 @@ def _rgb(frame: Frame, size: tuple[int, int]) -> Rgb:
     matrix = frame.signal.matrix.code
     small = frame.video.reformat(*size, "rgb24", src_colorspace=matrix, interpolation="AREA")
     return np.asarray(small.to_ndarray(), np.uint8)
-
-
-def _planes(rgb: Rgb) -> torch.Tensor:
-    """R'G'B' ``(h, w, 3)`` of 8 bits as ``(1, 3, h, w)``, 0 to 1."""
-    return torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255.0
 
 
 def _jpeg(picture: Rgb, shape: tuple[int, int] | None = None) -> bytes:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import bt709_from_bt2020
+from vidcolor.colorspace import bt709_codes
 from vidcolor.errors import InputError
 
 if TYPE_CHECKING:
@@ -187,11 +186,4 @@ def _rgb(frame: av.VideoFrame, stream: VideoStream, largest: int) -> Picture:
     matrix = display_matrix(frame)
     orientation = Orientation.from_matrix(matrix) if matrix else Orientation()
     rgb = np.asarray(small.to_ndarray(), np.uint8)
-    return np.ascontiguousarray(orientation.upright(_narrowed(rgb) if colours.wide else rgb))
-
-
-def _narrowed(rgb: Picture) -> Picture:
-    """The picture ``(h, w, 3)``, which has BT.2020's primaries, with BT.709's."""
-    planes = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255.0  # (h, w, 3) to (1, 3, h, w)
-    codes = (bt709_from_bt2020(planes)[0] * 255.0).round().byte()
-    return np.asarray(codes.permute(1, 2, 0).numpy(), np.uint8)
+    return np.ascontiguousarray(orientation.upright(bt709_codes(rgb) if colours.wide else rgb))
