@@ -27,3 +27,10 @@ def luma(grey: Floats) -> Luma:
 
 def flat(a: float, b: float, shape: tuple[int, int] = (96, 128)) -> Floats:
     return np.broadcast_to(np.array([a, b], np.float32), (*shape, 2)).copy()
+
+
+def dissolve(old: list[Floats], new: list[Floats], length: int) -> list[Floats]:
+    """Arrays of two shots, the last ``length`` of the one mixed with the first of the other."""
+    weights = [np.float32((i + 1) / (length + 1)) for i in range(length)]
+    mixed = [a * (1 - w) + b * w for a, b, w in zip(old[-length:], new[:length], weights, strict=True)]
+    return old[:-length] + mixed + new[length:]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from media import fill_plane, make_film, planes_of, read_film
-from pictures import flat, picture, texture
+from pictures import dissolve, flat, picture, texture
 from quick import Corners, colour
 
 from vidcolor.checkpoint import Generator
@@ -169,3 +169,14 @@ def test_a_shot_that_comes_back_is_coloured_by_the_table(start: Fraction | None,
     assert len(without) == len(with_it) == back + 16
     assert abs(with_it[back] - without[back]) > 5  # the return begins in the colours of the ending
     assert np.allclose(with_it[:8], without[:8], atol=0.6)
+
+
+def test_a_dissolve_neither_takes_up_nor_leaves_an_ending() -> None:
+    one, other = [[p.grey for p in view(seed, 60)] for seed in (1, 2)]
+    mixed = dissolve(one, other, 16)
+    pictures = [picture(grey) for grey in dissolve(mixed, one, 16)]
+    table = scan(pictures)
+    assert (table.shots, dict(table.anchors)) == (3, {})
+    # of the shot that it leads to the end counts
+    table = scan([picture(grey) for grey in [*mixed, *one[:30], *other[:30]]])
+    assert (table.shots, list(table.anchors)) == (4, [(len(mixed) + 30, 0)])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +9,7 @@ from pictures import flat, luma, texture
 
 from vidcolor.frames import Floats
 from vidcolor.motion import GRID, Motion, motion_between
-from vidcolor.stages.propagate import LOOKAHEAD, PropagationState, Propagator
+from vidcolor.stages.propagate import LOOKAHEAD, Propagator
 
 Shape = tuple[int, int]
 
@@ -44,6 +45,39 @@ def test_more_smoothing_leaves_less_flicker() -> None:
         left.append(np.std([ab.mean() for ab in smooth[12:]]))
     assert left == sorted(left, reverse=True)
     assert left[-1] < left[0] / 4
+
+
+def test_the_past_is_let_go_of_where_luma_changes_slowly() -> None:
+    """Each step is too small to be no motion; all of them together are another picture."""
+    steps = [np.float32(min(max(i - 20, 0) / 40, 1)) for i in range(70)]
+    greys = [texture(1) * (1 - w) + texture(2) * w for w in steps]
+    abs_ = [flat(40 - 80 * w, 0) for w in steps]
+    out = run(Propagator("flow", 1.0), greys, abs_)
+    late = [abs(float((a - b)[..., 0].mean())) for a, b in zip(out, abs_, strict=True)]
+    assert max(late) < 16  # 30 when only the last step counts
+    assert late[62] < 10
+
+
+def test_the_past_counts_on_in_a_fade() -> None:
+    greys = [texture(1) * np.float32(min(1, (50 - i) / 30)) for i in range(44)]
+    abs_ = [flat(40, 0)] * 20 + [flat(0, 40)] * 24  # in the dark the generator errs
+    out = run(Propagator("flow", 1.0), greys, abs_)
+    assert out[40][..., 0].mean() > 8  # 2 if a change of contrast counted as one of the picture
+
+
+def test_little_is_carried_over_a_dissolve() -> None:
+    still = motions([texture(1)] * 2)[1]
+    level = []
+    for dissolved in (False, True):
+        propagator, out = Propagator("flow", 1.0), []
+        for i in range(60):
+            motion = still if i else None
+            ab = flat(40, 0) if i < 40 else flat(-40, 0)
+            out += propagator.push(ab, motion, begins=not i, dissolved=dissolved and i == 40)
+        level.append([float(ab[..., 0].mean()) for ab in [*out, *propagator.finish()]])
+    assert level[0][46] > 0
+    assert level[1][46] < -25
+    assert level[1][39] > level[1][40] > level[1][41]
 
 
 def window(wide: Floats, step: int) -> Floats:
@@ -167,7 +201,7 @@ def test_a_restored_state_goes_on_identically(mode: str) -> None:
         out += first.push(ab, motion, begins=motion is None)
     state = first.state
     assert state is not None
-    stored = PropagationState(mean=state.mean.copy(), weight=state.weight.copy(), chroma=state.chroma)
+    stored = copy.deepcopy(state)
     second, done = Propagator(mode, 0.8, stored), len(out)
     for ab, motion in zip(abs_[done:], links[done:], strict=True):
         out += second.push(ab, motion, begins=False)
@@ -182,4 +216,6 @@ def test_the_state_is_small() -> None:
         propagator.push(flat(1, 1, (256, 448)), motion, begins=motion is None)
     state = propagator.state
     assert state is not None
-    assert state.mean.nbytes + state.weight.nbytes <= 3 * 4 * (256 // GRID) * (448 // GRID)
+    assert state.luma is not None
+    held = state.mean.nbytes + state.weight.nbytes + state.luma.nbytes
+    assert held <= 4 * 4 * (256 // GRID) * (448 // GRID)

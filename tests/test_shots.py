@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 import pytest
+from pictures import dissolve
 
 from vidcolor.frames import Floats
 from vidcolor.stages.shots import LOOKAHEAD, ShotDetector, ShotState
@@ -24,12 +25,6 @@ def shot(seed: int, count: int, step: float = 0.5) -> list[Floats]:
         np.asarray(cv2.getRectSubPix(wide, (128, 96), (66 + step * i, 47.5)), np.float32)
         for i in range(count)
     ]
-
-
-def dissolve(old: list[Floats], new: list[Floats], length: int) -> list[Floats]:
-    weights = [np.float32((i + 1) / (length + 1)) for i in range(length)]
-    mixed = [a * (1 - w) + b * w for a, b, w in zip(old[-length:], new[:length], weights, strict=True)]
-    return old[:-length] + mixed + new[length:]
 
 
 def fade(old: list[Floats], new: list[Floats], length: int, black: int) -> list[Floats]:

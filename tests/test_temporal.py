@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from pictures import flat, picture, texture
+from pictures import dissolve, flat, picture, texture
 
 from vidcolor.frames import Floats, Picture
 from vidcolor.stages.propagate import LOOKAHEAD
@@ -40,6 +41,39 @@ def test_promise_6_colours_hold_still_and_follow_motion() -> None:
     abs_ = [flat(20 + 8 * rng.standard_normal(), 10) for _ in range(50)]
     out = run(shot(4, 50), abs_)
     assert np.std([ab.mean() for ab in out[12:]]) < 0.25 * np.std([ab.mean() for ab in abs_[12:]])
+
+
+def dissolved(length: int) -> list[Picture]:
+    """Two still shots of 60 pictures, the one dissolving into the other until the last takes over at 60."""
+    greys = dissolve([texture(1)] * 60, [texture(2)] * (60 + length), length)
+    return [picture(grey) for grey in greys]
+
+
+@pytest.mark.parametrize("length", [16, 30])
+def test_promise_6_colours_go_over_in_a_dissolve_and_do_not_jump_at_its_end(length: int) -> None:
+    pictures = dissolved(length)
+    # the generator sees the old shot till the middle of the dissolve, then the new one
+    middle = 60 - length // 2
+    abs_ = [flat(40, 0)] * middle + [flat(-40, 0)] * (len(pictures) - middle)
+    level = [float(ab[..., 0].mean()) for ab in run(pictures, abs_)]
+    assert all(value > 35 for value in level[: 60 - length])
+    assert all(value < -30 for value in level[63:])
+    assert max(abs(b - a) for a, b in pairwise(level)) < 25  # of 80 between the two
+
+
+@pytest.mark.parametrize("mode", ["flow", "average"])
+def test_a_dissolve_ends_no_shot_on_which_the_next_would_not_depend(mode: str) -> None:
+    linker = Linker(mode)
+    links = [*(x for p in dissolved(16) for x in linker.push(p.grey)), *linker.finish()]
+    assert [n for n, link in enumerate(links) if link.begins] == [0]
+    [at] = [n for n, link in enumerate(links) if link.dissolved]
+    assert 57 <= at <= 61
+
+
+def test_a_plain_average_begins_anew_after_a_dissolve() -> None:
+    pictures = dissolved(16)
+    abs_ = [flat(40, 0)] * 52 + [flat(-40, 0)] * (len(pictures) - 52)
+    assert np.abs(run(pictures, abs_, "average")[62] - abs_[62]).max() < 1e-2
 
 
 @pytest.mark.parametrize("mode", ["flow", "average", "off"])

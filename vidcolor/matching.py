@@ -2,7 +2,8 @@
 
 When a shot begins where an earlier one ended (the other side of an interview, a view returned to), it
 begins with the colours in which the earlier one ended: some of that one's last pictures are predicted and
-smoothed, and the temporal filter starts from there instead of from nothing.
+smoothed, and the temporal filter starts from there instead of from nothing. Dissolves are left alone: the
+last picture before the end of one is half the next shot's, and colours go over in them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vidcolor.motion import Luma, motion_between
 from vidcolor.stages.luminance import lightness
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
-from vidcolor.temporal import Anchor, Key, Linker
+from vidcolor.temporal import Anchor, Key, Link, Linker
 from vidcolor.thumbnails import active_area, cropped
 
 _KEPT_SHOTS = 32
@@ -74,9 +75,9 @@ def scan_shots(greys: Iterable[tuple[Key, Floats]], predictor: Predictor) -> Sho
     for key, grey in greys:
         undecided.append((key, grey))
         for link in linker.push(grey):
-            found.add(*undecided.popleft(), begins=link.begins)
+            found.add(*undecided.popleft(), link)
     for link in linker.finish():
-        found.add(*undecided.popleft(), begins=link.begins)
+        found.add(*undecided.popleft(), link)
     return ShotTable(shots=found.shots, anchors=MappingProxyType(found.anchors))
 
 
@@ -90,9 +91,11 @@ class _Scan:
         self._last: NDArray[np.uint8] | None = None
         self._length = 0
 
-    def add(self, key: Key, grey: Floats, *, begins: bool) -> None:
-        if begins:
+    def add(self, key: Key, grey: Floats, link: Link) -> None:
+        if link.begins:
             self._begin(key, grey)
+        elif link.dissolved:
+            self._forget()
         if self._last is not None and self._length % _STEP == 0:
             self._greys.append(self._last)
         self._last = np.asarray(np.rint(grey * 255.0), np.uint8)
@@ -101,12 +104,16 @@ class _Scan:
     def _begin(self, key: Key, grey: Floats) -> None:
         if self._last is not None:
             self._ends.append(_end_of((*self._greys, self._last)))
-        self._greys.clear()
-        self._last, self._length = None, 0
-        self.shots += 1
+        self._forget()
         end = _match(self._ends, Luma.of(grey)) if len(self.anchors) < _MOST_ANCHORS else None
         if end is not None:
             self.anchors[key] = _anchor(end, self._predictor)
+
+    def _forget(self) -> None:
+        """Go on with the next shot."""
+        self._greys.clear()
+        self._last, self._length = None, 0
+        self.shots += 1
 
 
 def _end_of(greys: tuple[NDArray[np.uint8], ...]) -> _End:

@@ -25,6 +25,10 @@ _RESIDUAL = (0.025, 0.1)
 """Difference of Y' (0..1) up to which motion explains a pixel, and from which on it does not."""
 _EXPOSURE = 0.15
 """Change of a picture's brightness that may be the lamp's or the camera's."""
+_CHANGED = (0.03, 0.12)
+"""The same limits for what is remembered of many pictures, once contrast and brightness fit."""
+_CONTRAST = (0.5, 2.0)
+"""Factors by which the contrast of what is remembered may have changed as a whole."""
 _HOME = (0.5, 2.0)
 """The same limits for the way there and back, in units of the tolerance of Ruder et al."""
 _LOST_SHARE = 0.7
@@ -63,12 +67,16 @@ class Motion:
         there: the same from the earlier to the later.
         trust_back: ``(h, w)``, 0 to 1: how far the earlier picture explains the later one.
         trust_there: how far the later explains the earlier.
+        earlier: Y' ``(h, w)`` of the earlier picture, 0 to 1.
+        later: of the later.
     """
 
     back: Floats
     there: Floats
     trust_back: Floats
     trust_there: Floats
+    earlier: Floats
+    later: Floats
 
 
 def motion_between(earlier: Luma, later: Luma) -> Motion | None:
@@ -86,7 +94,25 @@ def motion_between(earlier: Luma, later: Luma) -> Motion | None:
         there=there,
         trust_back=_trust(later.grid, earlier.grid, back, there),
         trust_there=_trust(earlier.grid, later.grid, there, back),
+        earlier=earlier.grid,
+        later=later.grid,
     )
+
+
+def agreement(grey: Floats, remembered: Floats) -> Floats:
+    """How far the luma that is remembered is still there, ``(h, w)``, 0 to 1.
+
+    From picture to picture a dissolve, a shadow or a turn changes too little for trust to fall; what many of
+    them add up to shows here. A fade or a lamp, which change the picture as a whole, do not count.
+
+    Args:
+        grey: Y' ``(h, w)`` of a picture, 0 to 1.
+        remembered: mean Y' of those before it, brought to it along motion.
+    """
+    was, now = remembered - remembered.mean(), grey - grey.mean()
+    contrast = float(np.vdot(was, now)) / max(float(np.vdot(was, was)), 1e-6)
+    residual = now - was * np.float32(min(max(contrast, _CONTRAST[0]), _CONTRAST[1]))
+    return _fall(np.asarray(cv2.blur(np.abs(residual), (3, 3)), np.float32), _CHANGED)
 
 
 def fetch(plane: Floats, flow: Floats) -> Floats:

@@ -35,6 +35,8 @@ def arrays_of(state: TemporalState) -> Arrays:
     if kept is not None:
         arrays |= {"filter.mean": kept.mean, "filter.chroma": np.array(kept.chroma, np.float64)}
         arrays |= {"filter.weight": kept.weight}
+    if kept is not None and kept.luma is not None:
+        arrays |= {"filter.luma": kept.luma}
     return arrays
 
 
@@ -56,5 +58,10 @@ def state_of(arrays: Arrays) -> TemporalState | None:
     if "filter.mean" in arrays:
         chroma = arrays["filter.chroma"].tolist()
         weight = arrays.get("filter.weight", np.zeros((0, 0), np.float32))
-        kept = PropagationState(mean=arrays["filter.mean"], weight=weight, chroma=(chroma[0], chroma[1]))
+        kept = PropagationState(
+            mean=arrays["filter.mean"],
+            weight=weight,
+            chroma=(chroma[0], chroma[1]),
+            luma=arrays.get("filter.luma"),
+        )
     return TemporalState(linker=LinkerState(shots=shots, bars=bars, previous=previous), filter=kept)

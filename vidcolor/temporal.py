@@ -43,7 +43,7 @@ class Anchor:
     def state(self) -> PropagationState:
         """Its colours as the filter would have remembered them."""
         weight = np.full(self.mean.shape[:2], self.weight, np.float32)
-        return PropagationState(mean=self.mean.astype(np.float32), weight=weight)
+        return PropagationState(mean=self.mean.astype(np.float32), weight=weight, luma=self.luma.grid)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,8 @@ class Link:
     """How a picture follows the one before it.
 
     Attributes:
-        begins: whether a shot begins with it.
+        begins: whether a shot begins with it by a cut or out of a fade; it owes nothing to those before.
+        dissolved: whether a shot begins with it by a dissolve, which has ended.
         area: what of it lies within black bars.
         motion: from the picture before, or from the anchor's, once it is known; None where there is none.
         anchor: state to begin the shot with.
@@ -59,13 +60,14 @@ class Link:
 
     begins: bool
     area: Area
+    dissolved: bool = False
     motion: Future[Motion | None] | None = None
     anchor: PropagationState | None = None
 
     def apply(self, propagator: Propagator, ab: Floats) -> list[Floats]:
         """Hand the picture's ab to the filter; returns what has become certain."""
         motion = None if self.motion is None else self.motion.result()
-        return propagator.push(ab, motion, begins=self.begins, anchor=self.anchor)
+        return propagator.push(ab, motion, begins=self.begins, dissolved=self.dissolved, anchor=self.anchor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +168,11 @@ class Linker:
         luma: Luma | None,
         motion: Future[Motion | None] | None,
     ) -> Link:
-        begins = boundary is not None or not self._begun
+        dissolved = boundary == "dissolve" and self._begun
+        begins = not dissolved and (boundary is not None or not self._begun)
         self._begun = True
         if not begins:
-            return Link(begins=False, area=area, motion=motion)
+            return Link(begins=False, area=area, dissolved=dissolved, motion=motion)
         anchor = self._anchors.get(key)
         if anchor is None or luma is None:
             return Link(begins=True, area=area)

@@ -3,6 +3,9 @@
 The filter works on the grid of :mod:`vidcolor.motion`, a quarter of the render size: flicker of
 predicted chroma is soft. What it finds is a correction, added to ab at full size, so that fine
 structure always comes from the picture's own prediction and nothing is blurred by being carried on.
+With the chroma goes the luma that it was seen with: where that has changed, however slowly, the past counts
+for less, and where a dissolve has ended it counts for a few pictures, so that colours go over into the new
+shot's as luma does.
 
 Each picture's chroma becomes a mean of what the past says (recursively, weighted by the number of pictures
 that it rests on, up to the memory), its own prediction, and what the next few pictures say. Means are taken
@@ -19,12 +22,14 @@ import cv2
 import numpy as np
 
 from vidcolor.frames import Floats
-from vidcolor.motion import GRID, Motion, fetch, shrink
+from vidcolor.motion import GRID, Motion, agreement, fetch, shrink
 
 LOOKAHEAD = 6
 """Pictures after one that bear on its colours."""
 LONGEST_MEMORY = 60.0
 """Pictures that the past can count for, with a smoothing of 1."""
+_AFTER_DISSOLVE = 4.0
+"""Pictures that the past counts for, at most, where a dissolve has ended."""
 _FINE = 0.35
 _REACH = 3
 _FLOOR = 0.02
@@ -41,11 +46,13 @@ class PropagationState:
             ``(h/4, w/4, 2)``, or of full size where motion is not followed.
         weight: pictures that each place of it rests on, ``(h/4, w/4)``.
         chroma: mean chroma of the pictures before and after smoothing, summed over the memory.
+        luma: Y' on the grid that ``mean`` was seen with, 0 to 1; None where that is the last picture's own.
     """
 
     mean: Floats
     weight: Floats
     chroma: tuple[float, float] = (0.0, 0.0)
+    luma: Floats | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +60,7 @@ class _Waiting:
     ab: Floats
     grid: Floats
     motion: Motion | None
+    dissolved: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +97,21 @@ class Propagator:
         self.marked: PropagationState | None = None
 
     def push(
-        self, ab: Floats, motion: Motion | None, *, begins: bool, anchor: PropagationState | None = None
+        self,
+        ab: Floats,
+        motion: Motion | None,
+        *,
+        begins: bool,
+        dissolved: bool = False,
+        anchor: PropagationState | None = None,
     ) -> list[Floats]:
         """Take the next picture.
 
         Args:
             ab: as predicted, ``(h, w, 2)``, Lab units.
             motion: from the picture before; None where that is not to be had, and a shot begins.
-            begins: whether a shot begins with it.
+            begins: whether a shot begins with it, so that nothing is carried over.
+            dissolved: whether a dissolve has ended just before it, so that little is.
             anchor: colours to begin the shot with; ``motion`` is then from the anchor's picture.
 
         Returns:
@@ -105,12 +120,13 @@ class Propagator:
         if self._mode == "off":
             return [self._out(ab)]
         if self._mode == "average":
-            return [self._average(ab, begins=begins)]
+            return [self._average(ab, begins=begins or dissolved)]
         begins = begins or motion is None
         out = self.finish() if begins else []
         if begins:
             self.state = None if motion is None else anchor
-        self._waiting.append(_Waiting(ab=ab, grid=shrink(ab, GRID), motion=motion))
+        waiting = _Waiting(ab=ab, grid=shrink(ab, GRID), motion=motion, dissolved=dissolved)
+        self._waiting.append(waiting)
         if len(self._waiting) > LOOKAHEAD:
             out.append(self._settle())
         return out
@@ -138,7 +154,7 @@ class Propagator:
     def _settle(self) -> Floats:
         """Decide the picture that has waited longest."""
         now = self._waiting[0]
-        past, future = self._past(now), self._future()
+        (past, luma), future = self._past(now), self._future()
         self._waiting.popleft()
         correction = _mean(now.grid, past, future)
         gain, chroma = self._gain(now.grid, now.grid + correction)
@@ -146,17 +162,24 @@ class Propagator:
             mean=now.grid + _mean(now.grid, past),
             weight=np.zeros(now.grid.shape[:2], np.float32) if past is None else past.weight,
             chroma=chroma,
+            luma=luma,
         )
         height, width = now.ab.shape[:2]
         fitted = cv2.resize(correction, (width, height), interpolation=cv2.INTER_LINEAR)
         return self._out(np.asarray((now.ab + fitted) * np.float32(gain), np.float32))
 
-    def _past(self, now: _Waiting) -> _Opinion | None:
+    def _past(self, now: _Waiting) -> tuple[_Opinion | None, Floats | None]:
+        """What the pictures before say, and the mean luma of all of them."""
         state, motion = self.state, now.motion
         if state is None or motion is None or state.mean.shape != now.grid.shape:
-            return None
-        weight = np.minimum(fetch(state.weight, motion.back) + 1.0, self._memory) * motion.trust_back
-        return _opinion(now.grid, fetch(state.mean, motion.back), weight, motion.trust_back)
+            return None, None if motion is None else motion.later
+        remembered = fetch(motion.earlier if state.luma is None else state.luma, motion.back)
+        most = min(self._memory, _AFTER_DISSOLVE) if now.dissolved else self._memory
+        weight = np.minimum(fetch(state.weight, motion.back) + 1.0, most) * motion.trust_back
+        weight *= agreement(motion.later, remembered)
+        luma = motion.later + (remembered - motion.later) * (weight / (weight + 1.0))
+        opinion = _opinion(now.grid, fetch(state.mean, motion.back), weight, motion.trust_back)
+        return opinion, np.asarray(luma, np.float32)
 
     def _future(self) -> _Opinion | None:
         """The pictures that wait behind the first, gathered from the last one backwards."""
