@@ -43,7 +43,7 @@ class Anchor:
     def state(self) -> PropagationState:
         """Its colours as the filter would have remembered them."""
         weight = np.full(self.mean.shape[:2], self.weight, np.float32)
-        return PropagationState(mean=self.mean.astype(np.float32), weight=weight, luma=self.luma.grid)
+        return PropagationState(mean=self.mean.astype(np.float32), weight=weight)
 
 
 @dataclass(frozen=True, kw_only=True)
