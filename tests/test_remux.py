@@ -359,6 +359,17 @@ def test_another_picture_is_copied(tmp_path):
         assert shown == [Fraction(k, FPS) for k in range(50)]
 
 
+def test_another_picture_of_few_frames_is_copied_whole(tmp_path):
+    source, few = tmp_path / "in.mkv", {"codec": "libx264", "preset": "veryfast", "bf": "2"}
+    with av.open(str(source), "w") as output:
+        for write in [add_pictures(output), add_pictures(output, 3, **few)]:
+            write()
+    with av.open(str(source)) as film:  # so short that Matroska's demuxer knows no decode time of it
+        assert [p.dts for p in film.demux(film.streams.video[1]) if p.size] == [None] * 3
+    carry(source, tmp_path / "out.mkv")
+    assert packets(tmp_path / "out.mkv", "video", 1) == packets(source, "video", 1)
+
+
 def test_a_second_picture_begins_with_a_key_frame_after_the_start(tmp_path):
     with av.open(str(tmp_path / "in.mkv"), "w") as output:
         for write in [add_pictures(output), add_pictures(output, g="12")]:

@@ -122,7 +122,9 @@ class PacketWriter:
     def finish(self) -> None:
         """Write what still waits, and say what had to be changed."""
         if self._held:
-            self._release(self._held.pop())
+            last = self._held.pop()
+            self._release(last)
+            self._write(last)
         if self._wait_for_key and self._before_key:
             log.warning("%s: nothing of it is kept: it has no key frame in the span", self._name)
         if self._nudged:
@@ -131,7 +133,7 @@ class PacketWriter:
             log.warning("%s: %d damaged packets were left out", self._name, self._refused)
 
     def _release(self, packet: Packet[Stream]) -> None:
-        """Write the waiting pictures with decode times counted back from ``packet``."""
+        """Write the waiting pictures with decode times counted back from ``packet``, which follows them."""
         held, self._held = self._held, []
         step = max(1, packet.duration or 1)
         known = packet.dts
@@ -140,8 +142,6 @@ class PacketWriter:
         for distance, waiting in zip(range(len(held), 0, -1), held, strict=True):
             waiting.dts = min(known - distance * step, known - distance)
             self._write(waiting)
-        if self._last is None or packet.dts is None:
-            self._write(packet)
 
     def _write(self, packet: Packet[Stream]) -> None:
         self._fill(packet)
