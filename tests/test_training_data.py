@@ -161,6 +161,18 @@ def test_folders_tars_and_files_give_the_same_pictures(folder: Path, tmp_path: P
         assert np.array_equal(made[0].picture(one), photograph(int(made[0].name_of(one)[-5])))
 
 
+def test_a_compressed_file_that_is_cut_off_at_its_beginning_is_said_in_one_line(
+    folder: Path, tmp_path: Path
+) -> None:
+    with tarfile.open(tmp_path / "whole.tgz", "w:gz") as tar:
+        tar.add(folder, "all")
+    (tmp_path / "photos.gz").write_bytes((tmp_path / "whole.tgz").read_bytes()[:40])
+    with pytest.raises(InputError, match=r"photos\.gz: cannot be read \([^\n]*\)$"):
+        load_photos([tmp_path / "photos.gz"], tmp_path / "cache", smallest=32)
+    with pytest.raises(InputError, match=r"photos\.gz: cannot be read \([^\n]*\)$"):
+        list(encoded_pictures([tmp_path / "photos.gz"]))
+
+
 @pytest.mark.parametrize(("suffix", "mode"), [(".txz", "w:xz"), (".tbz2", "w:bz2"), (".tbz", "w:bz2")])
 def test_compressed_tars_in_folders_are_known_by_short_suffixes(
     suffix: str, mode: Any, folder: Path, tmp_path: Path

@@ -86,8 +86,9 @@ def _files(sources: list[Path]) -> Iterator[_File]:
             else:
                 raise InputError(f"{source}: no such file or folder")
             yield from (file for file in found if file.kind)
-        except OSError as error:
-            raise InputError(f"{source}: cannot be read ({error.strerror or error})") from error
+        except _BROKEN_TAR as error:  # a compressed file may be looked into to tell whether it is one
+            said = getattr(error, "strerror", None) or first_line(error)
+            raise InputError(f"{source}: cannot be read ({said})") from error
 
 
 def _inside(folder: Path) -> list[Path]:
