@@ -95,9 +95,6 @@ def test_colours_over_time_are_measured(pair: tuple[str, str]) -> None:
     assert len(found.times) == len(found.chroma) == len(found.luma) == len(found.ab) == sum(LENGTHS)
     assert (found.chroma > 3).all()
     assert measure(pair[0], pair[0]).chroma.max() < 1
-    told: list[int] = []
-    measure(*pair, progress=told.append)
-    assert told == [50]
 
 
 def test_of_many_shots_some_are_shown_and_all_are_listed(pair: tuple[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,14 +116,13 @@ def shot_numbers(greys: Sequence[Floats]) -> list[int]:
     return list(itertools.accumulate(int(decision is not None) for decision in decisions))
 
 
-def steps_of(film: Film, method: FlowMethod, on_step: Callable[[], None] = lambda: None) -> list[Step | None]:
+def steps_of(film: Film, method: FlowMethod) -> list[Step | None]:
     """Motion from each picture to the next, None over the beginning of a shot; one less than pictures."""
     found: list[Step | None] = []
     greys = [p.grey for p in film.pictures]
     for index, (one, other) in enumerate(itertools.pairwise(greys)):
         same = film.shots[index] == film.shots[index + 1]
         found.append(_step(one, other, method) if same else None)
-        on_step()
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -106,7 +106,6 @@ def measure_stability(
     *,
     seed: int = 0,
     changes: tuple[Change, ...] = CHANGES,
-    on_picture: Callable[[], None] = lambda: None,
 ) -> Stability:
     """Compare ab of each picture's luma with ab of its changed luma.
 
@@ -121,7 +120,6 @@ def measure_stability(
         row = _one(_at_render_size(luma_of(rgb), render_size), predictor, render_size, changes, rng)
         if row is not None:
             rows.append(row)
-        on_picture()
     if not rows:
         raise InputError(f"no picture is larger than {4 * _BORDER} pixels at render size {render_size}")
     table = np.array(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,7 +27,6 @@ def make_report(
     start: Fraction | None = None,
     overwrite: bool = False,
     cancel: threading.Event | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Measured:
     """Write ``target``, a page about what became of ``before``.
 
@@ -38,13 +37,12 @@ def make_report(
         start: seconds of the source at which ``after`` begins, if that is not its beginning.
         overwrite: whether ``target`` may be there already.
         cancel: set it to end early.
-        progress: told the number of frames read, now and then.
 
     Raises:
         VidcolorError: nothing is then written.
     """
     check_report(before, after, target, overwrite=overwrite)
-    found = measure(before, after, start=start, cancel=cancel, progress=progress)
+    found = measure(before, after, start=start, cancel=cancel)
     frames, shots = len(found.times), len(found.shots)
     # the last frame lasts as long as the others do on average
     seconds = float(found.times[-1] - found.times[0]) * frames / max(1, frames - 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -28,7 +27,6 @@ _SMALL = 72
 _COLOURS_AT = (48, 36)
 _PICTURE_SIDE = 360
 _QUALITY = 82
-_TELL_EVERY = 50
 _STRANGE = 0.1
 """Luma of a film that was coloured is nearer to its source's than this, on average over the picture."""
 
@@ -99,7 +97,6 @@ def measure(
     start: Fraction | None = None,
     shown: int = 24,
     cancel: threading.Event | None = None,
-    progress: Callable[[int], None] | None = None,
 ) -> Measured:
     """Read ``after`` through, and pictures of ``before`` at the same times.
 
@@ -109,14 +106,13 @@ def measure(
         start: seconds of the source at which ``after`` begins, if that is not its beginning.
         shown: shots, at most, that get pictures; evenly among all.
         cancel: set it to end early.
-        progress: told the number of frames read, now and then.
 
     Raises:
         InputError: one of them cannot be read.
         Interrupted: it was cancelled.
     """
     cancel = cancel or threading.Event()
-    found = _read(after, cancel, progress)
+    found = _read(after, cancel)
     shots = _shots_of(found)
     first = _frame_at(before, None, cancel)
     if first is None:
@@ -153,15 +149,13 @@ def _beginning(name: str) -> Fraction:
         return beginning(container, pick_video(container, name))
 
 
-def _read(name: str, cancel: threading.Event, progress: Callable[[int], None] | None) -> _Readings:
+def _read(name: str, cancel: threading.Event) -> _Readings:
     found, detector = _Readings(), ShotDetector()
     with open_as_asked(name, Options()) as container:
         stream = pick_video(container, name)
         stream.thread_type = "AUTO"
         for frame in frames_in(container, stream, DecodeSettings(name=name), cancel):
             _note(frame, found, detector)
-            if progress is not None and len(found.times) % _TELL_EVERY == 0:
-                progress(len(found.times))
     if cancel.is_set():
         raise Interrupted(signal.SIGINT)
     found.decisions += detector.finish()
