@@ -25,7 +25,7 @@ from vidcolor.training.records import CURVES, METRICS, SAMPLES
 from vidcolor.training.sampling import background
 from vidcolor.training.schedule import position, stages_of
 from vidcolor.training.state import TrainState, inputs_of, load_checkpoint
-from vidcolor.training.validation import Validation, fixed_pictures
+from vidcolor.training.validation import fixed_pictures
 from vidcolor.training.watcher import BEST, CHECKPOINT, Listener, Watcher, are_written
 from vidcolor.writing import write_whole
 
@@ -35,7 +35,7 @@ _LISTED = re.compile(rb"\\?[0-9a-f]{64}  ")
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run came to: steps, pictures seen and minutes over all resumptions, the last validation.
+    """What a run came to: steps, pictures seen and minutes over all resumptions.
 
     ``already``: it was over, and its weights were there as they were asked for; they are left alone.
     """
@@ -43,7 +43,6 @@ class Outcome:
     steps: int
     pictures: int
     minutes: float
-    validation: Validation | None
     already: bool = False
 
 
@@ -171,7 +170,7 @@ def run(
     counters = state.counters
     used = position(stages, options, counters.step, counters.seconds).total
     if used >= 1.0 and are_written(state, options, files, inputs):
-        return _outcome(state, None, already=True)
+        return _outcome(state, already=True)
     listener.started(counters.step, used)
     pictures = fixed_pictures(validation, _VALIDATION_PICTURES, options.crop)
     watcher = Watcher(state, options, files, inputs, pictures, listener, place.leads)
@@ -189,16 +188,15 @@ def run(
             watcher.close()
         raise
     watcher.close()
-    return _outcome(state, watcher.last)
+    return _outcome(state)
 
 
-def _outcome(state: TrainState, validation: Validation | None, *, already: bool = False) -> Outcome:
+def _outcome(state: TrainState, *, already: bool = False) -> Outcome:
     counters = state.counters
     return Outcome(
         steps=counters.step,
         pictures=counters.pictures,
         minutes=counters.seconds / 60.0,
-        validation=validation,
         already=already,
     )
 

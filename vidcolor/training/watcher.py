@@ -63,7 +63,6 @@ class Watcher:
         self._saved = time.monotonic()
         self._best: Path = files.work / BEST
         self._recalibrated = False
-        self.last: Validation | None = None
 
     def after_step(self, event: Event) -> None:
         """What an event calls for."""
@@ -93,7 +92,6 @@ class Watcher:
         state = self._state
         device = next(state.generator.parameters()).device
         result, picture = validate(state.average, state.features, self._pictures, device)
-        self.last = result
         self._records.numbers(step, "recalibrated" if self._recalibrated else "validation", result.as_dict())
         self._records.sample(step, picture)
         if result.score < state.counters.best and not self._recalibrated:
