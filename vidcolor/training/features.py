@@ -100,19 +100,19 @@ def load_features(path: Path) -> FeatureNetwork:
         except RuntimeError as error:
             raise WeightsError(f"{path}: not weights of VGG-16 ({first_line(error)})") from error
     else:
-        network = efficientnet_of(state, path, in_channels=3)
+        network = _efficientnet_of(state, path)
     network.eval().requires_grad_(False)
     return network
 
 
-def efficientnet_of(state: Mapping[str, Tensor], path: Path, *, in_channels: int) -> EfficientNetLite:
-    """The EfficientNet-Lite that ``state`` fits.
+def _efficientnet_of(state: Mapping[str, Tensor], path: Path) -> EfficientNetLite:
+    """The EfficientNet-Lite of R'G'B' that ``state`` fits.
 
     Raises:
         WeightsError: it fits none of the variants.
     """
     for variant in ("lite2", "lite1", "lite0"):
-        network = EfficientNetLite(variant, in_channels)
+        network = EfficientNetLite(variant, in_channels=3)
         try:
             network.load_imagenet(state)
         except ValueError:
