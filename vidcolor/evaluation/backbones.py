@@ -24,7 +24,8 @@ _FEATURES = 2048
 """Values that Inception-v3's last pooling gives a picture; networks that end in classes give 1000 or so."""
 _PATIENCE_S = 10.0
 _SCRIPTS, _STATES, _ALEXNETS = ("inception*.pt",), ("*inception*.pth",), ("alexnet*.pth",)
-_UNREADABLE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError)
+UNREADABLE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError)
+"""What torch raises of damaged files."""
 _INSTALL = "pip install 'vidcolor[metrics]'"
 
 Say = Callable[[str], None]
@@ -75,7 +76,7 @@ def load_backbones(folder: Path | None, device: torch.device, say: Say) -> Backb
     Raises:
         WeightsError: the folder holds none of these, or one of them is damaged.
     """
-    if folder is not None and not any(_first(folder, p) for p in (_SCRIPTS, _STATES, _ALEXNETS)):
+    if folder is not None and not any(first_file(folder, p) for p in (_SCRIPTS, _STATES, _ALEXNETS)):
         names = ", ".join((*_SCRIPTS, *_STATES, *_ALEXNETS))
         raise WeightsError(f"--metric-weights {folder}: holds none of {names}")
     missing: dict[str, str] = {}
@@ -88,12 +89,13 @@ def load_backbones(folder: Path | None, device: torch.device, say: Say) -> Backb
     return Backbones(inception=found["inception"], alexnet=found["alexnet"], missing=missing)
 
 
-def _first(folder: Path, patterns: tuple[str, ...]) -> Path | None:
+def first_file(folder: Path, patterns: tuple[str, ...]) -> Path | None:
+    """The first file of the first pattern that a file in the folder fits."""
     return next((path for p in patterns for path in sorted(folder.glob(p)) if path.is_file()), None)
 
 
 def _inception(folder: Path | None, device: torch.device, say: Say) -> Backbone:
-    script = _first(folder, _SCRIPTS) if folder is not None else None
+    script = first_file(folder, _SCRIPTS) if folder is not None else None
     if script is not None:
         network, path = _scripted(script, device), script
     else:
@@ -108,7 +110,7 @@ def _inception(folder: Path | None, device: torch.device, say: Say) -> Backbone:
 
     try:
         shape = run(torch.zeros(2, 3, SIDE, SIDE, dtype=torch.uint8)).shape
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"{path}: does not take pictures of {SIDE}x{SIDE} ({first_line(error)})"
         ) from error
@@ -125,7 +127,7 @@ def _scripted(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r".*torch\.jit\.load.*deprecated")
             network = torch.jit.load(path, map_location=device).eval()  # type: ignore[no-untyped-call]
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{path}: not readable as TorchScript ({first_line(error)})") from error
 
     def run(rgb: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def _scripted(path: Path, device: torch.device) -> Callable[[Tensor], Tensor]:
 
 
 def _fidelity(folder: Path | None, device: torch.device, say: Say) -> tuple[Callable[[Tensor], Tensor], Path]:
-    path = _first(folder, _STATES) if folder is not None else None
+    path = first_file(folder, _STATES) if folder is not None else None
     if folder is not None and path is None:
         raise _UnavailableError(f"{folder} holds neither {_SCRIPTS[0]} nor {_STATES[0]}")
     try:
@@ -150,13 +152,13 @@ def _fidelity(folder: Path | None, device: torch.device, say: Say) -> tuple[Call
     try:
         torch.load(path, map_location="cpu", weights_only=True)  # the library itself would unpickle anything
         network = fidelity.FeatureExtractorInceptionV3("inception", ["2048"], str(path)).to(device)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{path}: not the state dict of Inception-v3 ({first_line(error)})") from error
     return lambda rgb: network(rgb)[0], path
 
 
 def _alexnet(folder: Path | None, device: torch.device, say: Say) -> Backbone:
-    path = _first(folder, _ALEXNETS) if folder is not None else None
+    path = first_file(folder, _ALEXNETS) if folder is not None else None
     if folder is not None and path is None:
         raise _UnavailableError(f"{folder} holds no {_ALEXNETS[0]}")
     try:
@@ -188,7 +190,7 @@ def _fill(trunk: nn.Module, path: Path) -> None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         own = trunk.state_dict()
         trunk.load_state_dict({key: state["features." + key.split(".", 1)[1]] for key in own})
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(
             f"{path}: not the state dict of torchvision's AlexNet ({first_line(error)})"
         ) from error

@@ -6,7 +6,6 @@ is torchvision's ``raft_large``.
 
 from __future__ import annotations
 
-import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vidcolor.errors import UsageError, WeightsError, first_line
-from vidcolor.evaluation.backbones import file_digest
+from vidcolor.evaluation.backbones import UNREADABLE, file_digest, first_file
 from vidcolor.frames import Floats
 
 NAMES = ("raft-things.pth", "raft_large*.pth")
 """The authors' checkpoint, or torchvision's state dict."""
 _MULTIPLE = 8
 _SMALLEST = 128
-_UNREADABLE = (OSError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError, TypeError)
 # from the authors' names to torchvision's, applied one after the other
 _RENAMED = tuple(
     (re.compile(pattern), replacement)
@@ -95,8 +93,7 @@ def _find(folder: Path | None) -> Path:
         raise UsageError(
             "--flow raft needs RAFT's weights: name a folder that has them with --metric-weights"
         )
-    found = (path for name in NAMES for path in sorted(folder.glob(name)) if path.is_file())
-    path = next(found, None)
+    path = first_file(folder, NAMES)
     if path is None:
         raise WeightsError(f"--metric-weights {folder}: holds none of {', '.join(NAMES)}")
     return path
@@ -106,7 +103,7 @@ def _fitting(path: Path, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file under torchvision's names: all of ``own``, in their shapes, and no others."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise WeightsError(f"{path}: not readable as RAFT's weights ({first_line(error)})") from error
     if not isinstance(loaded, dict):
         raise WeightsError(f"{path}: not RAFT's weights (no state dict)")
