@@ -1,4 +1,4 @@
-"""What both subcommands share: loading the generator, saying things, errors as exit codes."""
+"""What the subcommands share: loading the generator, saying things, errors as exit codes."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ def show(text: str) -> None:
         raise OutputError(f"standard output: cannot be written ({error.strerror})") from error
 
 
-def progress(items: Iterable[T], total: int) -> Iterator[T]:
+def progress(items: Iterable[T], total: int, unit: str = "picture") -> Iterator[T]:
     """Pass ``items`` on, with a bar where somebody sees it."""
     from tqdm import tqdm
 
-    yield from tqdm(items, total=total, unit="picture", disable=None)
+    yield from tqdm(items, total=total, unit=unit, disable=None)
 
 
 def check_result(path: Path, own: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from vidcolor.evaluation.cli_common import (
     check_result,
     device_option,
     load_predictor,
+    progress,
     render_size_option,
     reporting,
     say,
@@ -109,7 +109,7 @@ def _score(options: VideoOptions, paths: list[Path], as_json: bool) -> int:
     generator, predictor = load_predictor(options.weights, options.device)
     method, judge = _judge(options, predictor)
     clips, damaged = [], []
-    for path in _progress(paths):
+    for path in progress(paths, len(paths), "clip"):
         try:
             clips.append(_measure(path, predictor, method, options))
         except InputError as error:
@@ -146,9 +146,3 @@ def _judge(options: VideoOptions, predictor: Predictor) -> tuple[FlowMethod, dic
     from vidcolor.evaluation.motion import farneback
 
     return farneback, {"name": "farneback"}
-
-
-def _progress(paths: Iterable[Path]) -> Iterator[Path]:
-    from tqdm import tqdm
-
-    yield from tqdm(list(paths), unit="clip", disable=None)
