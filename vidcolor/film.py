@@ -198,7 +198,7 @@ class Film:
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode and mux one frame."""
         with mapped_errors(self._target):
-            self._mux(self.encode(frame, cb, cr))
+            self._remuxer.write_video(self.encode(frame, cb, cr))
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
         """Encode one frame; returns the packets that are ready."""
@@ -258,7 +258,7 @@ class Film:
         """Mux a packet of the coloured picture that was encoded before."""
         with mapped_errors(self._target):
             packet.stream = self._coloured
-            self._mux([packet])
+            self._remuxer.write_video([packet])
 
     def end(self) -> None:
         """Finish the other tracks and close the container; the picture is complete."""
@@ -268,13 +268,10 @@ class Film:
             self.silent = self._remuxer.silent
             self.close()
 
-    def _mux(self, packets: list[Packet[Stream]]) -> None:
-        self._remuxer.write_video(packets)
-
     def finish(self) -> None:
         """Flush the encoders and close the container."""
         with mapped_errors(self._target):
-            self._mux(self.flush())
+            self._remuxer.write_video(self.flush())
         self.end()
 
     def rehearse(self) -> None:

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 
 from av.packet import Packet
@@ -141,7 +142,7 @@ def _colour(
     sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, painters)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
-            return _predict_all(_chain(first, batches), reader, colouring, sink, span)
+            return _predict_all(chain([first], batches), reader, colouring, sink, span)
         except BaseException as error:
             sink.queue.finish()  # what is coloured is written: the reader of a pipe gets it
             if isinstance(error, Closed):
@@ -187,11 +188,6 @@ def _send(coloured: Coloured, before: int, colouring: Colouring, sink: _Writer) 
     sink.queue.put(coloured, coloured.nbytes)
     colouring.progress(last, before + count)
     return count
-
-
-def _chain(first: Batch, rest: Iterator[Batch | Packet[Stream]]) -> Iterator[Batch | Packet[Stream]]:
-    yield first
-    yield from rest
 
 
 class _Reader:
