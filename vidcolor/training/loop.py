@@ -175,12 +175,8 @@ def _norms_aside(state: TrainState) -> Iterator[None]:
             layer.track_running_stats = True
 
 
-def _judges(state: TrainState) -> list[nn.Module]:
-    return [state.networks[n] for n in ("adversary", "grey_adversary") if n in state.networks]
-
-
 def _judges_learn(state: TrainState, learn: bool) -> None:
-    for judge in _judges(state):
+    for judge in state.judges:
         judge.requires_grad_(learn)
 
 

@@ -65,6 +65,11 @@ class TrainState:
         assert isinstance(network, ColourNetwork)
         return network
 
+    @property
+    def judges(self) -> list[nn.Module]:
+        """The discriminators."""
+        return [self.networks[n] for n in ("adversary", "grey_adversary") if n in self.networks]
+
 
 def begin_stage(state: TrainState, stage: Stage, options: TrainOptions) -> None:
     """Fresh optimisers for a stage."""
@@ -82,8 +87,7 @@ def begin_stage(state: TrainState, stage: Stage, options: TrainOptions) -> None:
         "generator": torch.optim.AdamW(groups, lr=rate, betas=stage.betas, weight_decay=stage.weight_decay)
     }
     if stage.adversarial:
-        networks = [state.networks[n] for n in ("adversary", "grey_adversary") if n in state.networks]
-        judges = [p for n in networks for p in n.requires_grad_(True).parameters() if p.requires_grad]
+        judges = [p for n in state.judges for p in n.requires_grad_(True).parameters() if p.requires_grad]
         peak = stage.adversary_rate * options.rate
         state.optimisers["adversary"] = torch.optim.AdamW(
             [{"params": judges, "peak": peak}], lr=peak, betas=stage.betas, weight_decay=0.0
