@@ -142,11 +142,8 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
-    ffmpeg = getattr(av, "ffmpeg_version_info", f"libavcodec {parts}")
-    click.echo(
-        f"vidcolor {__version__}, torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {ffmpeg}, {device}"
-    )
+    libraries = f"torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+    click.echo(f"vidcolor {__version__}, {libraries}, {device}")
     ctx.exit()
 
 
