@@ -50,8 +50,9 @@ def between(one: Floats, other: Floats, method: FlowMethod) -> Motion:
     or out of the picture. An edge of the motion is where |∇u|² + |∇v|² > 0.01 |f|² + 0.002.
     """
     forward, backward = method(one, other), method(other, one)
-    home = forward + warp(backward, forward)
-    length = (forward**2).sum(-1) + (warp(backward, forward) ** 2).sum(-1)
+    returning = warp(backward, forward)
+    home = forward + returning
+    length = (forward**2).sum(-1) + (returning**2).sum(-1)
     rows, columns = np.indices(one.shape, dtype=np.float32)
     x, y = columns + forward[..., 0], rows + forward[..., 1]
     gone = (x < 0) | (y < 0) | (x > one.shape[1] - 1) | (y > one.shape[0] - 1)
