@@ -8,12 +8,10 @@ from functools import lru_cache
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vidcolor.colorspace import MATRICES, Matrix, unbounded_chroma_from_ab
+from vidcolor.frames import Floats
 from vidcolor.torchthreads import torch_threads
-
-Floats = NDArray[np.float32]
 
 _AB_LIMIT = 112.0
 _WIDE_AB_LIMIT = 192.0
