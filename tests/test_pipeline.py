@@ -80,7 +80,7 @@ def colouring(**given: Any) -> Colouring:
         "temporal": "off",
         "smoothing": 0.0,
         "render_size": 32,
-        "batch_size": lambda shape: 4,
+        "batch_size": 4,
         "progress": lambda frame, count: None,
     }
     return Colouring(**(settings | given))
@@ -267,7 +267,7 @@ def test_queues_count_what_the_generator_sees_too() -> None:
         temporal="off",
         smoothing=0.0,
         render_size=256,
-        batch_size=lambda _: 4,
+        batch_size=4,
         progress=lambda *_: None,
     )
     with pytest.raises(RuntimeError, match="enough"):
@@ -298,7 +298,7 @@ def test_a_cancelled_film_that_nobody_will_see_is_not_finished() -> None:
             temporal="off",
             smoothing=0.0,
             render_size=32,
-            batch_size=lambda _: 2,
+            batch_size=2,
             progress=lambda *_: None,
             cancel=cancel,
             flush_on_cancel=flush,
@@ -332,7 +332,7 @@ def test_frames_that_are_recoloured_at_once_stay_in_order(monkeypatch: pytest.Mo
         return pictures, abs_
 
     film.colour = colour  # type: ignore[method-assign]
-    assert run((frame_of(i) for i in range(30)), colouring(batch_size=lambda _: 16), film) == 30
+    assert run((frame_of(i) for i in range(30)), colouring(batch_size=16), film) == 30
     assert film.frames == sorted(film.frames) and len(film.frames) == 30
     assert 1 < most <= 4
 
@@ -344,9 +344,7 @@ def test_smoothed_colours_do_not_depend_on_the_batch() -> None:
     for batch in (1, 3, 16):
         film, found = Film(), []
         film.write_frame = lambda frame, pictures, abs_, found=found: found.extend(abs_)  # type: ignore[method-assign]
-        given = colouring(
-            predictor=predictor, temporal="flow", smoothing=0.9, batch_size=lambda _, batch=batch: batch
-        )
+        given = colouring(predictor=predictor, temporal="flow", smoothing=0.9, batch_size=batch)
         assert run((frame_of(i) for i in range(24)), given, film) == 24
         runs.append(found)
     assert all(len(found) == 24 for found in runs)
@@ -394,7 +392,7 @@ def test_fields_keep_their_colours_and_are_smoothed_in_the_order_of_time(
     predictor = Predictor(generator, torch.device("cpu"), torch.float32)
     film, found = Film(), []
     film.write_frame = lambda frame, pictures, abs_: found.append((frame, pictures, abs_))  # type: ignore[method-assign]
-    given = colouring(predictor=predictor, temporal=temporal, smoothing=0.9, batch_size=lambda _: 3)
+    given = colouring(predictor=predictor, temporal=temporal, smoothing=0.9, batch_size=3)
     assert run(frames(), given, film) == 20
     for frame, pictures, abs_ in found:
         for field, (picture, ab) in enumerate(zip(pictures, abs_, strict=True)):

@@ -85,7 +85,7 @@ class Batcher:
 
     Args:
         linker: finds shots and motion.
-        batch_size: called with the render shape of the first frame; gives pictures a batch.
+        batch_size: pictures a batch.
         span: is told the linker's state after its last frame, and how many frames it has.
         segment_frames: without a span, called with the first frame: gives frames a segment at most, and where
             segments would begin is noted in the frames.
@@ -98,7 +98,7 @@ class Batcher:
     def __init__(
         self,
         linker: Linker,
-        batch_size: Callable[[tuple[int, int]], int],
+        batch_size: int,
         span: Span | None = None,
         segment_frames: Callable[[Frame], int] | None = None,
     ) -> None:
@@ -107,8 +107,7 @@ class Batcher:
         self._linker = linker
         self._span = span
         self._count = 0
-        self._batch_size = batch_size
-        self._size = 0
+        self._size = batch_size
         self._undecided: deque[tuple[Frame, list[Picture]]] = deque()
         self._links: deque[Link] = deque()
         self._open = Batch()
@@ -146,14 +145,12 @@ class Batcher:
             self.decided += 1
             frame, pictures = self._undecided.popleft()
             frame.opens = self._opens(frame)
-            height, width = pictures[0].grey.shape
-            changes = self._open.pictures and self._open.pictures[0].grey.shape != (height, width)
+            changes = self._open.pictures and self._open.pictures[0].grey.shape != pictures[0].grey.shape
             if frame.opens or changes:
                 full += self._close()
             self._open.frames.append(frame)
             self._open.pictures.extend(pictures)
             self._open.links.extend(self._links.popleft() for _ in pictures)
-            self._size = self._size or self._batch_size((height, width))
             if len(self._open.pictures) >= self._size:
                 full += self._close()
         return full
@@ -233,7 +230,7 @@ class Painter:
                 self._propagator.mark = self._seen
 
     def _whole_frames(self) -> Coloured:
-        coloured = Coloured(frames=[], pictures=[], abs_=[])
+        coloured = Coloured()
         while self._frames and self._frames[0].fields <= len(self._done) and not self.complete:
             frame = self._frames.popleft()
             self._left = None if self._left is None else self._left - 1

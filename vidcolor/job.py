@@ -254,7 +254,6 @@ class _Job:
         settings = self._settings(options)
         anchors = self._anchors(settings, predictor)
         place.create()
-        batch = self._batch_size(predictor)
         report = DecodeReport(video_index=stream.index)
         film = Film(
             container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
@@ -267,7 +266,7 @@ class _Job:
             smoothing=options.smoothing,
             anchors=anchors,
             render_size=options.render_size,
-            batch_size=lambda shape: batch,
+            batch_size=self._batch_size(predictor),
             progress=meter.tell,
             cancel=self.cancel,
             segment_frames=frames_a_segment if place.in_segments else None,

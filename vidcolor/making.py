@@ -256,7 +256,6 @@ class Maker:
         options, order = self.order.options, self.order
         if self.anchors is None:
             self.anchors = order.anchors()
-        batch = int(self.terms.machine["batch size"])
 
         def progress(last: Frame, frames: int) -> None:
             endings.check()
@@ -268,7 +267,7 @@ class Maker:
             smoothing=options.smoothing,
             anchors=self.anchors,
             render_size=options.render_size,
-            batch_size=lambda shape: batch,
+            batch_size=int(self.terms.machine["batch size"]),
             progress=progress,
             cancel=order.cancel,
             flush_on_cancel=False,

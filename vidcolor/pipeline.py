@@ -60,7 +60,7 @@ class Colouring:
     Attributes:
         temporal, smoothing: how ab is smoothed over time, see :class:`~vidcolor.stages.propagate.Propagator`.
         anchors: colours to begin shots with that come back, see :mod:`vidcolor.matching`.
-        batch_size: called with the render shape of the first frame; gives pictures a batch.
+        batch_size: pictures a batch.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
         segment_frames: called with the first frame of a film without spans; gives frames a segment at most.
@@ -72,7 +72,7 @@ class Colouring:
     temporal: str
     smoothing: float
     render_size: int
-    batch_size: Callable[[tuple[int, int]], int]
+    batch_size: int
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
@@ -134,8 +134,7 @@ def _colour(
         if not colouring.cancel.is_set():
             reader.wait()
         return 0
-    height, width = first.pictures[0].grey.shape
-    colouring.predictor.expect(colouring.batch_size((height, width)))
+    colouring.predictor.expect(colouring.batch_size)
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)

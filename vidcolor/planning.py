@@ -63,7 +63,7 @@ class Planner:
         """Where the segment ends, and whether a shot does."""
         state = place.state if place else None
         span = Span(frames=self.frames, least=self.frames // 2, start=state)
-        batcher = Batcher(Linker(self.mode, state=state.linker if state else None), lambda _: 1, span)
+        batcher = Batcher(Linker(self.mode, state=state.linker if state else None), 1, span)
         seen: list[_Seen] = []
         for frame in self.source.span(self.frames):
             if self.cancel.is_set():
