@@ -38,12 +38,17 @@ class Signal:
     def _unit(self) -> int:
         return int(1 << (self.depth - 8))
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Codes of black and white."""
+        return (0, 2**self.depth - 1) if self.full_range else (16 * self._unit, 235 * self._unit)
+
     def expand(self, luma: NDArray[Any]) -> Floats:
         """Y' with 0 black and 1 white (beyond that: foot- and headroom) of luma codes, any shape."""
-        low, span = (0, 2**self.depth - 1) if self.full_range else (16 * self._unit, 219 * self._unit)
+        black, white = self.ends
         scaled: Floats = luma.astype(np.float32)
-        scaled -= np.float32(low)
-        scaled *= np.float32(1.0 / span)
+        scaled -= np.float32(black)
+        scaled *= np.float32(1.0 / (white - black))
         return scaled
 
     def chroma_codes(self, cbcr: Floats) -> Codes:

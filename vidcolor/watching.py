@@ -159,8 +159,7 @@ class Watch:
 
     def _look_for_bars(self, frame: Frame, said: set[str]) -> None:
         """Say so if rows or columns along the edges have been black in all frames looked at."""
-        black = 0 if frame.signal.full_range else 16 << (frame.signal.depth - 8)
-        limit = black + (_BAR_CODES << (frame.signal.depth - 8))
+        limit = frame.signal.ends[0] + (_BAR_CODES << (frame.signal.depth - 8))
         lit = (frame.luma[:, ::8].mean(1) > limit, frame.luma[::8].mean(0) > limit)
         if self._lit is None or [len(a) for a in self._lit] != [len(a) for a in lit]:
             self._lit, self._looks = lit, 0

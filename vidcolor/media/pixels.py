@@ -151,9 +151,8 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     rgb = frame.to_ndarray(format="rgb48le" if wide else "rgb24")
     scaled = torch.from_numpy(rgb.astype(np.float32)) / (65535.0 if wide else 255.0)
     y = luma_from_rgb(scaled.permute(2, 0, 1)[None], signal.matrix)[0, 0].numpy()
-    unit = 1 << (signal.depth - 8)
-    low, span = (0, 2**signal.depth - 1) if signal.full_range else (16 * unit, 219 * unit)
-    codes = np.rint(y * np.float32(span) + np.float32(low))
+    black, white = signal.ends
+    codes = np.rint(y * np.float32(white - black) + np.float32(black))
     result: Codes = codes.astype(np.uint8 if signal.depth == 8 else np.uint16)
     return result
 

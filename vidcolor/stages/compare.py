@@ -88,15 +88,9 @@ class Comparison:
     def _neutral(frame: Frame) -> int:
         return 1 << (frame.signal.depth - 1)
 
-    @staticmethod
-    def _ends(frame: Frame) -> tuple[int, int]:
-        """Codes of black and white."""
-        depth = frame.signal.depth
-        return (0, (1 << depth) - 1) if frame.signal.full_range else (16 << (depth - 8), 235 << (depth - 8))
-
     def _draw_border(self, frame: Frame, luma: Codes, planes: list[Codes], border: int, ratio: int) -> None:
         thickness = max(2, luma.shape[1] // 480) // 2 * 2
-        luma[:, border : border + thickness] = self._ends(frame)[1]
+        luma[:, border : border + thickness] = frame.signal.ends[1]
         for plane in planes:
             plane[:, border // ratio : (border + thickness) // ratio] = self._neutral(frame)
 
@@ -104,7 +98,7 @@ class Comparison:
         shape = luma.shape[0], luma.shape[1]
         if shape not in self._labels:
             self._labels[shape] = _labels(*shape, second=shape[1] // 2 if self._layout == "side" else None)
-        black, white = self._ends(frame)
+        black, white = frame.signal.ends
         for label in self._labels[shape]:
             rows, columns = label.box
             if not (columns.stop <= border if label.before else columns.start >= border):
