@@ -29,6 +29,7 @@ from vidcolor.cli_options import (
 from vidcolor.cli_process import (
     Caught,
     cancelled_by_signals,
+    complain,
     film_output,
     prepare_process,
     require_a_folder,
@@ -240,10 +241,10 @@ def _one(
         if caught.signal is not None:
             return 128 + caught.signal
         if not isinstance(error, ReaderClosed):
-            _complain(str(error), debug)
+            complain(str(error), debug)
         return error.exit_code
     except Exception as error:
-        _complain(f"{source}: {fault(error)}", debug)
+        complain(f"{source}: {fault(error)}", debug)
         return EXIT_BUG
     spent = clock(result.seconds)
     if result.already:
@@ -256,10 +257,6 @@ def _one(
     return result.exit_code
 
 
-def _complain(message: str, debug: bool) -> None:
-    log.error("%s", " ".join(message.split()), exc_info=debug)
-
-
 def main() -> None:
     """Entry point of ``vidcolor``."""
     prepare_process()
@@ -270,17 +267,17 @@ def main() -> None:
             code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         set_up_log(False, False)
-        _complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
+        complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
         code = UsageError.exit_code
     except click.Abort:
         code = 130
     except VidcolorError as error:
         set_up_log(False, False)
-        _complain(str(error), debug)
+        complain(str(error), debug)
         code = error.exit_code
     except Exception as error:
         set_up_log(False, False)
-        _complain(fault(error), debug)
+        complain(fault(error), debug)
         code = EXIT_BUG
     _leave(int(code or 0))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vidcolor.cli_process import Caught, cancelled_by_signals
+from vidcolor.cli_process import Caught, cancelled_by_signals, complain
 from vidcolor.errors import UsageError, VidcolorError, worst
 from vidcolor.options import Options
 
@@ -82,7 +82,7 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
         try:
             found = job_status(target, work_dir)
         except VidcolorError as error:
-            log.error("%s", " ".join(str(error).split()))
+            complain(str(error))
             codes.append(error.exit_code)
             continue
         line = json.dumps(asdict(found)) if as_json else str(found)
@@ -141,7 +141,7 @@ def report_on(
     except VidcolorError as error:
         if caught.signal is not None:
             return 128 + caught.signal
-        log.error("%s", " ".join(str(error).split()), exc_info=debug)
+        complain(str(error), debug)
         return error.exit_code
     log.info("%s: a report on %s", report, result.target)
     return result.exit_code

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.memory import keep_freed_memory
 
+log = logging.getLogger("vidcolor")
+
 
 class Lines(logging.Formatter):
     """``vidcolor: …`` on standard error.
@@ -34,13 +36,18 @@ class Lines(logging.Formatter):
 
 def set_up_log(quiet: bool, verbose: bool) -> Lines:
     """Have what is logged stand on standard error; gives what writes the lines."""
-    log, handler, lines = logging.getLogger("vidcolor"), logging.StreamHandler(), Lines()
+    handler, lines = logging.StreamHandler(), Lines()
     handler.setFormatter(lines)
     log.handlers = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     handler.setLevel(logging.ERROR if quiet else logging.NOTSET)  # a report hears warnings all the same
     return lines
+
+
+def complain(message: str, debug: bool = False) -> None:
+    """Say an error in one line; with ``debug`` its traceback follows."""
+    log.error("%s", " ".join(message.split()), exc_info=debug)
 
 
 class Caught:

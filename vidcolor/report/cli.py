@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vidcolor.cli_options import printing
-from vidcolor.cli_process import cancelled_by_signals
+from vidcolor.cli_process import cancelled_by_signals, complain
 from vidcolor.errors import EXIT_BUG, VidcolorError, fault
 
 log = logging.getLogger("vidcolor")
@@ -62,9 +62,9 @@ def main() -> None:
     except click.Abort:
         code = 130
     except VidcolorError as error:
-        log.error("%s", " ".join(str(error).split()), exc_info=_debugged())
+        complain(str(error), _debugged())
         code = error.exit_code
     except Exception as error:
-        log.error("%s", fault(error), exc_info=_debugged())
+        complain(fault(error), _debugged())
         code = EXIT_BUG
     sys.exit(int(code or 0))
