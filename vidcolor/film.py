@@ -183,11 +183,14 @@ class Film:
         return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream, self._first.fields)
 
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
-        start, duration, first = self._options.start, self._options.duration, self._first.seconds
-        end = None if duration is None else (start or Fraction(0)) + duration
-        suffix = os.path.splitext(self._target)[1]
+        options = self._options
         return RemuxSettings(
-            audio=self._options.audio, offset=offset, start=start, end=end, first=first, suffix=suffix
+            audio=options.audio,
+            offset=offset,
+            start=options.start,
+            end=options.end,
+            first=self._first.seconds,
+            suffix=os.path.splitext(self._target)[1],
         )
 
     def write_packet(self, packet: Packet[Stream]) -> None:

@@ -8,7 +8,6 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 
 from av.container import InputContainer
 
@@ -195,10 +194,9 @@ class _Job:
             )
 
     def _settings(self, options: Options) -> DecodeSettings:
-        start, duration = options.start, options.duration
         return DecodeSettings(
-            start=start,
-            end=None if duration is None else (start or Fraction(0)) + duration,
+            start=options.start,
+            end=options.end,
             deinterlace=options.deinterlace,
             name=self.name,
             seekable=not reads_once(self.name),

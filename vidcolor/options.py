@@ -185,6 +185,11 @@ class Options:
         names = self.device.split(",")
         return tuple(names[i % len(names)] for i in range(max(self.jobs or 1, len(names))))
 
+    @property
+    def end(self) -> Fraction | None:
+        """Seconds of the source up to which it is wanted; None: to its end."""
+        return None if self.duration is None else (self.start or Fraction(0)) + self.duration
+
 
 def _require(condition: object, message: str) -> None:
     if not condition:

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -97,12 +96,11 @@ def make_preview(
     with open_as_asked(name, first) as container:
         begin = float(beginning(container, pick_video(container, name)))
         first = on_its_clock(first, container, name)
-    start, duration = first.start, first.duration
     contents = Contents(
         open_it=partial(open_as_asked, name, first),
         settings=DecodeSettings(
-            start=start,
-            end=None if duration is None else (start or Fraction(0)) + duration,
+            start=first.start,
+            end=first.end,
             deinterlace=first.deinterlace,
             name=name,
         ),
