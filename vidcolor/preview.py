@@ -23,7 +23,7 @@ from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock, open_as_asked
 from vidcolor.media.opening import beginning, pick_video, reads_once
-from vidcolor.options import Options
+from vidcolor.options import PREVIEW_SHOTS, Options
 from vidcolor.result import clock
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
@@ -60,7 +60,7 @@ def make_preview(
     source: str | os.PathLike[str],
     target: str | os.PathLike[str],
     looks: list[Options],
-    shots: int = 8,
+    shots: int = PREVIEW_SHOTS,
     *,
     cancel: threading.Event | None = None,
 ) -> Preview:

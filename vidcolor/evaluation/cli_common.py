@@ -115,7 +115,7 @@ def _only_one(context: click.Context, _: click.Parameter, names: tuple[str, ...]
 weights_option = click.option(
     "--weights",
     multiple=True,
-    default=["default"],
+    default=[Options.weights],
     show_default=True,
     callback=_only_one,
     help="Name or file of the generator.",
@@ -123,7 +123,7 @@ weights_option = click.option(
 
 
 device_option = click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."
+    "--device", default=Options.device, show_default=True, help="auto, cpu, cuda, cuda:N or mps."
 )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcolor.errors import UsageError
+from vidcolor.options import Options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +28,11 @@ class ImageOptions:
     """
 
     data: tuple[Path, ...]
-    weights: str = "default"
+    weights: str = Options.weights
     limit: int | None = None
     seed: int = 0
-    render_size: int = 256
-    device: str = "auto"
+    render_size: int = Options.render_size
+    device: str = Options.device
     kid_subset: int = 100
     metric_weights: Path | None = None
     cache: Path | None = None

@@ -54,11 +54,11 @@ class VideoOptions:
     """
 
     clips: tuple[Path, ...]
-    weights: str = "default"
+    weights: str = Options.weights
     limit: int = 150
     seed: int = 0
-    render_size: int = 256
-    device: str = "auto"
+    render_size: int = Options.render_size
+    device: str = Options.device
     temporal: str = Options.temporal
     smoothing: float = Options.smoothing
     flow: str = FLOWS[0]
