@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vidcolor.errors import UsageError
 from vidcolor.options import Options
@@ -47,14 +46,3 @@ class ImageOptions:
             raise UsageError(f"--sheet {self.sheet}: would be among the photographs next time")
         if self.kid_subset < 2:
             raise UsageError(f"--kid-subset {self.kid_subset}: at least two pictures are needed")
-
-    def as_dict(self) -> dict[str, Any]:
-        """Values that JSON can hold, by name."""
-        return {
-            key: [str(v) for v in value]
-            if isinstance(value, tuple)
-            else str(value)
-            if isinstance(value, Path)
-            else value
-            for key, value in asdict(self).items()
-        }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -54,7 +55,7 @@ def results(
             "alexnet": _judge(backbones.alexnet),
             "resize": RESIZE,
         },
-        "options": options.as_dict(),
+        "options": plain(options),
         "scores": report.as_dict(),
         "notes": report.notes,
     }
@@ -68,6 +69,18 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
     """
     text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
     write_whole(path, lambda file: file.write(text.encode("utf-8", "replace")))
+
+
+def plain(options: Any) -> dict[str, Any]:
+    """Options of a scoring as values that JSON can hold, by name."""
+    return {
+        key: [str(v) for v in value]
+        if isinstance(value, tuple)
+        else str(value)
+        if isinstance(value, Path)
+        else value
+        for key, value in asdict(options).items()
+    }
 
 
 def _judge(backbone: Backbone | None) -> dict[str, str] | None:

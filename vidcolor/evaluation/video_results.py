@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from vidcolor import _version
 from vidcolor.evaluation.backbones import file_digest
-from vidcolor.evaluation.results import installed
+from vidcolor.evaluation.results import installed, plain
 from vidcolor.evaluation.video import ClipScores, VideoOptions
 from vidcolor.evaluation.video_report import as_dict
 
@@ -40,12 +39,6 @@ def results(
         "data": {"clips": {clip.name: file_digest(Path(clip.name)) for clip in clips}, "damaged": damaged},
         "judge": judge,
         "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
-        "options": {key: _plain(value) for key, value in asdict(options).items()},
+        "options": plain(options),
         "scores": as_dict(clips),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [str(inner) for inner in value]
-    return str(value) if isinstance(value, Path) else value
