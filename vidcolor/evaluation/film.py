@@ -15,7 +15,7 @@ from vidcolor.bars import BarFollower, predict_within
 from vidcolor.errors import InputError
 from vidcolor.evaluation.clips import read_clip
 from vidcolor.evaluation.motion import FlowMethod, Mask, Motion, between
-from vidcolor.evaluation.temporal import follow_corners, ghost_regions, speed_regions
+from vidcolor.evaluation.temporal import follow_corners, ghost_region, speed_regions
 from vidcolor.frames import Floats, Picture
 from vidcolor.result import frame_count
 from vidcolor.stages.predict import Predictor
@@ -169,4 +169,4 @@ def _step(one: Floats, other: Floats, method: FlowMethod) -> Step:
     ahead = between(one, other, lambda first, _: there if first is one else back)
     behind = between(other, one, lambda first, _: back if first is other else there)
     still, moving = speed_regions(behind.flow)
-    return Step(ahead=ahead, near=ghost_regions(behind.hidden)[0], still=still, moving=moving)
+    return Step(ahead=ahead, near=ghost_region(behind.hidden), still=still, moving=moving)

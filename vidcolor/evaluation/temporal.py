@@ -114,20 +114,16 @@ def drift(first: Floats, last: Floats, places: tuple[Floats, Floats]) -> Floats:
     return np.asarray(np.linalg.norm(ends[1] - ends[0], axis=-1), np.float32)
 
 
-def ghost_regions(hidden: Mask) -> tuple[Mask, Mask]:
-    """Where ghosts would be, and the rest.
+def ghost_region(hidden: Mask) -> Mask:
+    """Where ghosts would be: pixels ``(h, w)`` within 8 of the boundary of ``hidden``.
 
     Args:
         hidden: ``(h, w)``, pixels that were not to be seen in the picture before.
-
-    Returns:
-        Pixels within 8 of the boundary of ``hidden``; and the pixels farther away than that.
     """
     seen = np.asarray(hidden, np.uint8)
     boundary = cv2.morphologyEx(seen, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     reach = np.ones((2 * GHOST_REACH + 1, 2 * GHOST_REACH + 1), np.uint8)
-    near = np.asarray(cv2.dilate(boundary, reach)) > 0
-    return near, ~near
+    return np.asarray(cv2.dilate(boundary, reach)) > 0
 
 
 def synthetic_flicker(count: int, shape: tuple[int, int], sigma: float, seed: int) -> list[Floats]:

@@ -147,8 +147,8 @@ def ghosting(film: Film, steps: Sequence[Step | None], way: tuple[str, float]) -
         way: mode and smoothing of the filter.
 
     Returns:
-        Mean distance from the true ab, Lab units, over all pixels of the regions of
-        :func:`vidcolor.evaluation.temporal.ghost_regions`; pictures that begin a shot are left out.
+        Mean distance from the true ab, Lab units, over all pixels within, and without,
+        :func:`vidcolor.evaluation.temporal.ghost_region`; pictures that begin a shot are left out.
     """
     sums, counts = [0.0, 0.0], [0, 0]
     filtered = _smoothed(film, film.truth, way)
