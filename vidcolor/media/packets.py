@@ -76,9 +76,9 @@ class Clock:
 class PacketWriter:
     """Writes the packets of one output stream. ``name`` is the source's track in messages.
 
-    With ``from_zero`` packets that end before zero (an encoder's priming) are left out, for containers
-    that place the first packet at zero whatever its timestamp. ``wait_for_key`` leaves out what cannot
-    be decoded after a cut.
+    With ``from_zero`` packets that lie mostly before zero (an encoder's priming) are left out, for
+    containers that place the first packet at zero whatever its timestamp. ``wait_for_key`` leaves out what
+    cannot be decoded after a cut.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ def signal_of(frame: av.VideoFrame) -> Signal:
     """How to read the frame's luma, from its tags or, where they are missing, by custom.
 
     An untagged matrix is BT.601's up to 576 lines, else BT.709's; an untagged range is full for grey
-    images, RGB and yuvj formats, limited for video.
+    and yuvj formats, limited for others. RGB is brought to limited range, whatever its tag.
     """
     name = frame.format.name
     rgb = is_rgb(frame.format)

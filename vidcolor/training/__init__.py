@@ -1,1 +1,1 @@
-"""Training of the generators; needs torch, numpy and Pillow only."""
+"""Training of the generators; needs torch, numpy, safetensors and Pillow, and PyAV for films."""
