@@ -86,9 +86,9 @@ def _configure(
     context.layout = layout
     context.time_base = Fraction(1, context.sample_rate)
     if codec.name in _LOSSY:
+        usual = context.channels * _BITS_PER_CHANNEL
         slow = codec.name in _LAYERS and context.sample_rate < _LOW_RATES
-        most = _MOST_AT_LOW_RATES if slow else context.channels * _BITS_PER_CHANNEL
-        context.bit_rate = max(_BITS_PER_CHANNEL, min(most, context.channels * _BITS_PER_CHANNEL))
+        context.bit_rate = min(usual, _MOST_AT_LOW_RATES) if slow else usual
     if codec.experimental:
         context.options = {**context.options, "strict": "experimental"}
 
