@@ -14,17 +14,12 @@ from pathlib import Path
 
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.media.encoders import is_image, muxer_for
-from vidcolor.media.opening import (
-    STDIN,
-    refuse_directory,
-    sequence_address,
-)
+from vidcolor.media.opening import NUMBER, STDIN, refuse_directory, sequence_address
 from vidcolor.media.sourcefiles import files_of, is_part_of
 from vidcolor.options import Options
 from vidcolor.writing import followed, mark, sync_folder
 
 STDOUT = "-"
-_NUMBER = re.compile(r"%0?\d*d")
 _OUTPUT = re.compile(r"/dev/stdout|/dev/fd/1|/proc/self/fd/1")
 _MOST_LINKS = 40
 
@@ -236,7 +231,7 @@ def _require_place(target: str, final: Path) -> None:
 
 def is_sequence(target: str, muxer: str) -> bool:
     """Whether the target is one picture for each frame (``scan_%05d.png``)."""
-    return muxer == "image2" and _NUMBER.search(Path(target).name) is not None
+    return muxer == "image2" and NUMBER.search(Path(target).name) is not None
 
 
 def holds_one(target: str, muxer: str) -> bool:
@@ -253,7 +248,7 @@ def _sequence(target: str) -> str:
 
 def _numbered(final: Path) -> re.Pattern[str]:
     """Names of a sequence's pictures."""
-    before, after = _NUMBER.split(final.name, maxsplit=1)
+    before, after = NUMBER.split(final.name, maxsplit=1)
     return re.compile(re.escape(before) + r"\d+" + re.escape(after))
 
 

@@ -63,7 +63,8 @@ _DEVICES = frozenset(
     ]
 )
 _TEXT_ART = frozenset(["tty", "bin", "xbin", "adf", "idf"])
-_PATTERN = re.compile(r"%0?\d*d")
+NUMBER = re.compile(r"%0?\d*d")
+"""Where a sequence's name has its number."""
 _LOCAL = "file,pipe"
 _NETWORK = "file,pipe,http,https,tcp,udp,tls,rtp,rtmp,rtmps,rtsp,srt,crypto,httpproxy"
 _LATIN = "vidcolor-latin"
@@ -164,7 +165,7 @@ def is_image_sequence(name: str) -> bool:
     """Whether a source is a numbered picture for each frame (``scan_%05d.png``)."""
     if name == STDIN or _URL.match(name):  # a space in a URL is written %20
         return False
-    return _PATTERN.search(Path(name).name) is not None and not os.path.exists(name)
+    return NUMBER.search(Path(name).name) is not None and not os.path.exists(name)
 
 
 def sequence_files(name: str) -> dict[int, Path]:
@@ -201,8 +202,8 @@ def sequence_files(name: str) -> dict[int, Path]:
 
 def _split(name: str) -> tuple[str, str, str]:
     """What stands before a sequence's number, the pattern for the number, and what stands after it."""
-    match = _PATTERN.search(name)
-    if match is None or _PATTERN.search(name, match.end()):
+    match = NUMBER.search(name)
+    if match is None or NUMBER.search(name, match.end()):
         raise InputError(f"{name}: an image sequence's name has one number, as in scan_%05d.png")
     return name[: match.start()], match[0], name[match.end() :]
 
