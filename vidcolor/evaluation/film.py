@@ -19,6 +19,7 @@ from vidcolor.evaluation.temporal import follow_corners, ghost_region, speed_reg
 from vidcolor.frames import Floats, Picture
 from vidcolor.result import frame_count
 from vidcolor.stages.predict import Predictor
+from vidcolor.stages.shots import ShotDetector
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +109,6 @@ def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) ->
 
 def shot_numbers(greys: Sequence[Floats]) -> list[int]:
     """Number of the shot of each of a film's pictures ``(h, w)``, as the filter counts shots."""
-    from vidcolor.stages.shots import ShotDetector
-
     detector = ShotDetector()
     decisions = [decision for grey in greys for decision in detector.push(grey)]
     decisions += detector.finish()
