@@ -140,7 +140,7 @@ class PacketWriter:
         if known is None:  # the stream ended first: before the earliest picture there is always room
             known = packet.dts = min(p.pts for p in [*held, packet] if p.pts is not None)
         for distance, waiting in zip(range(len(held), 0, -1), held, strict=True):
-            waiting.dts = min(known - distance * step, known - distance)
+            waiting.dts = known - distance * step
             self._write(waiting)
 
     def _write(self, packet: Packet[Stream]) -> None:
