@@ -409,6 +409,9 @@ def test_closed_standard_streams_do_not_end_up_in_the_film(film: Path, tmp_path:
     shell = ["sh", "-c", 'exec "$@" <&- >&-', "sh", sys.executable, "-c", code, *given]
     assert subprocess.run(shell, check=False).returncode == 0
     assert len(read_film(target)) == 6
+    code = "import os; from vidcolor.cli_process import prepare_process as go; go(); os._exit(os.dup(3))"
+    shell = ["sh", "-c", 'exec 3<"$2"; exec "$0" -c "$1" <&- >&- 2>&-', sys.executable, code, str(film)]
+    assert subprocess.run(shell, check=False).returncode > 3, "the next file would be a standard stream"
 
 
 def test_where_the_current_folder_is_gone_it_says_so(film: Path, tmp_path: Path) -> None:
