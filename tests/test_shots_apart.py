@@ -30,6 +30,7 @@ from vidcolor.making import Maker
 from vidcolor.options import Options
 from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
+from vidcolor.resumable import frames_a_segment
 from vidcolor.segments import Place, Segment, SegmentStore
 
 LENGTHS = (9, 8, 30, 7, 7, 4)
@@ -72,6 +73,12 @@ def test_a_segment_ends_where_a_shot_begins(tmp_path: Path) -> None:
     assert [segment.after.frames for segment in kept] == [12, 24, 36, 48, 54, 65]
     assert [segment.after.independent for segment in kept] == [False, False, False, False, True, False]
     assert [segment.after.state is None for segment in kept] == [False] * 5 + [True]
+
+
+def test_segments_of_large_pictures_have_an_even_number_of_frames_too() -> None:
+    first: Any = SimpleNamespace(luma=np.zeros((10, 10), np.uint8))
+    with mock.patch("vidcolor.resumable._SEGMENT_BYTES", 33 * 300):
+        assert frames_a_segment(first) == 32, "neighbours at a join would look like one picture in H.264"
 
 
 def test_a_film_of_one_shot_has_segments_of_the_greatest_length(tmp_path: Path) -> None:
