@@ -196,6 +196,25 @@ def test_several_films_need_a_folder(out: str, film: Path, tmp_path: Path, capsy
     assert film.read_bytes() == before
 
 
+def test_numbered_pictures_are_told_of_their_common_name(tmp_path: Path, capsys: Said) -> None:
+    names = [tmp_path / f"scan_{number:03d}.png" for number in (1, 2, 10)]
+    assert call(*names, tmp_path / "film.mp4") == 2
+    assert f"'{tmp_path}/scan_%03d.png'" in one_line(capsys.readouterr().err)
+    assert call(names[0], tmp_path / "other_002.png", tmp_path / "film.mp4") == 2
+    assert "%0" not in one_line(capsys.readouterr().err)
+    assert call(names[0], tmp_path / "scan_11000.png", tmp_path / "film.mp4") == 2
+    assert "/scan_%d.png'" in one_line(capsys.readouterr().err)
+
+
+def test_a_name_with_a_dash_that_is_there_is_told_how_to_be_written(film: Path, tmp_path: Path) -> None:
+    film.rename(tmp_path / "-zz.mp4")
+    for name, said in (("-zz.mp4", "./-zz.mp4, or stands behind --"), ("-xx.mp4", "--help lists")):
+        command = [sys.executable, "-c", "from vidcolor.cli import main; main()", name, "out.mp4"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert said in one_line(done.stderr)
+
+
 def test_one_file_for_the_film_and_nothing_beside_it(film: Path, tmp_path: Path) -> None:
     assert call(film, tmp_path / "out.mkv") == 0
     assert sorted(p.name for p in tmp_path.iterdir()) == ["film.mp4", "out.mkv"]

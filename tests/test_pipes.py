@@ -296,3 +296,15 @@ def test_a_film_of_gaps_lasts_as_long_through_a_pipe_as_in_a_file(tmp_path: Path
                 assert picture.duration is not None and picture.time_base is not None
                 lengths.append(float(picture.duration * picture.time_base))
     assert lengths[0] == pytest.approx(lengths[1], abs=0.05)
+
+
+def test_y4m_in_a_pipe_tells_the_pixels_aspect_ratio(tmp_path: Path, capfd: Said) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=3, sample_aspect_ratio=Fraction(32, 29))
+    code, written = piped(source, "-", "--format", "y4m")
+    header, frames = written.split(b"\n", 1)
+    assert code == 0
+    assert b" A32:29 " in header
+    assert len(frames) == 3 * (6 + 64 * 48 * 3 // 2)
+    assert "aspect" not in capfd.readouterr().err
+    assert call(source, tmp_path / "out.y4m") == 0
+    assert "does not get the pixels' aspect ratio, 32:29, written" in capfd.readouterr().err

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from media import luma_of_film, make_film, planes_of, read_film, times_of
 from quick import colour, same_luma
+from test_decode import interlaced
 
 from vidcolor.stages import reencode
 
@@ -151,3 +152,28 @@ def test_lossless_fields_are_key_frames(tmp_path: Path) -> None:
     colour(source, tmp_path / "b.mkv", crf=0)
     assert all(frame.key_frame for frame in read_film(tmp_path / "b.mkv"))
     assert same_luma(source, tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize(
+    ("target", "codec", "said"),
+    [
+        ("out.y4m", None, b" C420mpeg2 "),
+        ("out.mkv", "ffv1", b"\x55\xb7\x81\x01"),  # ChromaSitingHorz (RFC 9559): on the left
+        ("out.webm", None, b"\x55\xb7\x81\x01"),
+    ],
+)
+def test_chroma_is_said_to_lie_on_the_left_where_it_is_made_for(
+    target: str, codec: str | None, said: bytes, tmp_path: Path
+) -> None:
+    colour(make_film(tmp_path / "in.mkv", frames=3), tmp_path / target, codec=codec)
+    assert said in (tmp_path / target).read_bytes()
+
+
+@pytest.mark.parametrize(("target", "codec"), [("out.wmv", None), ("out.avi", "mjpeg"), ("out.mpg", None)])
+def test_encoders_that_know_no_fields_are_not_asked_for_them(
+    target: str, codec: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = interlaced(tmp_path / "in.mkv", top_first=True)
+    colour(source, tmp_path / target, codec=codec)
+    assert len(read_film(tmp_path / target)) == 4
+    assert ("no place for interlacing" in caplog.text) == (target != "out.mpg")

@@ -666,6 +666,17 @@ def test_status_of_several_names_whatever_their_letters(
     assert b"none.mkv: there is no such film" in err
 
 
+def test_status_sends_no_control_characters_to_a_terminal(
+    stopped: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = stopped[1].with_name("a\x1b[31m\nb\udce9.mkv")
+    odd.write_bytes(b"")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert call("--status", odd) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "a [31m b\ufffd.mkv: " in line
+
+
 def test_a_playlist_is_known_by_the_files_that_it_names(tmp_path: Path) -> None:
     for name in ("a b.mp4", "c.mp4", "d.mp4"):
         (tmp_path / name).write_bytes(b"1")

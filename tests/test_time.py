@@ -529,9 +529,32 @@ def test_a_first_frame_that_avi_shows_early_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for begin, said in ((0, 0), (10, 1)):
-        source = make_film(tmp_path / "a.mkv", frames=5, pts=[begin + i for i in range(5)])
+        source = make_film(tmp_path / "a.mkv", frames=5, pts=[begin + i for i in range(5)], audio="mp2")
         colour(source, tmp_path / f"{begin}.avi")
         assert caplog.text.count("avi shows the first frame from the beginning on, not from 0.400 s") == said
+
+
+def test_a_clock_that_begins_late_begins_at_once_in_avi(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.ts", frames=12, audio="mp2")
+    shifted = tmp_path / "b.ts"
+    with (
+        av.open(str(source)) as film,
+        av.open(str(shifted), "w", options={"output_ts_offset": "3000"}) as out,
+    ):
+        streams = {s.index: out.add_stream_from_template(s) for s in film.streams}
+        for packet in film.demux():
+            if packet.dts is not None:
+                packet.stream = streams[packet.stream.index]
+                out.mux(packet)
+    colour(shifted, tmp_path / "c.avi")
+    assert len(times_of(tmp_path / "c.avi")) == 12
+    assert times_of(tmp_path / "c.avi")[-1] < 1
+    (before,), (after,) = (packets_of(name, "audio").values() for name in (shifted, tmp_path / "c.avi"))
+    assert [packet[1] for packet in after] == [packet[1] for packet in before]  # none is made anew
+    assert [line for line in caplog.messages if "avi begins at once" in line]
+    assert not [line for line in caplog.messages if "on its clock" in line or "from the beginning on" in line]
 
 
 @pytest.mark.parametrize("target", ["avi", "y4m"])

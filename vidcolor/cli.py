@@ -20,6 +20,7 @@ from vidcolor.cli_options import (
     as_fraction,
     as_pairs,
     as_time,
+    dashed_name,
     folder_of,
     option,
     printing,
@@ -267,7 +268,8 @@ def main() -> None:
             code = command.main(prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         set_up_log(False, False)
-        complain(f"{error.format_message().rstrip('.')}; vidcolor --help lists what there is", debug)
+        hint = dashed_name(error) or "vidcolor --help lists what there is"
+        complain(f"{error.format_message().rstrip('.')}; {hint}", debug)
         code = UsageError.exit_code
     except click.Abort:
         code = 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import sys
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vidcolor.cli_process import Caught, cancelled_by_signals, complain
+from vidcolor.cli_process import Caught, cancelled_by_signals, complain, printable
 from vidcolor.errors import UsageError, VidcolorError, worst
 from vidcolor.options import Options
 
@@ -86,7 +87,10 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
             codes.append(error.exit_code)
             continue
         line = json.dumps(asdict(found)) if as_json else str(found)
-        click.echo(line.encode("utf-8", "surrogateescape"))  # names as they are, whatever letters they hold
+        if sys.stdout.isatty():
+            click.echo(printable(line))
+        else:  # names as they are, whatever they hold
+            click.echo(line.encode("utf-8", "surrogateescape"))
     return worst(codes)
 
 

@@ -147,6 +147,24 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     ctx.exit()
 
 
+def dashed_name(error: click.ClickException) -> str | None:
+    """What to do about a file whose name was taken for options."""
+    there = (name for name in sys.argv[1:] if name.startswith("-") and os.path.isfile(name))
+    name = next(there, None) if isinstance(error, click.NoSuchOption) else None
+    return None if name is None else f"the file {name} is ./{name}, or stands behind --"
+
+
+def sequence_name(names: tuple[str, ...]) -> str | None:
+    """The name, as in ``scan_%05d.png``, that stands for all of ``names``; None if there is none."""
+    numbered = re.fullmatch(r"(.*?)(\d+)(\.[a-zA-Z]\w*)", names[0], re.DOTALL)
+    if numbered is None or "%" in names[0]:
+        return None
+    before, digits, after = numbered.groups()
+    alike = re.compile(re.escape(before) + r"\d+" + re.escape(after))
+    width = f"0{len(digits)}" if all(len(name) == len(names[0]) for name in names) else ""
+    return f"{before}%{width}d{after}" if all(map(alike.fullmatch, names)) else None
+
+
 def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list[tuple[str, str]]:
     """Pairs of source and target.
 
@@ -160,6 +178,9 @@ def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list
     folder = out != "-" and (os.path.isdir(out) or _named_as_folder(out))
     if len(inputs) > 1 and not folder:
         hint = "" if out == "-" or os.path.lexists(out) else f"; {out}/ makes one"
+        sequence = sequence_name(inputs)
+        if sequence:
+            hint += f". Numbered pictures of one film are '{sequence}'"
         raise UsageError(f"{out}: several films need a folder to go into{hint}")
     if not folder:
         return [(inputs[0], out)]

@@ -30,8 +30,13 @@ class Lines(logging.Formatter):
         """The line of a record: one, whatever names hold; control characters are not for the terminal."""
         text = super().formatMessage(record)
         named = not self.about or any(name in text for name in self.about)
-        line = " ".join(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}".splitlines())
-        return "".join(char if unicodedata.category(char) != "Cc" else " " for char in line)
+        return printable(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}")
+
+
+def printable(text: str) -> str:
+    """``text`` in one line for a terminal: blanks for control characters, U+FFFD for what is no letter."""
+    kinds = ((char, unicodedata.category(char)) for char in " ".join(text.splitlines()))
+    return "".join({"Cc": " ", "Cs": "\N{REPLACEMENT CHARACTER}"}.get(kind, char) for char, kind in kinds)
 
 
 def set_up_log(quiet: bool, verbose: bool) -> Lines:

@@ -107,7 +107,7 @@ class Film:
             exif=has_exif(video),
         )
         self.watch = Watch(first, self.muxer, self._rate, interlaced=interlaced, codec=plan.codec)
-        limits = film_limits.inexpressible(first, self.muxer, plan)
+        limits = film_limits.inexpressible(first, self.muxer, plan, seekable=self._seekable)
         if not is_image(self.muxer):
             limits += film_limits.loses_detail(self._stream, options, plan.codec)
         known = self._source, self._stream, first, options
@@ -128,7 +128,7 @@ class Film:
         steady = self._stream.guessed_rate == self._rate
         self._base = encoder_time_base(self.muxer, plan.codec, first.time_base, self._rate, steady=steady)
         if self._number is None:
-            offset = film_limits.onto_grid(self._base, first, film_limits.shift(first, options), self.muxer)
+            offset = film_limits.offset_of(self._source, first, options, self.muxer, self._base)
         else:  # pictures keep their numbers
             self._base = 1 / self._rate
             offset = self._number * self._base
@@ -149,7 +149,7 @@ class Film:
 
     def _opened(self, first: Frame) -> OutputContainer:
         if not self._seekable:
-            self._sink = Sink(self._address)
+            self._sink = Sink(self._address, film_limits.told_instead(first, self.muxer))
         place: Any = self._place or self._sink or self._address
         options = film_limits.container_options(
             self.muxer, self._target, first, self._source, seekable=self._seekable, number=self._number

@@ -21,6 +21,7 @@ from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
 from vidcolor.result import clock
+from vidcolor.stages.reencode import UNWOVEN
 from vidcolor.target import holds_one, is_sequence
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _STATE_MATRIX = _STATE_RANGE_AND_MATRIX | {"mpeg2video", "prores", "prores_aw", 
 _ALWAYS_LIMITED = frozenset(["mpeg2video", "prores", "prores_aw", "prores_ks"])
 _HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
 _HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
-_PROGRESSIVE_ONLY = frozenset(["libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"])
+_PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _FINEST_TIMESCALE = 10_000_000
 _LATE = 60
@@ -69,8 +70,14 @@ _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
-def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
-    """A line for each thing of the picture that the target cannot express."""
+def told_instead(first: Frame, muxer: str) -> tuple[bytes, bytes]:
+    """What FFmpeg writes into a header since PyAV cannot tell it better, and what to write instead."""
+    aspect = f" A{first.aspect.numerator}:{first.aspect.denominator} "
+    return (b" A0:0 ", aspect.encode()) if muxer == "yuv4mpegpipe" else (b"", b"")
+
+
+def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool) -> list[str]:
+    """A line for each thing of the picture that the target, ``seekable`` or not, cannot express."""
     codec = plan.codec
     found = _signal_left_out(first, muxer, plan)
     lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
@@ -85,16 +92,16 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    if first.aspect != 1 and muxer not in MOV_FAMILY and codec not in _STATE_THEIR_ASPECT:
+    held = muxer in MOV_FAMILY or (told_instead(first, muxer)[0] and not seekable)
+    if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         if codec == "ffv1":
             found.append(
-                f"{muxer} does not tell the pixels' aspect ratio, {shape}: the FFV1 in it alone does"
+                f"{label(muxer)} does not tell the pixels' aspect ratio, {shape}: the FFV1 in it alone does"
             )
         else:
-            found.append(
-                f"{codec} in {muxer} has no place for the pixels' aspect ratio, {shape}; H.264 has one"
-            )
+            where = f"{codec} in {label(muxer)}"
+            found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
@@ -145,7 +152,8 @@ def oddities(
     source: InputContainer, stream: VideoStream, first: Frame, options: Options, muxer: str, codec: str
 ) -> list[str]:
     """Lines for what is odd in the source itself."""
-    found = lost_pages(source) + untold_order(first, stream) + late_beginning(first, options)
+    found = lost_pages(source) + untold_order(first, stream)
+    found += [] if muxer in _COUNT_THEMSELVES else late_beginning(first, options)
     return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
 
 
@@ -163,25 +171,35 @@ def first_number(source: InputContainer, target: str, muxer: str) -> int | None:
     return int(number) if number is not None and is_sequence(target, muxer) else None
 
 
-def shift(first: Frame, options: Options) -> Fraction:
-    """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it."""
+def _shift(source: InputContainer, first: Frame, options: Options, muxer: str, tick: Fraction) -> Fraction:
+    """Seconds to add to all times: the wanted start becomes zero, and nothing begins before it.
+
+    What begins late because its clock does begins at once in avi, which would show its first frame till then.
+    """
     if options.start is not None:
         return -min(options.start, first.seconds)
     if first.seconds < 0:
         log.warning("the picture begins at %.3f s: all tracks are moved by that much", float(first.seconds))
         return -first.seconds
-    return Fraction(0)
+    sounds = source.streams.audio if options.audio != "none" else ()
+    begins = [s.start_time * s.time_base for s in sounds if s.start_time is not None and s.time_base]
+    begin = min([first.seconds, *begins])
+    if muxer != "avi" or begin <= 0:
+        return Fraction(0)
+    if begin > tick / 2:
+        log.warning("avi begins at once: all tracks are %.3f s earlier", float(begin))
+    return -begin
 
 
-def onto_grid(tick: Fraction, first: Frame, offset: Fraction, muxer: str) -> Fraction:
-    """Seconds to add to all times where an encoder counts in frames: the first frame falls on such a time.
+def offset_of(source: InputContainer, first: Frame, options: Options, muxer: str, tick: Fraction) -> Fraction:
+    """Seconds to add to all times; where an encoder counts in frames the first frame falls on such a time.
 
     Else it would be rounded alone, and leave its sound by up to half a frame.
 
     Args:
         tick: time base of the encoder, seconds.
-        offset: seconds that are added in any case.
     """
+    offset = _shift(source, first, options, muxer, tick)
     at = first.seconds + offset
     if muxer in _COUNT_THEMSELVES:
         if muxer == "avi" and at > tick / 2:

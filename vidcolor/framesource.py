@@ -292,8 +292,8 @@ def luma_check(frame: Frame) -> int:
 
 def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputError:
     """The error of a source without a frame, which says why if it can."""
-    fault = "; from a pipe an mp4 needs its index at the front (+faststart)" * reads_once(name)
+    said = "no frame of it decodes" + "; in a pipe mp4 needs its index first (+faststart)" * reads_once(name)
     if report.video_packets and (options.start, options.duration) != (None, None):
         late = options.duration is None or report.last_seen <= (options.start or 0)
-        fault = ": it ends before --start" if late else " within --start and --duration"
-    return InputError(f"{name}: no frame of it decodes{fault}")
+        said = "nothing to colour: it ends before --start" if late else f"{said} within the span"
+    return InputError(f"{name}: {said}")

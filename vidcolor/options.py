@@ -146,7 +146,7 @@ class Options:
         )
         _require(self.compare in (None, *COMPARISONS), f"compare {self.compare!r}: {', '.join(COMPARISONS)}")
         _require(self.crf is None or 0.0 <= self.crf <= 255.0, f"crf {self.crf}: 0 to 255")
-        _require(self.duration is None or self.duration > 0, "duration: more than 0")
+        _require(self.duration is None or self.duration > 0, f"duration {self.duration}: more than 0 s")
         _require(self.framerate is None or 0 < self.framerate <= 1000, "frame rate: above 0, at most 1000")
         _require(
             self.ray is None or len(self.device.split(",")) == 1,

@@ -11,9 +11,11 @@ class Sink:
 
     Args:
         address: ``pipe:N`` or ``file:NAME``.
+        instead: what stands in the first bytes, and what to write instead of it.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, instead: tuple[bytes, bytes] = (b"", b"")) -> None:
+        self._instead: tuple[bytes, bytes] | None = instead if instead[0] else None
         kind, _, name = address.partition(":")
         self._own = kind == "file"
         self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
@@ -24,7 +26,8 @@ class Sink:
         if self._error is not None:
             raise self._error
         try:
-            left = memoryview(data)
+            left = memoryview(data.replace(*self._instead, 1) if self._instead else data)
+            self._instead = None
             while left:
                 left = left[self._write_some(left) :]
         except OSError as error:

@@ -7,6 +7,7 @@ resampling. A damaged packet is skipped and counted; silence takes its place.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from fractions import Fraction
 
 import av
@@ -151,46 +152,44 @@ class AudioConverter:
         rate, name = self.stream.sample_rate, self.stream.codec_context.name
         return name if rate == self._source.sample_rate else f"{name}, at {rate} Hz,"
 
-    def convert(self, packet: Packet[Stream]) -> list[Packet[Stream]]:
-        """Return the encoded packets that one demuxed packet completes."""
+    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        """Give the encoded packets that one demuxed packet completes, as they are made."""
         try:
             frames = self._source.decode(packet)
         except av.FFmpegError:
             self.damaged += 1
-            return []
+            return
         self.heard = self.heard or bool(frames)
-        return [p for frame in frames for p in self._push(frame)]
+        for frame in frames:
+            yield from self._push(frame)
 
-    def flush(self) -> list[Packet[Stream]]:
-        """Return what is still inside decoder, resampler and encoder, and say what was damaged."""
-        packets: list[Packet[Stream]] = []
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """Give what is still inside decoder, resampler and encoder, and say what was damaged."""
         try:
             for frame in self._source.decode(None):
                 self.heard = True
-                packets += self._push(frame)
+                yield from self._push(frame)
         except av.FFmpegError:
             self.damaged += 1
         if self.end is not None:
-            packets += self._last(self.end)
-        packets += self._drain()
-        packets += self._encode(None)
+            yield from self._last(self.end)
+        yield from self._drain()
+        yield from self._encode(None)
         if self.silent:
             log.warning("%s is lost: none of its packets could be decoded", describe(self._source))
         elif self.damaged:
             log.warning("%s: %d damaged packets were left out", describe(self._source), self.damaged)
-        return packets
 
     @property
     def silent(self) -> bool:
         """Whether there were packets, and none of them could be decoded."""
         return self.damaged > 0 and not self.heard
 
-    def _push(self, frame: AudioFrame) -> list[Packet[Stream]]:
+    def _push(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
         if not frame.samples or not frame.sample_rate:
-            return []
+            return
         time_base = frame.time_base or self._source.time_base or Fraction(1, frame.sample_rate)
         begin = self._next if frame.pts is None else frame.pts * time_base
-        packets: list[Packet[Stream]] = []
         if self._first is not None and self._input is None and self._first - begin > AUDIBLE:
             log.warning(
                 "%s: its first %.3f s are left out: %s begins with the picture",
@@ -198,25 +197,24 @@ class AudioConverter:
             )  # fmt: skip
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if self._first is not None and begin - self._here > _LONGEST_FILL:
-            packets += self._silence(kind, begin)
+            yield from self._silence(kind, begin)
         if kind != self._input or begin - self._next > _LONGEST_FILL:
-            packets += self._drain()
+            yield from self._drain()
             self._graph, self._input, self._tick = self._build(frame, time_base), kind, time_base
         frame.time_base, frame.pts = self._tick, round(begin / self._tick)  # the graph knows but one
         self._next = begin + Fraction(frame.samples, frame.sample_rate)
         assert self._graph is not None
         self._graph.push(frame)
-        return packets + self._pull()
+        yield from self._pull()
 
     @property
     def _here(self) -> Fraction:
         """How far sound has come, seconds."""
         return self._next if self._input is not None else self._first or Fraction(0)
 
-    def _silence(self, kind: tuple[str, str, int], until: Fraction) -> list[Packet[Stream]]:
-        """Return packets of silence from where sound has come to; in pieces, for it may be hours."""
+    def _silence(self, kind: tuple[str, str, int], until: Fraction) -> Iterator[Packet[Stream]]:
+        """Give packets of silence from where sound has come to; in pieces, for it may be hours."""
         (name, layout, rate), at = kind, self._here
-        packets: list[Packet[Stream]] = []
         while (samples := min(rate, round((until - at) * rate))) > 0:
             frame = AudioFrame(format=name, layout=layout, samples=samples)
             for plane in frame.planes:
@@ -224,12 +222,11 @@ class AudioConverter:
             frame.sample_rate = rate
             frame.time_base = self._source.time_base or Fraction(1, rate)
             frame.pts = round(at / frame.time_base)
-            packets += self._push(frame)
+            yield from self._push(frame)
             at += Fraction(samples, rate)
-        return packets
 
-    def _last(self, end: Fraction) -> list[Packet[Stream]]:
-        """Return silence to the end; say so where there is more sound than that."""
+    def _last(self, end: Fraction) -> Iterator[Packet[Stream]]:
+        """Give silence to the end; say so where there is more sound than that."""
         if self._here > end + AUDIBLE:
             log.warning("%s: what sounds after the picture's end is left out", describe(self._source))
         target = self.stream.codec_context

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TypeAlias
@@ -211,8 +211,8 @@ class Hiding:
         return self._begun or end < -_PRIMING or end > 0
 
 
-Convert: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
-Flush: TypeAlias = "Callable[[], list[Packet[Stream]]]"
+Convert: TypeAlias = "Callable[[Packet[Stream]], Iterable[Packet[Stream]]]"
+Flush: TypeAlias = "Callable[[], Iterable[Packet[Stream]]]"
 
 
 class Route:
@@ -245,7 +245,7 @@ class Route:
             self._send(self._flush())
         self._writer.finish()
 
-    def _send(self, packets: list[Packet[Stream]]) -> None:
+    def _send(self, packets: Iterable[Packet[Stream]]) -> None:
         for packet in packets:
             self._clock.shift(packet)
             self._writer.write(packet)

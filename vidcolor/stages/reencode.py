@@ -29,6 +29,23 @@ _HARDWARE = re.compile("_(nvenc|qsv|vaapi|amf|videotoolbox|vulkan|v4l2m2m|mf)$")
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
 _LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
+UNWOVEN = frozenset(
+    [
+        "amv",
+        "flv",
+        "h263p",
+        "mjpeg",
+        "mpeg1video",
+        "msmpeg4",
+        "msmpeg4v2",
+        "rv10",
+        "rv20",
+        "speedhq",
+        "wmv1",
+        "wmv2",
+    ]
+)
+"""Encoders that refuse to code fields."""
 _TOP_FIRST = (0, 1, 2, 5)  # unknown, progressive, top first in either coding order (AVFieldOrder)
 
 
@@ -86,7 +103,7 @@ def add_video_stream(
         if settings.get("qp") == "0":
             extra.append("keyint=1")  # predicted fields come back with a few samples off by one
         settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), *extra)))
-    stream = output.add_stream(plan.codec, rate=rate, options=settings)
+    stream = output.add_stream(plan.codec, rate=rate, options=settings | _siting(plan))
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
     height, width = (first.orientation.upright(first.luma) if plan.upright else first.luma).shape
@@ -96,7 +113,7 @@ def add_video_stream(
     context.sample_aspect_ratio = first.aspect
     context.thread_type = "FRAME"
     context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
-    if interlaced:
+    if interlaced and plan.codec not in UNWOVEN:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     if "global_header" in str(output.format.flags):
         context.flags |= Flags.global_header
@@ -118,6 +135,12 @@ def add_video_stream(
             f"second{', ' * bool(given)}{given}): {getattr(error, 'strerror', error)}. {advice}"
         ) from error
     return stream
+
+
+def _siting(plan: EncoderPlan) -> dict[str, str]:
+    """The encoder's option for where 4:2:0 chroma lies: it is made for the left; JPEG's is centred."""
+    made = plan.subsampling == "420" and not plan.is_jfif and not is_rgb(av.VideoFormat(plan.pix_fmt))
+    return {"chroma_sample_location": "left"} if made else {}
 
 
 class Reencoder:
