@@ -179,14 +179,14 @@ def test_killed_and_run_again_it_gives_the_same_losses(
     recipe: str, folder: Path, features: Path, tmp_path: Path
 ) -> None:
     whole, broken = tmp_path / "whole.safetensors", tmp_path / "broken.safetensors"
-    settings = {"steps": 16, "features": features, "checkpoint_minutes": 1e-6, "every": 8, "batch": 2}
+    settings = {"steps": 10, "features": features, "checkpoint_minutes": 1e-6, "every": 5, "batch": 2}
     if recipe == "default":
         settings["first_share"] = 0.25  # the kill is to fall into the adversarial stage
     settings["crop"] = 64 if recipe == "pix2pix" else 32
     assert train(folder, whole, recipe, **settings).exit_code == 0
     process = start(arguments(folder, broken, recipe, **settings))
     numbers = tmp_path / "broken.safetensors.train" / "metrics.jsonl"
-    while process.poll() is None and not (numbers.exists() and '"step": 8,' in numbers.read_text()):
+    while process.poll() is None and not (numbers.exists() and '"step": 5,' in numbers.read_text()):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -208,7 +208,7 @@ def test_two_processes_lose_as_much_as_one_with_the_whole_batch(
     folder: Path, features: Path, tmp_path: Path
 ) -> None:
     one, two = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
-    settings = {"steps": 5, "batch": 8, "features": features, "freeze_norm": True, "every": 5}
+    settings = {"steps": 3, "batch": 8, "features": features, "freeze_norm": True, "every": 3}
     assert train(folder, one, **settings).exit_code == 0
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
     parts = [*arguments(folder, two, **settings), "--cache", str(tmp_path / "cache")]
