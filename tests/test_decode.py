@@ -12,7 +12,16 @@ import pytest
 import torch
 from av.sidedata.sidedata import Type as SideData
 from av.video.codeccontext import VideoCodecContext
-from media import fill_plane, grey_frame, luma_of_film, make_film, planes_of, read_film, times_of
+from media import (
+    change_packets,
+    fill_plane,
+    grey_frame,
+    luma_of_film,
+    make_film,
+    planes_of,
+    read_film,
+    times_of,
+)
 from quick import Corners, colour
 from torch import Tensor
 
@@ -296,3 +305,30 @@ def test_a_key_frame_is_sought_as_far_back_as_decoding_may_run_ahead(rate: int, 
     stream = SimpleNamespace(average_rate=Fraction(rate), guessed_rate=Fraction(rate))
     film = SimpleNamespace(format=SimpleNamespace(name="mov,mp4,m4a"))
     assert _earlier(film, stream) == seconds  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("codec", "distance", "frames", "damaged", "lost"),
+    [
+        ("ffv1", 1, 40, {39}, {39}),
+        ("ffv1", 1, 40, {34}, {34}),
+        ("ffv1", 1, 40, {33, 38}, {33, 38}),
+        ("mjpeg", 1, 40, {34}, {34}),
+        ("libx264", 1, 6, {0}, {0}),
+        ("mpeg4", 4, 40, {33}, {33, 34, 35}),  # the next that needs no other is 36
+        ("mpeg4", 250, 40, {39}, {39}),
+    ],
+)
+def test_damage_among_the_last_frames_costs_no_others_and_is_counted(
+    codec: str, distance: int, frames: int, damaged: set[int], lost: set[int], tmp_path: Path
+) -> None:
+    kind = {"codec": codec, "pix_fmt": "yuvj420p" if codec == "mjpeg" else "yuv420p"}
+    source = make_film(tmp_path / "a.mkv", frames=frames, options={"g": str(distance)}, **kind)
+    change_packets(source, tmp_path / "b.mkv", lambda index, data: b"\0" * 9 if index in damaged else data)
+    report = DecodeReport(video_index=0)
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        stream = film.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "FRAME", 8  # which hold so many packets
+        found = [f.pts for f in decode(film, stream, DecodeSettings(), report) if isinstance(f, Frame)]
+    assert found == [40 * number for number in range(frames) if number not in lost]
+    assert report.lost == len(lost)

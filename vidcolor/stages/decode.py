@@ -21,6 +21,7 @@ from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signa
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.slices import SliceCheck
+from vidcolor.media.tail import Tail
 
 log = logging.getLogger(__name__)
 
@@ -165,10 +166,12 @@ class _Decoder:
         self._works = False
         self._guessed_times = guessed_times
         self._late: int | None = None
+        self._tail = Tail(stream)
 
     def frames(self, packet: Packet[Stream] | None) -> Iterator[av.VideoFrame]:
         """Frames that the packet completes; None flushes the decoder."""
         frames: list[av.VideoFrame] = []
+        lost = self._report.lost
         try:
             frames = self._stream.decode(packet)
             self._failures = 0
@@ -177,6 +180,11 @@ class _Decoder:
             pass
         except av.FFmpegError as error:
             self._fail(packet, error)
+        self._tail.note(packet, frames, failed=self._report.lost > lost)
+        if packet is None:
+            left_out, lost = self._tail.rest()
+            frames += left_out
+            self._report.lost += lost
         if self._guessed_times:
             self._undelay(packet, frames)
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
