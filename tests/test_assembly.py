@@ -1,17 +1,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import av
 import pytest
 from av.stream import Disposition
+from media import make_film
+from test_resume import Stop, run
 
 from vidcolor.assembly import stamped
-from vidcolor.segments import Coded
+from vidcolor.errors import OutputError
+from vidcolor.segments import Coded, SegmentStore
 from vidcolor.stages.decode import other_packets
+from vidcolor.workplace import Workplace
 
 TICK = Fraction(1, 25)
 
@@ -75,3 +82,30 @@ def test_a_track_that_lies_behind_another_in_the_file_is_read_too() -> None:
     found = [(p.stream_index, p.dts) for p in other_packets(container, 0, Fraction(3))]
     assert found == [(1, s) for s in range(5)] + [(2, s) for s in range(5)]
     assert len(list(other_packets(container, 0, None))) == 20
+
+
+@pytest.mark.parametrize("start", [None, Fraction(15)], ids=["whole", "a part"])
+def test_sound_lies_beside_its_picture(start: Fraction | None, tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mkv", frames=80, rate=2, audio="aac"), tmp_path / "out.mkv"
+    run(source, target, start=start, temporal="off")
+    with av.open(str(target)) as film:
+        packets = sorted((p for p in film.demux() if p.size), key=lambda p: p.pos)
+        lie = [(p.stream.type, (p.pts if p.dts is None else p.dts) * p.time_base) for p in packets]
+    reached = {"video": Fraction(0), "audio": Fraction(0)}
+    for kind, seconds in lie:
+        reached[kind] = seconds
+        assert abs(reached["video"] - reached["audio"]) < 2, "players read no further ahead"
+
+
+def test_parts_that_do_not_fit_together_are_no_film(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mkv", frames=14), tmp_path / "out.mkv"
+    with mock.patch("vidcolor.resumable.assemble", side_effect=Stop), pytest.raises(Stop):
+        run(source, target)
+    store = SegmentStore(Workplace(target).folder, "out.mkv")
+    segment = store.read(store.find()[1])
+    store.find()[1].unlink()
+    store.write(replace(segment, coded=replace(segment.coded, extradata=b"another encoder's")))
+    with pytest.raises(OutputError, match="do not fit together: begin anew with --restart"):
+        run(source, target)
+    assert not target.exists()
+    assert run(source, target, restart=True).frames == 14
