@@ -12,17 +12,30 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import av
 import numpy as np
 import pytest
 from calling import call, frames_in, one_line
-from media import fill_plane, grey_frame, luma_codes, make_film, packets_of, planes_of, read_film, times_of
+from media import (
+    change_packets,
+    fill_plane,
+    grey_frame,
+    luma_codes,
+    make_film,
+    packets_of,
+    planes_of,
+    read_film,
+    times_of,
+)
 from quick import quickly
 
+from vidcolor.errors import InputError
 from vidcolor.job import colorize
 from vidcolor.options import Options
+from vidcolor.result import Result
 
 Said = pytest.CaptureFixture[str]
 
@@ -308,3 +321,40 @@ def test_y4m_in_a_pipe_tells_the_pixels_aspect_ratio(tmp_path: Path, capfd: Said
     assert "aspect" not in capfd.readouterr().err
     assert call(source, tmp_path / "out.y4m") == 0
     assert "does not get the pixels' aspect ratio, 32:29, written" in capfd.readouterr().err
+
+
+def made_for_a_pipe(source: Path, **given: Any) -> Result:
+    options = Options(render_size=32, device="cpu", precision="fp32", engine="torch", **given)
+    with quickly(), open(os.devnull, "wb") as nowhere:
+        return colorize(source, "-", options, output_fd=nowhere.fileno())
+
+
+def test_what_a_pipe_is_not_given_is_counted(tmp_path: Path) -> None:
+    film = make_film(tmp_path / "a.mkv", frames=30, codec="ffv1", options={"slicecrc": "1", "g": "1"})
+    change_packets(film, tmp_path / "lost.mkv", lambda index, data: b"\0" * 9 if index == 9 else data)
+    result = made_for_a_pipe(tmp_path / "lost.mkv")
+    assert (result.frames, result.lost, result.damaged, result.exit_code) == (29, 1, 0, 7)
+
+    def flipped(index: int, data: bytearray) -> bytearray:
+        data[len(data) // 3] ^= 4 if index == 9 else 0
+        return data
+
+    change_packets(film, tmp_path / "bad.mkv", flipped)
+    result = made_for_a_pipe(tmp_path / "bad.mkv")
+    assert (result.frames, result.lost, result.damaged) == (30, 0, 1)
+    (tmp_path / "cut.mkv").write_bytes(film.read_bytes()[: film.stat().st_size * 4 // 10])
+    result = made_for_a_pipe(tmp_path / "cut.mkv")
+    assert abs(result.frames + result.lost - 30) <= 2
+    assert (result.lost > 15, result.exit_code) == (True, 7)
+
+
+def test_of_a_part_for_a_pipe_only_what_that_lacks_is_counted(tmp_path: Path) -> None:
+    film = make_film(
+        tmp_path / "a.mp4", frames=60, options={"g": "10"}, container_options={"movflags": "faststart"}
+    )
+    assert made_for_a_pipe(film, start=Fraction(1), duration=Fraction(1, 2)).exit_code == 0
+    with pytest.raises(InputError, match="ends before --start"):
+        made_for_a_pipe(film, start=Fraction(100))
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 7 // 10])
+    result = made_for_a_pipe(film, start=Fraction(1))
+    assert abs(result.frames + result.lost - 35) <= 2
