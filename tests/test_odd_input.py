@@ -285,6 +285,9 @@ def test_damage_in_the_middle_costs_the_frames_that_it_hits(
     assert any("2 frames could not be decoded" in line for line in caplog.messages)
     again = colour(broken, tmp_path / "b.mkv", codec="ffv1")
     assert (again.already, again.frames, again.lost, again.exit_code) == (True, 38, 2, 7)
+    with mock.patch("vidcolor.finished.mark_of", return_value=""):  # as of a file that was copied
+        again = colour(broken, tmp_path / "b.mkv", codec="ffv1")
+    assert (again.already, again.lost, again.exit_code) == (True, 2, 7)
     times = times_of(tmp_path / "b.mkv")
     assert times[9:11] == [Fraction(9, 25), Fraction(12, 25)]
 
@@ -310,6 +313,15 @@ def test_after_endless_damage_what_decoded_is_kept(tmp_path: Path, begins_well: 
     with pytest.raises(InputError, match="200 frames in a row do not decode"):
         colour(source, tmp_path / "b.mkv")
     assert not (tmp_path / "b.mkv").exists()
+
+
+def test_damage_here_and_there_ends_no_film_however_much_it_is(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=40, codec="ffv1", options={"g": "1"})
+    broken = tmp_path / "broken.mkv"
+    change_packets(source, broken, lambda index, data: b"\x00" * 9 if index % 4 == 3 else data)
+    with mock.patch("vidcolor.stages.decode.MAX_FAILURES_IN_A_ROW", 3):
+        result = colour(broken, tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (30, 10, 7)
 
 
 def test_a_change_of_size_in_mid_stream_is_scaled_with_one_warning(

@@ -177,3 +177,10 @@ def test_encoders_that_know_no_fields_are_not_asked_for_them(
     colour(source, tmp_path / target, codec=codec)
     assert len(read_film(tmp_path / target)) == 4
     assert ("no place for interlacing" in caplog.text) == (target != "out.mpg")
+
+
+def test_which_frames_are_keys_is_the_encoder_s_own_choice(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=12, options={"g": "1"})
+    assert all(frame.key_frame for frame in read_film(source))
+    colour(source, tmp_path / "b.mkv")
+    assert [frame.key_frame for frame in read_film(tmp_path / "b.mkv")] == [True] + [False] * 11
