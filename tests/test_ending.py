@@ -140,3 +140,14 @@ def test_the_last_one_is_waited_for(tmp_path: Path) -> None:
         endings.add(0, lambda: tmp_path)
         endings.add(1, full)
     assert found == {0: tmp_path}
+
+
+def test_after_one_that_failed_no_other_is_ended(tmp_path: Path) -> None:
+    def full() -> Path:
+        raise OutputError("no room")
+
+    found: dict[int, Path] = {}
+    with pytest.raises(OutputError, match="no room"), Endings(found, beside=True) as endings:
+        endings.add(0, full)
+        endings.add(1, lambda: tmp_path)
+    assert found == {}

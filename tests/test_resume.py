@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -27,14 +28,17 @@ from filelock import FileLock
 from media import change_packets, grey_frame, make_film, planes_of, read_film
 from quick import quickly
 
+from vidcolor.assembly import assemble
 from vidcolor.checkpoint import load_generator
 from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch, UsageError
+from vidcolor.film import Film
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
 from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
-from vidcolor.segments import Segment, SegmentStore
+from vidcolor.resumable import frames_a_segment
+from vidcolor.segments import Coded, Segment, SegmentStore
 from vidcolor.stages.predict import Predictor
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
@@ -196,6 +200,20 @@ def test_damage_that_is_concealed_in_another_way_does_not_hinder(damaged: str, t
     assert run(source, target).already == bool(damaged)
 
 
+def test_a_gap_is_filled_only_where_the_frame_before_it_is_known_for_certain(tmp_path: Path) -> None:
+    """What follows the gap was made after that very frame."""
+    plain = make_film(tmp_path / "plain.mkv", frames=30, codec="ffv1", options={"g": "1"})
+    source = change_packets(plain, tmp_path / "in.mkv", lambda index, data: data[: 9 if index == 3 else None])
+    target = tmp_path / "out.mkv"
+    with mock.patch("vidcolor.resumable.assemble", side_effect=Stop), pytest.raises(Stop):
+        run(source, target)
+    next(Workplace(target).folder.glob("000001-*")).unlink()
+    concealed = mock.patch("vidcolor.framesource.luma_check", return_value=0)
+    with concealed, pytest.raises(ResumeMismatch, match="not there any more"):
+        run(source, target)
+    assert run(source, target).frames == 29
+
+
 def test_however_often_it_is_interrupted(kind: tuple[Path, list[Any]], tmp_path: Path) -> None:
     source, expected = kind
     target, runs = tmp_path / f"out{source.suffix}", 0
@@ -235,6 +253,33 @@ def test_interrupted_while_the_film_is_put_together(tmp_path: Path) -> None:
         assert run(source, target).frames == 20
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
     assert left_in(tmp_path) == []
+
+
+def test_told_to_stop_while_the_film_is_put_together(tmp_path: Path) -> None:
+    source, target, cancel = (
+        make_film(tmp_path / "in.mp4", frames=20),
+        tmp_path / "out.mp4",
+        threading.Event(),
+    )
+
+    def assembled(film: Film, parts: Iterator[Coded], *given: Any) -> None:
+        cancel.set()
+        assemble(film, parts, *given)
+
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    joining = mock.patch("vidcolor.resumable.assemble", assembled)
+    with short_segments(), joining, pytest.raises(Interrupted):
+        colorize(source, target, options, cancel=cancel)
+    assert job_status(str(target)).frames == 20
+    assert left_in(tmp_path) == [".out.mp4.vidcolor"]
+
+
+@pytest.mark.parametrize("width", [1, 7, 720, 1920, 4096, 9999])
+def test_segments_have_an_even_number_of_frames(width: int) -> None:
+    """H.264 numbers key frames in turns of two, and those that meet at a join must differ."""
+    for height in range(1, 4000, 37):
+        first: Any = SimpleNamespace(luma=SimpleNamespace(nbytes=width * height))
+        assert frames_a_segment(first) in range(16, 241, 2)
 
 
 def test_where_seeking_fails_the_source_is_read_from_the_beginning(tmp_path: Path) -> None:
@@ -313,6 +358,27 @@ def test_a_changed_source_does_not_fit(stopped: tuple[Path, Path]) -> None:
         run(*stopped)
 
 
+@pytest.mark.parametrize("place", [0, 49_000, 99_999])
+def test_a_large_source_is_known_by_samples_and_its_time_of_change(place: int, tmp_path: Path) -> None:
+    path = tmp_path / "in.mkv"
+    path.write_bytes(bytes(100_000))
+    changed = path.stat().st_mtime_ns
+    with mock.patch("vidcolor.manifest._WHOLE", 99_999), mock.patch("vidcolor.manifest._SAMPLE", 1000):
+        known = identify(str(path))
+        os.utime(path, ns=(changed, changed + 10**9))
+        assert identify(str(path)) != known
+        with open(path, "r+b") as file:
+            file.seek(place)
+            file.write(b"1")
+        os.utime(path, ns=(changed, changed))
+        assert identify(str(path)) != known
+        with open(path, "r+b") as file:
+            file.seek(place)
+            file.write(b"\0")
+        os.utime(path, ns=(changed, changed))
+        assert identify(str(path)) == known
+
+
 def test_other_weights_do_not_fit(stopped: tuple[Path, Path]) -> None:
     with (
         mock.patch("vidcolor.job.digest_weights", lambda path: "0" * 64),
@@ -327,6 +393,16 @@ def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> Non
         run(*stopped)
     with other:
         assert run(*stopped, accept_drift=True).frames == 30
+
+
+def test_leave_that_is_given_once_holds(stopped: tuple[Path, Path]) -> None:
+    with mock.patch("vidcolor.manifest.av.library_versions", {"libavcodec": (1, 2, 3)}):
+        with (
+            mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop),
+            pytest.raises(Stop),
+        ):
+            run(*stopped, accept_drift=True)
+        assert run(*stopped).frames == 30
 
 
 def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[Path, Path]) -> None:
@@ -728,11 +804,35 @@ def test_memory_that_runs_out_makes_the_batch_smaller_for_good(tmp_path: Path) -
         assert colorize(source, target, options).frames == 20
 
 
+def test_a_batch_that_had_to_be_smaller_stays_so_where_there_is_more_memory(tmp_path: Path) -> None:
+    source, target, seen = make_film(tmp_path / "in.mp4", frames=20), tmp_path / "out.mp4", list[int]()
+    options, forward = (
+        Options(render_size=32, device="cpu", precision="fp32", batch_size=4),
+        Predictor._forward,
+    )
+
+    def watched(self: Predictor, luminance: torch.Tensor, shape: tuple[int, int]) -> Any:
+        seen.append(len(luminance))
+        return forward(self, luminance, shape)
+
+    def stop(now: Progress) -> None:
+        if now.frames > 8:
+            raise Stop
+
+    with short_segments():
+        with little_memory(), pytest.raises(Stop):
+            colorize(source, target, options, stop)
+        with mock.patch.object(Predictor, "_forward", watched):
+            assert colorize(source, target, options).frames == 20
+    assert max(seen) == 2
+
+
 KILLED = """
 import sys, time
 from unittest import mock
 sys.path.insert(0, sys.argv[1])
 from test_resume import short_segments
+from vidcolor.film import Film
 from vidcolor.job import colorize
 from vidcolor.options import Options
 options = Options(render_size=32, device="cpu", precision="fp32")
@@ -801,6 +901,31 @@ def test_whatever_the_disk_refuses_nothing_is_lost(call: str, tmp_path: Path) ->
         assert fingerprint(target) == expected
         assert left_in(tmp_path) == []
     assert calls >= 1
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_named_is_on_disk_before_and_its_name_is_afterwards(overwrite: bool, tmp_path: Path) -> None:
+    """Else, after a power cut, a whole name may stand for half a file, or for none."""
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+    if overwrite:
+        target.write_bytes(b"what was there")
+    done: list[int] = []  # inodes that were synced
+    named: list[tuple[int, int, int]] = []  # how many were so before, inodes of a file and of its folder
+    sync, rename, link = os.fsync, os.replace, os.link
+
+    def note(old: Path, new: Path) -> None:
+        named.append((len(done), os.stat(old).st_ino, os.stat(new.parent).st_ino))
+
+    with (
+        mock.patch("os.fsync", lambda file: (done.append(os.fstat(file).st_ino), sync(file))[1]),
+        mock.patch("os.replace", lambda old, new: (note(old, new), rename(old, new))[1]),
+        mock.patch("os.link", lambda old, new: (note(old, new), link(old, new))[1]),
+    ):
+        run(source, target, overwrite=overwrite)
+    assert len(named) >= 6, "the manifest and its copy, three segments, the film"
+    for number, file, folder in named:
+        assert file in done[:number]
+        assert folder in done[number:]
 
 
 def test_a_full_disk_while_writing_a_segment_keeps_the_others(tmp_path: Path) -> None:

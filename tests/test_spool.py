@@ -146,9 +146,12 @@ def test_a_pipe_whose_damage_is_concealed_in_another_way_goes_on(known: bool, tm
                 run_from_pipe(film, target)
 
 
-def test_a_damaged_film_does_not_follow_a_sound_one_through_the_pipe(tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", ["sound", "damaged"])
+def test_a_damaged_film_and_a_sound_one_do_not_follow_through_the_pipe(begun: str, tmp_path: Path) -> None:
     film = make_film(tmp_path / "plain.mkv", frames=30, codec="ffv1", options={"g": "1"})
     other = change_packets(film, tmp_path / "in.mkv", lambda index, data: data[: 9 if index == 3 else None])
+    if begun == "damaged":
+        film, other = other, film
     target, checked = tmp_path / "out.mkv", []
     with pytest.raises(Stop):
         run_from_pipe(film, target, stop_after=14)
