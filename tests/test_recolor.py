@@ -151,6 +151,21 @@ def test_saturation_scales_chroma() -> None:
     assert strength[0] == 0 and 0 < strength[1] < strength[2]
 
 
+@pytest.mark.parametrize("hue", range(0, 360, 45))
+def test_colours_that_no_screen_has_are_brought_in_by_their_chroma_alone(hue: int) -> None:
+    luma = np.tile(np.arange(16, 236, dtype=np.uint8), (64, 1))
+    frame, angle = frame_of(luma), np.deg2rad(hue)
+    ab = np.full((64, 220, 2), (100 * np.cos(angle), 100 * np.sin(angle)), np.float32)
+    picture = Picture(grey=(luma.astype(np.float32) - 16) / 219, luminance=np.zeros((64, 220), np.float32))
+    cb, cr = ((plane.astype(float) - 128) / 224 for plane in Recolorer("444")(frame, [picture], [ab]))
+    red = picture.grey + 2 * (1 - BT709.kr) * cr
+    blue = picture.grey + 2 * (1 - BT709.kb) * cb
+    green = (picture.grey - BT709.kr * red - BT709.kb * blue) / (1 - BT709.kr - BT709.kb)
+    for light in (red, green, blue):
+        assert light.min() > -0.02 and light.max() < 1.02
+    assert np.hypot(cb, cr).max() > 0.2
+
+
 def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     luma, _, ab = photograph()
     frame = frame_of(luma)
