@@ -184,3 +184,13 @@ def test_which_frames_are_keys_is_the_encoder_s_own_choice(tmp_path: Path) -> No
     assert all(frame.key_frame for frame in read_film(source))
     colour(source, tmp_path / "b.mkv")
     assert [frame.key_frame for frame in read_film(tmp_path / "b.mkv")] == [True] + [False] * 11
+
+
+def test_rgb_is_no_darker_than_the_luma_that_it_is_made_of(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=1, size=(96, 640), codec="ffv1")
+    colour(source, tmp_path / "b.mkv", codec="libx264rgb", crf=0)
+    rgb = read_film(tmp_path / "b.mkv")[0].to_ndarray(format="rgb24").astype(float)
+    wanted = np.clip((luma_of_film(source)[0].astype(float) - 16) * 255 / 219, 0, 255)
+    error = rgb @ np.array([0.2126, 0.7152, 0.0722]) - wanted  # BT.709, as it has more than 576 lines
+    assert abs(error.mean()) < 0.1
+    assert np.abs(error).mean() < 0.5

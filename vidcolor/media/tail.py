@@ -1,7 +1,8 @@
 """The last frames of a film, which come when the decoder is emptied: damage among them must cost no others.
 
 Frame threads hold as many packets as there are threads. PyAV ends the emptying at the first of them that does
-not decode, and raises nothing if a frame came before it.
+not decode, and raises nothing if a frame came before it. PyAV 17 keeps back those that came, too: with it
+more may stay lost, and is counted.
 """
 
 from __future__ import annotations

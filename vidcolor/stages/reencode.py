@@ -28,6 +28,8 @@ _PROGRESSIVE = 1
 _HARDWARE = re.compile("_(nvenc|qsv|vaapi|amf|videotoolbox|vulkan|v4l2m2m|mf)$")
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
+_ACCURATE = 0x4 | 0x2000 | 0x40000
+"""Of swscale: bicubic, chroma at every pixel, exact rounding; else R'G'B' of 4:2:0 is 1 to 2 codes darker."""
 _LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
 UNWOVEN = frozenset(
     [
@@ -240,6 +242,7 @@ def _convert(video: av.VideoFrame, plan: EncoderPlan, tags: dict[str, int]) -> a
         dst_colorspace=tags["colorspace"] or matrix,
         src_color_range=video.color_range,
         dst_color_range=tags["color_range"],
+        interpolation=_ACCURATE,
     )
     for name, value in tags.items():
         setattr(converted, name, value)
