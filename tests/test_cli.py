@@ -358,6 +358,9 @@ def test_shells_complete_options_and_their_values(shell: str) -> None:
     assert "side" in found
     assert "split" in found
     assert "wipe" not in found
+    place = "fi" if shell == "fish" else "1"
+    found = run(_VIDCOLOR_COMPLETE=f"{shell}_complete", COMP_WORDS="vidcolor fi", COMP_CWORD=place)
+    assert found.replace("\n", ",").startswith("file,fi")  # the shell itself looks for the file
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")

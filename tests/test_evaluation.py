@@ -404,7 +404,15 @@ def test_what_nobody_foresaw_is_one_line(folder: Path, weights: str, judges: Pat
         assert result.stderr.splitlines() == [
             "vidcolor-eval: a fault of vidcolor itself (IndexError: odd); --debug shows where"
         ]
-        assert isinstance(run(*given, "--debug").exception, IndexError)
+        result = run(*given, "--debug")
+    assert result.exit_code == 1
+    assert "Traceback" in result.stderr
+
+
+def test_a_traceback_changes_no_exit_code(folder: Path) -> None:
+    result = run(folder, "--weights", "nope", "--debug")
+    assert result.exit_code == 4
+    assert "Traceback" in result.stderr and "vidcolor-eval: " in result.stderr
 
 
 def test_results_name_the_weights_in_which_scores_were_recorded(

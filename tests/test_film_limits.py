@@ -84,6 +84,18 @@ def test_mjpeg_says_that_luma_is_stretched(full: bool, tmp_path: Path, capsys: S
     assert ("mjpeg holds full range alone" in capsys.readouterr().err) != full
 
 
+@pytest.mark.parametrize(
+    ("target", "codec", "named"),
+    [("out.mov", "png", True), ("out.mkv", "libx264rgb", True), ("out.png", None, False)],
+)
+def test_codecs_of_rgb_alone_say_that_luma_is_rounded(
+    target: str, codec: str | None, named: bool, tmp_path: Path, capsys: Said
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=1)
+    assert call(source, tmp_path / target, *(["--codec", codec] if codec else [])) == 0
+    assert ("holds R'G'B' alone" in capsys.readouterr().err) == named
+
+
 def test_a_matrix_that_is_guessed_rightly_needs_no_word(tmp_path: Path, capsys: Said) -> None:
     source = make_film(tmp_path / "in.mkv", frames=2, size=(64, 720), codec="ffv1", colorspace=1)
     assert call(source, tmp_path / "out.avi", "--codec", "ffv1") == 0

@@ -704,6 +704,12 @@ def test_odd_requests_are_refused(
     assert "Traceback" not in result.output
 
 
+def test_a_traceback_changes_no_exit_code(folder: Path, tmp_path: Path) -> None:
+    result = train(folder, tmp_path / "own.safetensors", init="nope", debug=True)
+    assert result.exit_code == 4
+    assert "Traceback" in result.output and "vidcolor-train: " in result.output
+
+
 def test_a_recipe_of_one_stage_has_no_first(folder: Path, tmp_path: Path) -> None:
     result = train(folder, tmp_path / "own.safetensors", "pix2pix", first_share=0.5)
     assert result.exit_code == 2 and "has one stage" in result.output

@@ -21,6 +21,7 @@ from vidcolor.cli_options import (
     as_pairs,
     as_time,
     dashed_name,
+    file_names,
     folder_of,
     option,
     printing,
@@ -49,22 +50,18 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
 
 
 @click.command(cls=GroupedCommand, context_settings=CONTEXT, short_help="colour black-and-white films")
-@click.argument("inputs", nargs=-1, metavar="IN...")
-@click.argument("out", metavar="OUT")
+@click.argument("inputs", nargs=-1, metavar="IN...", shell_complete=file_names)
+@click.argument("out", metavar="OUT", shell_complete=file_names)
 @option(
     _LOOK,
     "--weights",
     multiple=True,
     default=[_DEFAULTS.weights],
+    shell_complete=file_names,
     help="Generator: a file, or a shipped name.",
 )
 @option(
-    _LOOK,
-    "--saturation",
-    type=float,
-    multiple=True,
-    default=[_DEFAULTS.saturation],
-    help="Factor on colour.",
+    _LOOK, "--saturation", type=float, multiple=True, default=[_DEFAULTS.saturation], help="Factor on colour."
 )
 @option(
     _LOOK,

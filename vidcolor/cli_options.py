@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from vidcolor._version import __version__
 from vidcolor.errors import OutputError, UsageError
@@ -108,6 +109,11 @@ def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
 
     Headed.heading = heading  # type: ignore[attr-defined]
     return click.option(*names, cls=Headed, **{"show_default": "default" in settings} | settings)
+
+
+def file_names(_: click.Context, __: click.Parameter, word: str) -> list[CompletionItem]:
+    """Have the shell complete names of files."""
+    return [CompletionItem(word, type="file")]
 
 
 def as_time(_: click.Context, __: click.Parameter, value: str | None) -> Any:

@@ -106,6 +106,8 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
+    if is_rgb(av.VideoFormat(plan.pix_fmt)) and not is_image(muxer) and not is_rgb(first.video.format):
+        found.append(f"{codec} holds R'G'B' alone: luma comes back from it rounded; --codec ffv1 keeps it")
     if is_image(muxer):
         holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
         came = {"EXIF": tells_by_exif(first.video), "colour profile": has_profile(first.video)}
@@ -124,7 +126,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     if signal.full_range and not told:
         found.append(
             f"{codec} in {label(muxer)} cannot say that luma has its full range: players will show it with "
-            "too much contrast; H.264 says so, and mkv does"
+            f"too much contrast; H.264 says so{', and mkv does' * (codec not in _ALWAYS_LIMITED)}"
         )
     usual = usual_matrix(first.luma.shape[0])
     differs = (signal.matrix.kr, signal.matrix.kb) != (usual.kr, usual.kb)

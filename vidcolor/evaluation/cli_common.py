@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
@@ -23,6 +24,11 @@ T = TypeVar("T")
 _INTERRUPTED = 130
 
 
+def _trace(debug: object) -> None:
+    if debug:
+        traceback.print_exc()
+
+
 def reporting(command: Callable[P, int]) -> Callable[P, None]:
     """Exit with what ``command`` returns, or with one line and the code of its error; adds ``--debug``."""
 
@@ -35,15 +41,13 @@ def reporting(command: Callable[P, int]) -> Callable[P, None]:
         except ReaderClosed as error:  # as SIGPIPE ends others, without a word
             code = error.exit_code
         except VidcolorError as error:
-            if debug:
-                raise
+            _trace(debug)
             say(str(error))
             code = error.exit_code
         except KeyboardInterrupt:
             code = _INTERRUPTED
         except Exception as error:
-            if debug:
-                raise
+            _trace(debug)
             say(fault(error))
             code = EXIT_BUG
         _leave(code)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vidcolor.cli_options import printing
+from vidcolor.cli_options import file_names, printing
 from vidcolor.cli_process import cancelled_by_signals, complain
 from vidcolor.errors import EXIT_BUG, VidcolorError, fault
 
@@ -18,8 +18,8 @@ log = logging.getLogger("vidcolor")
 @click.command(
     context_settings={"help_option_names": ["-h", "--help"]}, short_help="make a page about a coloured film"
 )
-@click.argument("before", type=str)
-@click.argument("after", type=str)
+@click.argument("before", type=str, shell_complete=file_names)
+@click.argument("after", type=str, shell_complete=file_names)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The page, report.html.")
 @click.option("-y", "--overwrite", is_flag=True, help="Replace OUT if it exists.")
 @click.option("--debug", is_flag=True, expose_value=False, help="Show a traceback with an error.")
@@ -57,7 +57,7 @@ def main() -> None:
         with printing():
             code = command.main(prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
-        log.error("%s; vidcolor-report --help lists what there is", error.format_message())
+        log.error("%s; vidcolor-report --help lists what there is", error.format_message().rstrip("."))
         code = 2
     except click.Abort:
         code = 130

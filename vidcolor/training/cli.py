@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -139,19 +140,18 @@ def main(debug: bool, **arguments: Any) -> None:
 
     The same command goes on after an interruption. Under torchrun several processes train together.
     """
+    caught: Exception | None = None
     try:
         _run(**arguments)
         return
     except VidcolorError as error:
-        if debug:
-            raise
-        message, code = str(error), error.exit_code
+        caught, message, code = error, str(error), error.exit_code
     except KeyboardInterrupt:
         message, code = "interrupted; the same command goes on from the last checkpoint, if there is one", 130
     except Exception as error:
-        if debug:
-            raise
-        message, code = _unforeseen(error)
+        caught, (message, code) = error, _unforeseen(error)
+    if debug and caught is not None:
+        traceback.print_exception(caught)
     click.echo(f"vidcolor-train: {message}", err=True)
     sys.exit(code)
 
