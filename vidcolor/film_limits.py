@@ -92,7 +92,7 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in MOV_FAMILY or (told_instead(first, muxer)[0] and not seekable)
+    held = muxer in MOV_FAMILY or (muxer == "yuv4mpegpipe" and not seekable)  # see told_instead
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         if codec == "ffv1":

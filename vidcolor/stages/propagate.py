@@ -169,10 +169,10 @@ class Propagator:
         return self._out(np.asarray((now.ab + fitted) * np.float32(gain), np.float32))
 
     def _past(self, now: _Waiting) -> tuple[_Opinion | None, Floats | None]:
-        """What the pictures before say, and the mean luma of all of them."""
+        """What the pictures before say, and the luma that they and this one were seen with."""
         state, motion = self.state, now.motion
         if state is None or motion is None or state.mean.shape != now.grid.shape:
-            return None, None if motion is None else motion.later
+            return None, None
         remembered = fetch(motion.earlier if state.luma is None else state.luma, motion.back)
         most = min(self._memory, _AFTER_DISSOLVE) if now.dissolved else self._memory
         weight = np.minimum(fetch(state.weight, motion.back) + 1.0, most) * motion.trust_back
