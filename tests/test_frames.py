@@ -53,6 +53,7 @@ def test_codes_of_black_white_and_neutral(depth: int) -> None:
     assert limited.chroma_codes(np.array([0.0, -0.5, 0.5, 0.7], np.float32)).tolist() == [
         128 * unit, 16 * unit, 240 * unit, 240 * unit,
     ]  # fmt: skip
+    assert limited.expand(np.array([8 * 235 * unit]), 8).tolist() == pytest.approx([1.0]), "a sum of eight"
     full = Signal(depth=depth, full_range=True, matrix=BT709)
     assert full.expand(np.array([0, 2**depth - 1])).tolist() == pytest.approx([0.0, 1.0])
     assert limited.chroma_codes(np.array([0.7, 0.3]) / (224 * unit)).tolist() == [128 * unit + 1, 128 * unit]

@@ -23,9 +23,13 @@ _NEAR = np.float32(1e-6)
 """How near luma comes to black and white; there chroma fades to nothing."""
 
 
-def within(y: Floats) -> Floats:
-    """Luma, 0 black to 1 white, any shape; what lies outside is clipped, to a millionth off the end."""
-    return np.asarray(np.clip(y, _NEAR, 1 - _NEAR), np.float32)
+def within(y: Floats, out: Floats | None = None) -> Floats:
+    """Luma, 0 black to 1 white, any shape; what lies outside is clipped, to a millionth off the end.
+
+    Args:
+        out: where the result goes, if not into memory of its own.
+    """
+    return np.asarray(np.clip(y, _NEAR, 1 - _NEAR, out=out), np.float32)
 
 
 def _limit(matrix: Matrix) -> float:

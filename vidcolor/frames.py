@@ -43,12 +43,16 @@ class Signal:
         """Codes of black and white."""
         return (0, 2**self.depth - 1) if self.full_range else (16 * self._unit, 235 * self._unit)
 
-    def expand(self, luma: NDArray[Any]) -> Floats:
-        """Y' with 0 black and 1 white (beyond that: foot- and headroom) of luma codes, any shape."""
+    def expand(self, luma: NDArray[Any], parts: int = 1) -> Floats:
+        """Y' with 0 black and 1 white (beyond that: foot- and headroom) of luma codes, any shape.
+
+        Args:
+            parts: each number is the sum of so many codes.
+        """
         black, white = self.ends
         scaled: Floats = luma.astype(np.float32)
-        scaled -= np.float32(black)
-        scaled *= np.float32(1.0 / (white - black))
+        scaled -= np.float32(parts * black)
+        scaled *= np.float32(1.0 / (parts * (white - black)))
         return scaled
 
     def chroma_codes(self, cbcr: Floats) -> Codes:
@@ -61,8 +65,8 @@ class Signal:
         if self.depth == 8:
             import cv2  # here, because training reads this module and does without OpenCV
 
-            codes = cv2.convertScaleAbs(np.clip(cbcr, -0.5, 0.5), alpha=span, beta=middle)  # a third of it
-            return np.asarray(codes, np.uint8).reshape(cbcr.shape)
+            eight = np.asarray(cv2.addWeighted(cbcr, span, cbcr, 0.0, middle, dtype=cv2.CV_8U), np.uint8)
+            return np.clip(eight, np.uint8(low), np.uint8(high), out=eight).reshape(cbcr.shape)
         codes = np.clip(np.rint(cbcr * np.float32(span) + np.float32(middle)), low, high)
         result: Codes = codes.astype(np.uint16)
         return result

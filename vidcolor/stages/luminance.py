@@ -67,7 +67,8 @@ def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
         luma = np.asarray(cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     shrinks = height * width < luma.shape[0] * luma.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    small = np.asarray(cv2.resize(luma, (width, height), interpolation=method))
+    codes = luma.astype(np.float32)  # bytes take nearly twice as long, and are rounded once more
+    small = cv2.resize(codes, (width, height), interpolation=method)
     upright = frame.orientation.upright(np.clip(frame.signal.expand(small), 0.0, 1.0))
     return np.ascontiguousarray(upright, np.float32)
 

@@ -72,7 +72,8 @@ class Recolorer:
         for top in range(0, shape[0], height):
             strip = slice(top, top + height)
             sites = chroma_site_luma(luma[top * down : (top + height) * down], self._subsampling)
-            y = within(frame.signal.expand(sites))
+            y = frame.signal.expand(*sites)
+            y = within(y, out=y)
             planes = table.unbounded(y, columns[strip], rows[strip]) if guided is None else guided(strip, y)
             table.fit_gamut(y, *planes)
             for plane, values in zip(codes, planes, strict=True):
@@ -80,14 +81,14 @@ class Recolorer:
         return codes
 
 
-def chroma_site_luma(luma: Codes, subsampling: str) -> Floats:
-    """Luma ``(h, w)`` averaged to where chroma samples sit, as float codes.
+def chroma_site_luma(luma: Codes, subsampling: str) -> tuple[Codes, int]:
+    """Luma ``(h, w)`` where chroma samples sit: weighted sums of codes, and of how many each is the sum.
 
     Horizontally they sit on every other luma sample (H.264's default for 4:2:0 and 4:2:2), vertically,
     in 4:2:0, between two lines. Odd sizes are rounded up.
     """
     if subsampling == "444":
-        return luma.astype(np.float32)
+        return luma, 1
     down = _lines(subsampling)
     if luma.shape[0] % down or luma.shape[1] % 2:
         border = -luma.shape[0] % down, luma.shape[1] % 2
@@ -102,9 +103,7 @@ def chroma_site_luma(luma: Codes, subsampling: str) -> Floats:
     first = total[:, 0] + even[:, 0]
     total.ravel()[1:] += odd.ravel()[:-1]
     total[:, 0] = first
-    sites = total.astype(np.float32)
-    sites *= np.float32(0.25 / down)
-    return sites
+    return total, 4 * down
 
 
 def _halved(plane: Floats) -> Floats:
