@@ -44,7 +44,10 @@ def pages() -> dict[str, str]:
 
 
 def _page(context: click.Context) -> str:
-    status = [line for code, text in exit_codes() for line in (".TP", f"\\fB{code}\\fP", text)]
+    codes = exit_codes()
+    if not any("-y" in parameter.opts for parameter in context.command.params):
+        codes = [(code, text.replace(" (`-y` overwrites)", "")) for code, text in codes]
+    status = [line for code, text in codes for line in (".TP", f"\\fB{code}\\fP", text)]
     page = generate_man_page(context, version=__version__, date=_DATE)
     whole = "\n".join([page.rstrip(), ".SH EXIT STATUS", *status, ""]).replace("`", "")
     return re.sub(r"[^\x00-\x7f]", lambda found: f"\\[u{ord(found[0]):04X}]", whole)

@@ -361,6 +361,9 @@ def test_shells_complete_options_and_their_values(shell: str) -> None:
     place = "fi" if shell == "fish" else "1"
     found = run(_VIDCOLOR_COMPLETE=f"{shell}_complete", COMP_WORDS="vidcolor fi", COMP_CWORD=place)
     assert found.replace("\n", ",").startswith("file,fi")  # the shell itself looks for the file
+    words, place = "vidcolor --work-dir wo", "wo" if shell == "fish" else "2"
+    found = run(_VIDCOLOR_COMPLETE=f"{shell}_complete", COMP_WORDS=words, COMP_CWORD=place)
+    assert found.replace("\n", ",").startswith("dir,wo")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")

@@ -23,6 +23,7 @@ from vidcolor.cli_options import (
     dashed_name,
     file_names,
     folder_of,
+    folder_option,
     option,
     printing,
     show_version,
@@ -148,7 +149,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     default=True,
     help="Keep what is finished if the job is interrupted, and go on from there.",
 )
-@option(_RESUME, "--work-dir", metavar="DIR", help="For what is finished [default: beside OUT].")
+@folder_option(_RESUME, "--work-dir", help="For what is finished [default: beside OUT].")
 @option(_RESUME, "--accept-drift", is_flag=True, help="Go on though machine or libraries have changed.")
 @option(_RESUME, "--status", is_flag=True, help="Only say how far the jobs of the films named are.")
 @option(

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,15 @@ def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
 def file_names(_: click.Context, __: click.Parameter, word: str) -> list[CompletionItem]:
     """Have the shell complete names of files."""
     return [CompletionItem(word, type="file")]
+
+
+def folder_names(_: click.Context, __: click.Parameter, word: str) -> list[CompletionItem]:
+    """Have the shell complete names of folders."""
+    return [CompletionItem(word, type="dir")]
+
+
+folder_option = partial(option, metavar="DIR", shell_complete=folder_names)
+"""A named option whose value is a folder."""
 
 
 def as_time(_: click.Context, __: click.Parameter, value: str | None) -> Any:
