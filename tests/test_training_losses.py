@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vidcolor.colorspace import ab_from_rgb
@@ -26,6 +27,7 @@ from vidcolor.training.losses import (
     perceptual_loss,
     relative_distance,
 )
+from vidcolor.training.moves import in_sight, moved
 from vidcolor.training.objectives import Paired
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place
@@ -83,24 +85,40 @@ def test_matching_and_perceptual_losses_vanish_for_equal_maps() -> None:
     assert perceptual_loss(features, [-f for f in features]).item() == pytest.approx(4.0, rel=1e-5)
 
 
+def everywhere(planes: Tensor) -> Tensor:
+    return torch.ones_like(planes[:, 0], dtype=torch.bool)
+
+
 def test_relative_distance_does_not_gain_by_paler_colours() -> None:
     one, other = 5.0 * ab(1), 5.0 * ab(2)
-    assert relative_distance(one, one).item() == 0.0
-    full = relative_distance(one, other).item()
-    assert relative_distance(0.5 * one, 0.5 * other).item() == pytest.approx(full, rel=0.05)
+    inside = everywhere(one)
+    assert relative_distance(one, one, inside).item() == 0.0
+    full = relative_distance(one, other, inside).item()
+    assert relative_distance(0.5 * one, 0.5 * other, inside).item() == pytest.approx(full, rel=0.05)
 
 
 def test_a_tint_of_the_whole_picture_counts_twice() -> None:
     one = 20.0 + ab(1)
+    inside = everywhere(one)
     signs = torch.tensor([1.0, -1.0]).repeat(32).view(1, 1, 8, 8)
-    mixed = relative_distance(one, one + 3.0 * signs).item()
-    assert relative_distance(one, one + 3.0).item() == pytest.approx(2.0 * mixed, rel=0.1)
+    mixed = relative_distance(one, one + 3.0 * signs, inside).item()
+    assert relative_distance(one, one + 3.0, inside).item() == pytest.approx(2.0 * mixed, rel=0.1)
+
+
+def test_relative_distance_asks_only_what_is_inside() -> None:
+    one = 20.0 + ab(1)
+    other = one.clone()
+    other[:, :, :4] += 30.0
+    inside = everywhere(one)
+    assert relative_distance(one, other, inside).item() > 0.1
+    inside[:, :4] = False
+    assert relative_distance(one, other, inside).item() == 0.0
 
 
 LOSSES: dict[str, Callable[[slice], Tensor]] = {
     "l1": lambda part: l1(ab(1)[part], ab(2)[part]),
     "huber": lambda part: huber(ab(1)[part], ab(2)[part], 0.7),
-    "relative": lambda part: relative_distance(ab(1)[part], ab(2)[part]),
+    "relative": lambda part: relative_distance(ab(1)[part], ab(2)[part], everywhere(ab(1)[part])),
     "perceptual": lambda part: perceptual_loss([s[0][part] for s in maps(1)], [s[0][part] for s in maps(2)]),
     "matching": lambda part: matching_loss(cut(1, part), cut(2, part)),
     **{f"adversary {f}": lambda p, f=f: adversary_loss(f, cut(1, p), cut(2, p)) for f in ADVERSARIAL},
@@ -134,6 +152,9 @@ class Odd(nn.Module):
         return self.layers(lightness / 100.0)  # type: ignore[no-any-return]
 
 
+STAY = torch.eye(2, 3).expand(4, 2, 3)
+
+
 def test_a_picture_does_not_lie_apart_from_itself() -> None:
     torch.manual_seed(3)
     seen = 100.0 * torch.rand(4, 1, 16, 16)
@@ -142,7 +163,7 @@ def test_a_picture_does_not_lie_apart_from_itself() -> None:
     stage = Stage(share=1.0, rate=1.0, weights={"consistency": 1.0})
     found = {}
     for name, again in (("same", seen), ("other", 100.0 * torch.rand(4, 1, 16, 16))):
-        batch = Batch(seen=seen, clean=seen, ab=torch.zeros(4, 2, 16, 16), again=again)
+        batch = Batch(seen=seen, clean=seen, ab=torch.zeros(4, 2, 16, 16), again=again, moves=STAY)
         before = generator.layers[1].running_mean.clone()  # type: ignore[union-attr,operator]
         losses = paired.generator_losses(paired.make(batch, stage), batch, stage)
         found[name] = losses["consistency"].detach().item()
@@ -224,7 +245,7 @@ def first(photos: PhotoSet, rank: int = 0, world: int = 1, step: int = 3, unpair
 def test_two_processes_together_see_what_one_sees(photos: PhotoSet, unpaired: bool) -> None:
     whole = first(photos, unpaired=unpaired)
     halves = [first(photos, rank, 2, unpaired=unpaired) for rank in range(2)]
-    for name in ("seen", "clean", "ab", "others" if unpaired else "again"):
+    for name in ("seen", "clean", "ab", *(["others"] if unpaired else ["again", "moves"])):
         together = torch.cat([getattr(half, name) for half in halves])
         assert torch.allclose(together, getattr(whole, name), atol=1e-3), name
 
@@ -234,7 +255,7 @@ def test_the_parts_of_a_batch_are_the_batch(photos: PhotoSet) -> None:
     parts = whole.split(2)
     assert [len(p.seen) for p in parts] == [4, 4]
     assert all(p.others is None for p in parts)
-    for name in ("seen", "clean", "ab", "again"):
+    for name in ("seen", "clean", "ab", "again", "moves"):
         assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(whole, name)), name
 
 
@@ -253,13 +274,18 @@ def test_grey_is_damaged_and_truth_is_not() -> None:
     assert not torch.allclose(batch.seen, batch.clean)
     spared = prepare(rgb, TrainOptions(steps=1, crop=64, strength=0.0), step=0, first=0)
     assert torch.allclose(spared.seen, spared.clean)
-    assert batch.again is None
-    sides = set()
-    for step in range(12):
-        again = prepare(rgb, options, step=step, first=0, twice=True).again
-        assert again is not None
-        sides.add(again.shape[-1])
-    assert sides == {32, 64, 96}
+    assert batch.again is None and batch.moves is None
+
+
+def test_the_second_view_is_the_same_picture_moved() -> None:
+    rgb = F.interpolate(torch.rand(8, 3, 6, 6), size=(64, 64), mode="bicubic").clamp(0.0, 1.0)
+    options = TrainOptions(steps=1, crop=64, strength=0.0)
+    batch = prepare(rgb, options, step=0, first=0, twice=True)
+    assert batch.again is not None and batch.moves is not None
+    assert batch.again.shape == batch.seen.shape
+    inside = in_sight(batch.moves, 64, 64)
+    apart = (batch.again - moved(batch.seen, batch.moves)).abs()[:, 0][inside]
+    assert apart.mean() < 0.1 < (batch.again - batch.seen).abs()[:, 0][inside].mean()
 
 
 def test_pictures_are_put_together_from_lightness_and_colour() -> None:

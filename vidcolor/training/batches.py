@@ -23,6 +23,7 @@ from vidcolor.training.cards import with_cards
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.degrade import degrade
 from vidcolor.training.mixing import turned, with_insets
+from vidcolor.training.moves import moved, moves
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.parallel import Place
 from vidcolor.training.randomness import uniforms
@@ -48,8 +49,9 @@ class Batch:
         seen: L* of the degraded grey picture, ``(N, 1, h, w)``, 0..100: the generator's input.
         clean: L* before it was degraded.
         ab: the true ab, ``(N, 2, h, w)``.
-        again: L* of the same pictures degraded otherwise, often at another size, ``(N, 1, h', w')``: what
-            they may look like in another frame; where a recipe asks for it.
+        again: L* of the same pictures moved and degraded otherwise, ``(N, 1, h, w)``: what they may look like
+            in another frame; where a recipe asks for it.
+        moves: how they moved, ``(N, 2, 3)``, see :func:`.moves.moves`.
         others: scaled Lab ``(N, 3, h, w)`` of other pictures, in unpaired training.
     """
 
@@ -57,6 +59,7 @@ class Batch:
     clean: Tensor
     ab: Tensor
     again: Tensor | None = None
+    moves: Tensor | None = None
     others: Tensor | None = None
 
     def split(self, parts: int) -> list[Batch]:
@@ -156,23 +159,17 @@ def prepare(rgb: Tensor, options: TrainOptions, *, step: int, first: int, twice:
     modern = torch.from_numpy(draws[:, 0] < 0.5).to(rgb.device).view(-1, 1, 1, 1)
     y = torch.where(modern, luma_from_rgb(rgb, BT709), luma_from_rgb(rgb, SMPTE170M))
     worn = degrade(y, seed=options.seed, step=step, first=first, strength=options.strength)
-    again = None
+    again = matrices = None
     if twice:
-        other = degrade(y, seed=options.seed + _AGAIN, step=step, first=first, strength=options.strength)
-        again = _zoomed(lightness_from_luma(other), options, step)
+        matrices = moves(len(y), y.device, seed=options.seed, step=step, first=first)
+        other = degrade(
+            moved(y, matrices), seed=options.seed + _AGAIN, step=step, first=first, strength=options.strength
+        )
+        again = lightness_from_luma(other).contiguous(memory_format=torch.channels_last)
     return Batch(
         seen=lightness_from_luma(worn).contiguous(memory_format=torch.channels_last),
         clean=lightness_from_luma(y),
         ab=ab_from_rgb(rgb),
         again=again,
+        moves=matrices,
     )
-
-
-def _zoomed(lightness: Tensor, options: TrainOptions, step: int) -> Tensor:
-    """The pictures ``(N, 1, h, w)`` at the same or a neighbouring size that the generator can take."""
-    draw = float(uniforms("zoom", options.seed, step, first=0, rows=1, columns=1)[0, 0])
-    own = lightness.shape[-1]
-    side = max(_SIZE_STEP, own + _SIZE_STEP * (int(3.0 * draw) - 1))
-    if side != own:
-        lightness = F.interpolate(lightness, size=(side, side), mode="bilinear", antialias=True)
-    return lightness.contiguous(memory_format=torch.channels_last)

@@ -38,16 +38,26 @@ def huber(ab: Tensor, target: Tensor, chroma_weight: float = 0.0) -> Tensor:
     return (weight * errors).mean()
 
 
-def relative_distance(one: Tensor, other: Tensor) -> Tensor:
+def relative_distance(one: Tensor, other: Tensor, inside: Tensor) -> Tensor:
     """Mean over pictures of how far two ab pictures ``(N, 2, h, w)`` lie apart, over their mean chroma.
 
     That is the mean distance of their pixels and, once more, that of their tints (means of ab), which is what
     moves most from frame to frame. Paler colours do not make it smaller, so it does not drain them as a plain
     distance does.
+
+    Args:
+        inside: the pixels that count, ``(N, h, w)``, bool; some of each picture.
     """
+    counts = inside.float()
+    counts = counts / counts.sum((1, 2), keepdim=True)
+
+    def mean(planes: Tensor) -> Tensor:  # (..., h, w) to (...)
+        weights = counts if planes.dim() == 3 else counts[:, None]
+        return (planes * weights).sum((-2, -1))
+
     difference = one - other
-    apart = difference.norm(dim=1).mean((1, 2)) + difference.mean((2, 3)).norm(dim=1)
-    chroma = 0.5 * (one.norm(dim=1) + other.norm(dim=1)).mean((1, 2))
+    apart = mean(difference.norm(dim=1)) + mean(difference).norm(dim=1)
+    chroma = 0.5 * mean(one.norm(dim=1) + other.norm(dim=1))
     relative: Tensor = apart / (chroma + _LEAST_CHROMA)
     return relative.mean()
 

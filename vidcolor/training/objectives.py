@@ -27,6 +27,7 @@ from vidcolor.training.losses import (
     perceptual_loss,
     relative_distance,
 )
+from vidcolor.training.moves import in_sight, moved
 from vidcolor.training.recipes import Recipe, Stage
 
 _SOME = 2
@@ -126,18 +127,19 @@ class Paired:
         return maps
 
     def _inconsistency(self, batch: Batch) -> Tensor:
-        """How far ab of the same picture, degraded otherwise, lies apart; of every second picture of a part.
+        """How far ab lies apart from that of the picture moved and degraded otherwise; of every second one.
 
         BatchNorm takes the statistics that it has for both: with those of the batch for one alone, the same
         picture lay apart from itself by more than half of what is measured here.
         """
-        assert batch.again is not None
+        assert batch.again is not None and batch.moves is not None
         with _kept_norms(self._generator):
             first: Tensor = self._generator(batch.seen[::_SOME])
             again: Tensor = self._generator(batch.again[::_SOME])
-        if again.shape != first.shape:
-            again = F.interpolate(again, size=first.shape[-2:], mode="bilinear", antialias=True)
-        return relative_distance(again, first)
+        matrices = batch.moves[::_SOME]
+        return relative_distance(
+            again.float(), moved(first.float(), matrices), in_sight(matrices, *first.shape[-2:])
+        )
 
     def adversary_losses(self, made: Made, stage: Stage) -> Losses:
         """The discriminator's loss on the truth and on what was made."""
