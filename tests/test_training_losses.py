@@ -173,6 +173,24 @@ def test_a_picture_does_not_lie_apart_from_itself() -> None:
     assert found["other"] > 0.01
 
 
+@pytest.mark.parametrize(("training", "passes"), [(True, 3), (False, 2)])
+def test_where_statistics_are_kept_anyway_no_picture_is_coloured_twice(training: bool, passes: int) -> None:
+    torch.manual_seed(4)
+    seen, again = 100.0 * torch.rand(2, 4, 1, 16, 16)
+    generator, asked = Odd().train(training), []
+    generator.register_forward_hook(lambda *given: asked.append(len(given[1][0])))
+    paired = Paired(generator, nn.Identity(), None, RECIPES["default"])
+    stage = Stage(share=1.0, rate=1.0, weights={"consistency": 1.0})
+    batch = Batch(seen=seen, clean=seen, ab=torch.zeros(4, 2, 16, 16), again=again, moves=STAY)
+    found = paired.generator_losses(paired.make(batch, stage), batch, stage)["consistency"]
+    assert asked == [4, 2, 2][:passes]
+    generator.eval()
+    inside = in_sight(STAY[::2], 16, 16)
+    wanted = relative_distance(generator(again[::2]), generator(seen[::2]), inside)
+    if not training:
+        assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
 def test_stages_take_their_share_of_steps() -> None:
     options = TrainOptions(steps=10)
     stages = stages_of(RECIPES["default"], options)

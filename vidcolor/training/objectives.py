@@ -126,15 +126,15 @@ class Paired:
         maps: list[list[Tensor]] = self._adversary(evidence)
         return maps
 
-    def _inconsistency(self, batch: Batch) -> Tensor:
+    def _inconsistency(self, made: Made, batch: Batch) -> Tensor:
         """How far ab lies apart from that of the picture moved and degraded otherwise; of every second one.
 
         BatchNorm takes the statistics that it has for both: with those of the batch for one alone, the same
         picture lay apart from itself by more than half of what is measured here.
         """
         assert batch.again is not None and batch.moves is not None
-        with _kept_norms(self._generator):
-            first: Tensor = self._generator(batch.seen[::_SOME])
+        with _kept_norms(self._generator) as learning:
+            first: Tensor = self._generator(batch.seen[::_SOME]) if learning else made.ab[::_SOME]
             again: Tensor = self._generator(batch.again[::_SOME])
         matrices = batch.moves[::_SOME]
         return relative_distance(
@@ -156,7 +156,7 @@ class Paired:
                 l1(made.ab, target) if stage.pixel == "l1" else huber(made.ab, target, stage.chroma_weight)
             )
         if stage.weights.get("consistency", 0.0) > 0.0:
-            losses["consistency"] = self._inconsistency(batch)
+            losses["consistency"] = self._inconsistency(made, batch)
         if made.view is None or made.truth is None:
             return losses
         if self._perceives(stage):
@@ -172,12 +172,13 @@ class Paired:
 
 
 @contextmanager
-def _kept_norms(network: nn.Module) -> Iterator[None]:
+def _kept_norms(network: nn.Module) -> Iterator[bool]:
+    """Have BatchNorm take the statistics that it has; whether there was one that took the batch's."""
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
     for layer in layers:
         layer.eval()
     try:
-        yield
+        yield bool(layers)
     finally:
         for layer in layers:
             layer.train()
