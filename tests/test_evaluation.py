@@ -15,6 +15,7 @@ import urllib.error
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any
 from unittest import mock
@@ -32,7 +33,7 @@ from vidcolor.evaluation import backbones
 from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
 from vidcolor.evaluation.cache import load_measures, save_measures
 from vidcolor.evaluation.cli import main
-from vidcolor.evaluation.cli_common import load_predictor
+from vidcolor.evaluation.cli_common import load_predictor, show
 from vidcolor.evaluation.collect import Collector, Measures
 from vidcolor.evaluation.images import Sample, colour_pictures
 from vidcolor.evaluation.pictures import list_pictures
@@ -65,6 +66,29 @@ def judges(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["images", "--render-size", "64", *map(str, arguments)])
+
+
+def test_names_that_are_no_unicode_are_shown_as_they_are() -> None:
+    with mock.patch("sys.stdout", TextIOWrapper(BytesIO(), "utf-8", "strict")) as out:
+        show("f\udce9.mkv")
+        out.flush()
+        assert out.buffer.getvalue() == b"f\xe9.mkv\n"
+
+
+def test_results_take_the_place_of_no_photograph(folder: Path, tmp_path: Path) -> None:
+    photograph = min(folder.iterdir())
+    before = photograph.read_bytes()
+    for given in (("--sheet", photograph), ("--results", photograph)):
+        done = run(photograph, *given)
+        assert done.exit_code == 2 and "is one of the photographs" in done.output
+    both = ("--sheet", tmp_path / "both", "--results", tmp_path / "both")
+    done = run(folder, *both)
+    assert done.exit_code == 2 and "both are" in done.output
+    with tarfile.open(tmp_path / "more.tar", "w") as tar:
+        tar.add(photograph, "a.png")
+    done = run(folder, "--sheet", tmp_path / "more.tar")
+    assert done.exit_code == 5 and "none of vidcolor-eval's" in done.output
+    assert photograph.read_bytes() == before and tarfile.is_tarfile(tmp_path / "more.tar")
 
 
 def found_by(*arguments: str | Path) -> dict[str, Any]:

@@ -38,6 +38,14 @@ def test_a_move_is_that_of_a_camera(zoom: float, right: int, down: int) -> None:
     assert np.abs(found[0, 0].numpy() - np.asarray(wanted))[inside.numpy()].max() < 2e-3
 
 
+def test_places_are_exact_in_mixed_precision() -> None:
+    picture, found = torch.rand(2, 2, 112, 112), moves(2, CPU, seed=1, step=0)
+    exact, inside = moved(picture, found), in_sight(found, 112, 112)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(moved(picture, found), exact)
+        assert torch.equal(in_sight(found, 112, 112), inside)
+
+
 def test_what_comes_from_beyond_the_edges_is_not_compared() -> None:
     left = torch.tensor([[[1.0, 0.0, 0.5], [0.0, 1.0, 0.0]]])  # a quarter of the picture leaves on the left
     inside = in_sight(left, 40, 40)[0]

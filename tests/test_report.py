@@ -220,6 +220,25 @@ def test_a_name_that_no_folder_holds_is_refused_before_the_work(tmp_path: Path) 
     check_report("in.mkv", "out.mkv", tmp_path / f"{'x' * 240}.html", overwrite=False)
     with pytest.raises(UsageError, match="not pipes"):
         check_report("in.mkv", "out.mkv", Path("-"), overwrite=False)
+    (tmp_path / "link.html").symlink_to(tmp_path / "none" / "x.html")
+    with pytest.raises(OutputError, match="there is no folder"):
+        check_report("in.mkv", "out.mkv", tmp_path / "link.html", overwrite=False)
+
+
+def test_pipes_that_have_names_are_refused_before_the_work(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mkv")
+    film = make_film(tmp_path / "in.mkv", frames=1)
+    for films in ((film, tmp_path / "pipe.mkv"), (tmp_path / "pipe.mkv", tmp_path / "out.mkv")):
+        with pytest.raises(UsageError, match="not pipes"):
+            check_report(*map(str, films), tmp_path / "r.html", overwrite=False)
+
+
+def test_a_playlist_that_was_allowed_is_read_for_the_report(tmp_path: Path) -> None:
+    make_film(tmp_path / "part.mkv", frames=3)
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile part.mkv\n")
+    given = (tmp_path / "list.ffconcat", tmp_path / "out.mkv", "-q", "--allow-references")
+    assert call(*given, "--report", tmp_path / "r.html") == 0
+    assert len(Page(tmp_path / "r.html").images) == 2
 
 
 def test_reports_of_several_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -313,6 +332,40 @@ def test_before_and_after_show_the_same_frame_at_a_rate_that_varies(tmp_path: Pa
         out.mux(stream.encode(None))
     found = measure(str(path), str(path))
     assert [shot.apart for shot in found.shots if shot.apart is not None] == [0.0] * len(found.shots)
+
+
+def brightening(path: Path) -> Path:
+    """Twenty frames at 50 a second, each of them brighter than the one before."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", 50)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "gray"
+        for number in range(20):
+            frame = av.VideoFrame(64, 64, "gray")
+            fill_plane(frame.planes[0], np.full((64, 64), 40 + 8 * number, np.uint8))
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "given"),
+    [
+        ("scan_%02d.png", "b.mkv", ("--framerate", "50")),
+        ("scan_%02d.png", "b.mkv", ("--framerate", "10")),
+        ("a.mkv", "made_%02d.png", ()),
+        ("a.mkv", "b.ts", ("--start", "0.1")),
+    ],
+)
+def test_before_and_after_show_the_same_frame_of_sequences_and_parts(
+    source: str, target: str, given: tuple[str, ...], tmp_path: Path
+) -> None:
+    film = brightening(tmp_path / "a.mkv")
+    if "%" in source:
+        assert call(film, tmp_path / source, "-q") == 0
+    page = tmp_path / "report.html"
+    assert call(tmp_path / source, tmp_path / target, "-q", *given, "--report", page) == 0
+    after, before = (picture(image).mean() for image in Page(page).images)
+    assert abs(after - before) < 4
 
 
 def test_films_that_do_not_belong_together_are_told(

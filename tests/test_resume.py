@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -290,6 +292,29 @@ def test_where_seeking_fails_the_source_is_read_from_the_beginning(tmp_path: Pat
     with mock.patch("vidcolor.stages.decode.seek", lambda container, *_, **__: list(container.demux())[:0]):
         run(source, target)
     assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def test_few_frames_a_second_are_found_again_by_seeking(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Eight of them, by which the place is known, are four seconds."""
+    source, target = make_film(tmp_path / "in.mkv", frames=40, rate=2, options={"g": "1"}), tmp_path / "o.mkv"
+    run(source, tmp_path / "whole.mkv")
+    with pytest.raises(Stop):
+        run(source, target, stop_after=22)
+    with caplog.at_level(logging.DEBUG, "vidcolor"):
+        run(source, target)
+    assert "not found by seeking" not in caplog.text
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mkv")
+
+
+def test_who_may_only_read_a_lock_can_tell_whether_it_is_held(stopped: tuple[Path, Path]) -> None:
+    place = Workplace(stopped[1])
+    with mock.patch("vidcolor.workplace.FileLock.acquire", side_effect=PermissionError(errno.EACCES, "no")):
+        assert not place.busy()
+        with open(place.folder / "lock", "rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            assert place.busy()
 
 
 def test_a_raw_stream_without_times_goes_on(tmp_path: Path) -> None:

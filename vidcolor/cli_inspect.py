@@ -141,6 +141,7 @@ def report_on(
             start=options.start,
             overwrite=options.overwrite,
             cancel=caught.event,
+            options=options,
         )
     except VidcolorError as error:
         if caught.signal is not None:

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.opening import pick_video, reads_once, sane_rate
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.segments import Place
@@ -34,7 +34,7 @@ WITNESSES = 8
 """Frames whose luma has to be that of the place which is sought."""
 _GUESSED_TIMES = "avi"
 _BEFORE = 1
-"""Seconds before that place where reading begins, so that the witnesses come by."""
+"""Seconds before that place where reading begins at the latest, so that the witnesses come by."""
 
 
 class FrameSource:
@@ -71,13 +71,12 @@ class FrameSource:
         self._open_it = open_it
         self._settings = settings
         self.ahead = ahead
-        self._opened = False
         self._base = Fraction(1)
         self._done: int | None = None
         self._carried, self._given = deque[Frame](), deque[Frame]()
         self._recent: deque[Frame] = deque(maxlen=ahead + 1)
         self._count = 0
-        self.sought = self.ended = False
+        self.sought = self.ended = self._opened = False
         self._before: Place | None = None
         self._losses: deque[tuple[int, int, int]] = deque()
 
@@ -217,7 +216,8 @@ class FrameSource:
         if before is None:
             self._open(None)
             return
-        place = max(before.last * self._base - _BEFORE, Fraction(0))
+        ahead = max(Fraction(_BEFORE), (WITNESSES + 1) / sane_rate(self.stream))
+        place = max(before.last * self._base - ahead, Fraction(0))
         # times that are guessed differ after seeking
         for seek in (None,) if _GUESSED_TIMES in self.container.format.name else (place, None):
             self._open(seek)

@@ -21,6 +21,18 @@ _TRIES = 20
 _LONGEST_NAME = 200
 
 
+def _is_held(path: Path) -> bool:
+    """Whether somebody has the lock ``path``, for who may only read the file; yes if it cannot be told."""
+    try:
+        import fcntl  # which Windows lacks
+
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return True
+    return False
+
+
 def hidden_name(final: Path, ending: str) -> str:
     """A name for something that belongs to ``final``, as long as file systems allow."""
     name = f".{final.name}{ending}"
@@ -105,8 +117,10 @@ class Workplace:
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
-        except (Timeout, OSError):
+        except Timeout:
             return True
+        except OSError:  # it is another user's, or the file system may only be read
+            return _is_held(path)
         lock.release()
         return False
 

@@ -24,11 +24,12 @@ def followed(path: Path) -> Path:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the work, not after it, that ``path`` cannot be written.
+    """Find out before the work, not after it, that ``path``, or what a link leads to, cannot be written.
 
     Raises:
         OutputError: its folder is missing or closed to us.
     """
+    path = followed(path)
     folder = path.parent
     with suppress(FileNotFoundError, NotADirectoryError):
         try:

@@ -58,7 +58,8 @@ def reporting(command: Callable[P, int]) -> Callable[P, None]:
 def _leave(code: int) -> NoReturn:
     """End; what standard output still holds and cannot write is nothing to complain of again."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(code)
@@ -77,7 +78,10 @@ def show(text: str) -> None:
         OutputError: it cannot be written.
     """
     try:
-        click.echo(text)
+        if sys.stdout is not None and sys.stdout.isatty():
+            click.echo(text.encode("utf-8", "replace").decode())
+        else:  # names of files as they are, whatever they hold
+            click.echo(text.encode("utf-8", "surrogateescape"))
     except BrokenPipeError as error:
         raise ReaderClosed("standard output: its reader has gone") from error
     except OSError as error:
@@ -91,11 +95,12 @@ def progress(items: Iterable[T], total: int, unit: str = "picture") -> Iterator[
     yield from tqdm(items, total=total, unit=unit, disable=None)
 
 
-def check_result(path: Path, own: bytes) -> None:
+def check_result(path: Path, own: bytes, *, first: bool = False) -> None:
     """Refuse, before the work, a file that cannot be written, or that is something else than an earlier one.
 
     Args:
         own: what stands in the first 64 KiB of such files.
+        first: it stands at their beginning.
 
     Raises:
         OutputError: it cannot, or it is.
@@ -106,7 +111,7 @@ def check_result(path: Path, own: bytes) -> None:
     if path.is_file():
         with open(path, "rb") as file:
             begin = file.read(1 << 16)
-        if begin and own not in begin:
+        if begin and not (begin.startswith(own) if first else own in begin):
             raise OutputError(f"{path}: exists already, and is none of vidcolor-eval's; choose another name")
 
 

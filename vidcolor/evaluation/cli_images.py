@@ -87,9 +87,10 @@ def images(as_json: bool, **given: Any) -> int:
     from vidcolor.writing import check_writable
 
     options = ImageOptions(**given)
-    for path, own in ((options.sheet, b"\x89PNG"), (options.results, b'"versions"')):
-        if path is not None:
-            check_result(path, own)
+    if options.sheet is not None:
+        check_result(options.sheet, b"\x89PNG", first=True)
+    if options.results is not None:
+        check_result(options.results, b'"versions"')
     generator, predictor = load_predictor(options.weights, options.device)
     if options.record:
         check_writable(generator.path)

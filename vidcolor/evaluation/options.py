@@ -42,7 +42,16 @@ class ImageOptions:
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"--limit {self.limit}: at least one picture is needed")
+        for name, path in (("--sheet", self.sheet), ("--results", self.results)):
+            if path is not None and any(one.resolve() == path.resolve() for one in self.data):
+                raise UsageError(f"{name} {path}: is one of the photographs, or holds them")
         if self.sheet is not None and any(one.resolve() in self.sheet.resolve().parents for one in self.data):
             raise UsageError(f"--sheet {self.sheet}: would be among the photographs next time")
+        if (
+            self.sheet is not None
+            and self.results is not None
+            and self.sheet.resolve() == self.results.resolve()
+        ):
+            raise UsageError(f"--sheet, --results: both are {self.sheet}")
         if self.kid_subset < 2:
             raise UsageError(f"--kid-subset {self.kid_subset}: at least two pictures are needed")

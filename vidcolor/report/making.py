@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.media.sourcefiles import is_part_of
+from vidcolor.options import Options
 from vidcolor.report.measure import Measured, measure
 from vidcolor.report.page import head_of, page
 from vidcolor.result import clock
@@ -27,6 +29,7 @@ def make_report(
     start: Fraction | None = None,
     overwrite: bool = False,
     cancel: threading.Event | None = None,
+    options: Options | None = None,
 ) -> Measured:
     """Write ``target``, a page about what became of ``before``.
 
@@ -42,7 +45,7 @@ def make_report(
         VidcolorError: nothing is then written.
     """
     check_report(before, after, target, overwrite=overwrite)
-    found = measure(before, after, start=start, cancel=cancel)
+    found = measure(before, after, start=start, cancel=cancel, options=options)
     frames, shots = len(found.times), len(found.shots)
     # the last frame lasts as long as the others do on average
     seconds = float(found.times[-1] - found.times[0]) * frames / max(1, frames - 1)
@@ -74,7 +77,8 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
     """
     if not target.name:
         raise UsageError("report: its name is empty, or that of a folder")
-    if "-" in (before, after, str(target)):
+    films = before, after
+    if "-" in (*films, str(target)) or any(os.path.exists(one) and not os.path.isfile(one) for one in films):
         raise UsageError("a report needs files, and is one: not pipes")
     if is_part_of(target, before) or is_part_of(target, after):
         raise UsageError(f"{target}: is one of the films, or a part of one; name another file for the report")

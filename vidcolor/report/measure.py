@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import cv2
@@ -16,8 +16,9 @@ from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_codes, luma_fr
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
+from vidcolor.hearing import hushed
 from vidcolor.making import open_as_asked
-from vidcolor.media.opening import beginning, pick_video
+from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
 from vidcolor.options import Options
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
@@ -97,6 +98,7 @@ def measure(
     start: Fraction | None = None,
     shown: int = 24,
     cancel: threading.Event | None = None,
+    options: Options | None = None,
 ) -> Measured:
     """Read ``after`` through, and pictures of ``before`` at the same times.
 
@@ -106,18 +108,24 @@ def measure(
         start: seconds of the source at which ``after`` begins, if that is not its beginning.
         shown: shots, at most, that get pictures; evenly among all.
         cancel: set it to end early.
+        options: how far the source is trusted, and the rate of a sequence.
 
     Raises:
         InputError: one of them cannot be read.
         Interrupted: it was cancelled.
     """
     cancel = cancel or threading.Event()
-    found = _read(after, cancel)
+    given = options or Options()
+    rate = given.framerate or _rate_of(before, after, given)
+    source, made = (_of(name, given, rate) for name in (before, after))
+    found = _read(after, made, cancel)
     shots = _shots_of(found)
-    first = _frame_at(before, None, cancel)
+    # where it begins is not where it was asked to: containers move all tracks
+    begin = None if start is None else start + _beginning(before, source)
+    first = _frame_at(before, source, begin, cancel)
     if first is None:
         raise InputError(f"{before}: no frame of it decodes")
-    lag = first.seconds - found.times[0] if start is None else start + _beginning(before)
+    lag = first.seconds - found.times[0]
     some = min(len(shots), shown)
     for number in ((2 * i + 1) * len(shots) // (2 * some) for i in range(some)):
         if cancel.is_set():
@@ -126,8 +134,8 @@ def measure(
         at = sum(s.frames for s in shots[:number]) + shot.frames // 2
         middle = found.times[at]
         gap = abs(middle - found.times[at - 1 if at else min(1, len(found.times) - 1)])
-        one = _frame_at(after, middle, cancel)
-        other = _frame_at(before, max(middle + lag - gap / 2, Fraction(0)), cancel)
+        one = _frame_at(after, made, middle, cancel)
+        other = _frame_at(before, source, max(middle + lag - gap / 2, Fraction(0)), cancel)
         if one is None or other is None:
             continue
         picture = _picture(one)
@@ -143,15 +151,29 @@ def measure(
     )
 
 
-def _beginning(name: str) -> Fraction:
+def _of(name: str, options: Options, rate: Fraction | None) -> Options:
+    """How to open a film: as it was coloured, or, of a sequence, as the other one counts its frames."""
+    return replace(options, framerate=rate if is_image_sequence(name) else None)
+
+
+def _rate_of(before: str, after: str, options: Options) -> Fraction | None:
+    """Frames a second at which the one is, where the other is a sequence, which has no rate of its own."""
+    if is_image_sequence(before) == is_image_sequence(after):
+        return None
+    name = after if is_image_sequence(before) else before
+    with hushed(), open_as_asked(name, options) as container:
+        return sane_rate(pick_video(container, name))
+
+
+def _beginning(name: str, options: Options) -> Fraction:
     """Seconds on the film's own clock from which ``start`` is counted."""
-    with open_as_asked(name, Options()) as container:
+    with open_as_asked(name, options) as container:
         return beginning(container, pick_video(container, name))
 
 
-def _read(name: str, cancel: threading.Event) -> _Readings:
+def _read(name: str, options: Options, cancel: threading.Event) -> _Readings:
     found, detector = _Readings(), ShotDetector()
-    with open_as_asked(name, Options()) as container:
+    with open_as_asked(name, options) as container:
         stream = pick_video(container, name)
         stream.thread_type = "AUTO"
         for frame in frames_in(container, stream, DecodeSettings(name=name), cancel):
@@ -191,8 +213,9 @@ def _shots_of(found: _Readings) -> list[Shot]:
     return shots
 
 
-def _frame_at(name: str, seconds: Fraction | None, cancel: threading.Event) -> Frame | None:
-    return frame_at(lambda: open_as_asked(name, Options()), DecodeSettings(name=name), seconds, cancel)
+def _frame_at(name: str, options: Options, seconds: Fraction | None, cancel: threading.Event) -> Frame | None:
+    with hushed():  # what is odd in it has been said when it was coloured
+        return frame_at(lambda: open_as_asked(name, options), DecodeSettings(name=name), seconds, cancel)
 
 
 def _apart(one: Frame, other: Frame) -> float:

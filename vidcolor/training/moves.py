@@ -35,7 +35,7 @@ def moves(count: int, device: torch.device, *, seed: int, step: int, first: int 
 
 def moved(planes: Tensor, matrices: Tensor) -> Tensor:
     """The planes ``(N, C, h, w)`` as the moves show them; beyond the edges lies their mirror image."""
-    grid = F.affine_grid(matrices, list(planes.shape), align_corners=False)
+    grid = _places(matrices, planes.shape[-2], planes.shape[-1])
     return F.grid_sample(planes, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
 
 
@@ -43,6 +43,15 @@ def in_sight(matrices: Tensor, height: int, width: int) -> Tensor:
     """Places ``(N, h, w)``, bool, of moved pictures, away from the edges, that show what lay so before."""
     limit = 1.0 - _BORDER
     stay = torch.eye(2, 3, device=matrices.device).expand_as(matrices)
-    grids = [F.affine_grid(m, [len(m), 1, height, width], align_corners=False) for m in (matrices, stay)]
+    grids = [_places(m, height, width) for m in (matrices, stay)]
     inside: Tensor = (torch.stack(grids).abs() <= limit).all(-1).all(0)  # two of (N, h, w, 2) to (N, h, w)
     return inside
+
+
+def _places(matrices: Tensor, height: int, width: int) -> Tensor:
+    """Where the pixels of moved pictures lie ``(N, h, w, 2)``, in half sides.
+
+    In float32: under autocast its product of matrices would be bf16, whose steps are half a pixel.
+    """
+    with torch.autocast(matrices.device.type, enabled=False):
+        return F.affine_grid(matrices, [len(matrices), 1, height, width], align_corners=False)
