@@ -15,7 +15,7 @@ from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.audio import AudioConverter
-from vidcolor.media.soundchoice import default_encoder, find_encoder
+from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder
 
 CLICKS = (0.3, 1.0, 1.75)  # seconds
 
@@ -429,3 +429,21 @@ def test_the_lossless_encoder_has_room_for_bits_and_channels(
         name = {"mkv": "matroska"}.get(target, target)
         with av.open(io.BytesIO(), "w", format=name) as made:
             assert default_encoder(made, track) == expected
+
+
+@pytest.mark.parametrize(("muxer", "said"), [("matroska", 1), ("mp4", 1), ("mpegts", 0)])
+def test_channels_that_change_within_a_broadcast_are_named(
+    muxer: str, said: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stereo, surround = b"\xff\xf1\x4c\x80", b"\xff\xf1\x4d\x80"
+    with av.open(str(make_film(tmp_path / "a.ts", frames=2, audio="aac"))) as film:
+        sound = film.streams.audio[0]
+        watch = channel_watch(sound, muxer)
+        assert (watch is not None) == bool(said)
+        for number, head in enumerate([stereo, stereo, surround, stereo, surround]):
+            packet = av.Packet(head + b"abc")
+            packet.pts, packet.time_base = 90000 * number, Fraction(1, 90000)
+            assert watch is None or watch(packet) == [packet]
+    assert len([line for line in caplog.messages if "or its rate at 2.0 s" in line]) == said
+    with av.open(str(make_film(tmp_path / "a.mp4", frames=2, audio="aac"))) as film:
+        assert channel_watch(film.streams.audio[0], "matroska") is None, "its header says them for all"

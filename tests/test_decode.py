@@ -5,12 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 import torch
+from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from media import (
     change_packets,
@@ -22,6 +25,7 @@ from media import (
     read_film,
     times_of,
 )
+from PIL import Image
 from quick import Corners, colour
 from torch import Tensor
 
@@ -29,10 +33,10 @@ from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import open_as_asked
 from vidcolor.media.pixels import luma_of, signal_of
-from vidcolor.media.repair import DecodeReport
+from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.media.seeking import _earlier
 from vidcolor.options import Options
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.decode import DecodeSettings, _describe, decode
 
 ONE = 1 << 16
 TURNS = [(1, 0, 0, 1), (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0)]
@@ -333,3 +337,64 @@ def test_damage_among_the_last_frames_costs_no_others_and_is_counted(
     assert len(found) + report.lost == frames
     if int(av.__version__.split(".")[0]) > 17:  # else frames may be lost beside it, and are counted
         assert found == [40 * number for number in range(frames) if number not in lost]
+
+
+def test_a_span_begins_at_a_key_frame_of_the_picture_that_is_coloured(tmp_path: Path) -> None:
+    """The track that FFmpeg would seek in by itself has other ones."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        tracks = []
+        for gop in (5, 60):
+            stream = out.add_stream("libx264", rate=25, options={"g": str(gop), "sc_threshold": "0"})
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            tracks.append(stream)
+        tracks[1].disposition = Disposition.default
+        for index in range(75):
+            for stream in tracks:
+                frame = grey_frame(64, 48, "yuv420p", index)
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+        for stream in tracks:
+            out.mux(stream.encode(None))
+    assert colour(tmp_path / "a.mkv", tmp_path / "b.mkv", start=Fraction(2)).frames == 25
+    assert times_of(tmp_path / "b.mkv")[0] == 0
+
+
+def test_codes_that_are_reserved_count_as_unspecified(tmp_path: Path) -> None:
+    codes = "matrix_coefficients=3:colour_primaries=3:transfer_characteristics=200"
+    plain = make_film(tmp_path / "a.ts", codec="mpeg2video", options={"b": "2M"})
+    with av.open(str(plain)) as film, av.open(str(tmp_path / "b.ts"), "w") as out:
+        source = film.streams.video[0]
+        change = BitStreamFilterContext(f"mpeg2_metadata={codes}", source)
+        stream = out.add_stream_from_template(source)
+        for packet in film.demux(source):
+            for changed in change.filter(packet if packet.size else None):
+                changed.stream = stream
+                out.mux(changed)
+    with av.open(str(tmp_path / "b.ts")) as film:
+        assert next(film.decode(video=0)).colorspace == 3
+    assert colour(tmp_path / "b.ts", tmp_path / "c.mkv").frames == 10
+    with av.open(str(tmp_path / "c.mkv")) as film:
+        frame = next(film.decode(video=0))
+    assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (6, 6, 6)
+
+
+def test_the_decoder_knows_pixels_whose_shape_the_file_s_beginning_did_not_tell(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=1)
+    with av.open(str(source)) as film:
+        stream = film.streams.video[0]
+        video = next(film.decode(stream))
+        unread: Any = SimpleNamespace(
+            sample_aspect_ratio=None, codec_context=SimpleNamespace(sample_aspect_ratio=Fraction(16, 11))
+        )
+        frame = _describe(video, unread, 0, Clock(stream, DecodeReport(video_index=0)))
+    assert frame.aspect == Fraction(16, 11)
+
+
+def test_the_last_frames_of_a_varying_rate_are_no_loss(tmp_path: Path) -> None:
+    """With B-frames FFmpeg gives them the differences of their times of decoding as durations."""
+    first, *others = (Image.fromarray(np.full((48, 64), 40 * number, np.uint8)) for number in range(1, 6))
+    lasts = [100, 500, 40, 20, 2000]  # milliseconds
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=lasts)
+    colour(tmp_path / "a.gif", tmp_path / "b.mp4")
+    result = colour(tmp_path / "b.mp4", tmp_path / "c.mkv")
+    assert (result.frames, result.lost) == (5, 0)

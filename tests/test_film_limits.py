@@ -6,10 +6,12 @@ import struct
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type as SideDataType
 from calling import call, one_line
 from media import make_film, read_film
 from PIL import Image
@@ -295,3 +297,16 @@ def test_a_timecode_of_the_file_that_does_not_fit_is_named(
         caplog.clear()
         colour(tmp_path / "tagged.mkv", tmp_path / f"{name}.mp4")
         assert (f"timecode {code} is left out" in caplog.text) == (name != "fits")
+
+
+def test_metadata_of_each_scene_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kinds = [SideDataType.DYNAMIC_HDR_PLUS, SideDataType.DOVI_RPU_BUFFER, SideDataType.DOVI_METADATA]
+    source = make_film(tmp_path / "a.mkv", frames=1)
+    with mock.patch("vidcolor.media.hdr.side_data_of", lambda _: [SimpleNamespace(type=k) for k in kinds]):
+        colour(source, tmp_path / "b.mkv")
+    assert "metadata for each scene (HDR10+, Dolby Vision): it is left out" in caplog.text
+
+
+def test_a_container_whose_codec_has_no_encoder_is_told_another(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no encoder for theora.*--codec"):
+        colour(make_film(tmp_path / "a.mkv", frames=1), tmp_path / "b.ogv")

@@ -136,7 +136,9 @@ def test_the_last_frame_of_a_variable_rate_lasts_as_long_as_it_did(
     assert times_of(tmp_path / f"b.{target}") == [0, Fraction(1, 10), Fraction(3, 20)]
 
 
-@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "2", "b_strategy": "0"}], ids=["ip", "ipb"])
+@pytest.mark.parametrize(
+    "options", [{"bf": "0"}, {"bf": "2", "b_strategy": "0", "qp": "20"}], ids=["ip", "ipb"]
+)
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 def test_avi_begins_at_zero_and_stays_at_its_rate(tmp_path: Path, codec: str, options: dict) -> None:
     source = make_film(tmp_path / "a.avi", codec=codec, options=options, frames=8)
@@ -145,6 +147,32 @@ def test_avi_begins_at_zero_and_stays_at_its_rate(tmp_path: Path, codec: str, op
     colour(tmp_path / "b.mkv", tmp_path / "c.avi")
     colour(tmp_path / "c.avi", tmp_path / "d.mkv")
     assert times_of(tmp_path / "d.mkv") == [Fraction(n, 25) for n in range(8)]
+
+
+NOT_CODED = b"\0\0\1\xb6\x50\x4f"
+PACKED = b"\0\0\1\xb2DivX503b1393p"
+"""User data by which decoders know that B-frames share a packet with what they depend on."""
+
+
+def test_b_frames_that_are_packed_as_by_divx_come_at_their_times(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plain = make_film(tmp_path / "a.avi", codec="mpeg4", options={"bf": "1"}, frames=9)
+    with av.open(str(plain)) as film, av.open(str(tmp_path / "b.avi"), "w") as out:
+        source = film.streams.video[0]
+        stream = out.add_stream_from_template(source)
+        first, *others = [bytes(packet) for packet in film.demux(source) if packet.size]
+        chunks = [first.replace(b"\0\0\1\xb6", PACKED + b"\0\0\1\xb6")]
+        for ahead, between in zip(others[::2], others[1::2], strict=True):
+            chunks += [ahead + between, NOT_CODED]
+        for number, chunk in enumerate(chunks):
+            packet = av.Packet(chunk)
+            packet.pts = packet.dts = number
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), number == 0
+            out.mux(packet)
+    colour(tmp_path / "b.avi", tmp_path / "c.mkv")
+    assert times_of(tmp_path / "c.mkv") == [Fraction(n, 25) for n in range(9)]
+    assert "backwards" not in caplog.text
 
 
 @pytest.mark.parametrize("rate", [16, 18, Fraction(24000, 1001), 29])

@@ -195,7 +195,10 @@ def _known(codec: str, asked: bool) -> str:
         encoder = av.Codec(name, "w")
     except (av.FFmpegError, ValueError) as error:
         if not asked:
-            raise UsageError(f"FFmpeg has no encoder for {codec}, the container's usual codec") from error
+            raise UsageError(
+                f"FFmpeg has no encoder for {codec}, the container's usual codec; name another with --codec, "
+                "or another container: mkv holds nearly everything"
+            ) from error
         raise UsageError(f"--codec {codec}: FFmpeg has no such encoder") from error
     if encoder.type != "video":
         raise UsageError(f"--codec {codec}: encodes {encoder.type}, not video")

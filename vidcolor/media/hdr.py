@@ -18,6 +18,21 @@ _NAMES = {
 _KINDS = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
 
 
+_DYNAMIC = {
+    SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
+    SideDataType.DOVI_RPU_BUFFER: "Dolby Vision",
+    SideDataType.DOVI_METADATA: "Dolby Vision",
+    SideDataType.DYNAMIC_HDR_VIVID: "HDR Vivid",
+    SideDataType.AMBIENT_VIEWING_ENVIRONMENT: "ambient light",
+}
+
+
+def dynamic_metadata(video: av.VideoFrame) -> str:
+    """What ``video`` tells of its brightness that no encoder here repeats: names, "" without any."""
+    found = {_DYNAMIC[data.type]: None for data in side_data_of(video) if data.type in _DYNAMIC}
+    return ", ".join(found)
+
+
 def loses_hdr(video: av.VideoFrame, codec: str) -> bool:
     """Whether ``video`` tells of its mastering display or light levels, and the encoder cannot repeat it."""
     return codec not in _NAMES and any(data.type in _KINDS for data in side_data_of(video))

@@ -33,6 +33,12 @@ _OF_EVERY_TIFF = frozenset(
 )  # fmt: skip
 """Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
 _BOTTOM_FIRST = 3  # AV_FIELD_BB
+_UNSPECIFIED_CODE = 2
+_KNOWN_CODES = {
+    "colorspace": frozenset(range(18)) - {3},
+    "color_primaries": frozenset([1, 2, *range(4, 13), 22]),
+    "color_trc": frozenset([1, 2, *range(4, 19)]),
+}
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
 
@@ -166,6 +172,13 @@ def field_order_of(stream: VideoStream, fields: int) -> int:
     told = int(getattr(stream.codec_context, "field_order", 0))
     untold = told == 0 and fields == 2
     return _BOTTOM_FIRST if untold and stream.codec_context.name == "dvvideo" else told
+
+
+def without_reserved_codes(video: av.VideoFrame) -> None:
+    """Have codes that mean nothing (ITU-T H.273) say "unspecified", in place: FFmpeg would refuse them."""
+    for name, known in _KNOWN_CODES.items():
+        if int(getattr(video, name)) not in known:
+            setattr(video, name, _UNSPECIFIED_CODE)
 
 
 def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:

@@ -82,6 +82,10 @@ class DecodeReport:
             whole: whether all of the file was wanted, so that its packets can be counted.
             end: seconds on the source's clock up to which it was wanted.
         """
+        if whole and "mov" in container.format.name and 0 < stream.frames <= self.video_packets:
+            # all are there: with B-frames the last of a varying rate seem to end before the track does
+            last = _certain_end(stream) or Fraction(0)
+            self.last_seconds, self.last_seen = max(self.last_seconds, last), max(self.last_seen, last)
         known = (
             (_stated_end(container, stream), self.last_seconds),
             (_own_end(container, stream), self.last_seen),  # a title may stay beyond the cut

@@ -40,7 +40,8 @@ def seek(container: InputContainer, stream: VideoStream, start: Fraction, name: 
         if surely and may_jump(container) and _jumps(container, start):
             _rewind(container, name)
             return
-        container.seek(target, backward=True)
+        ticks = min(int(early / (stream.time_base or Fraction(1, av.time_base))), _LATEST)
+        container.seek(ticks, stream=stream, backward=True)  # another track may have other key frames
     except (OSError, av.FFmpegError) as error:
         log.debug("%s: cannot seek (%s); it is read from the beginning", name, error)
         _rewind(container, name)

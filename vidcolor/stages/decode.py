@@ -17,7 +17,14 @@ from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
-from vidcolor.media.pixels import display_matrix, field_order_of, luma_of, signal_of
+from vidcolor.media.opening import sane_rate
+from vidcolor.media.pixels import (
+    display_matrix,
+    field_order_of,
+    luma_of,
+    signal_of,
+    without_reserved_codes,
+)
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.slices import SliceCheck
@@ -82,6 +89,7 @@ def decode(
                 report.forget()
             begun = True
             report.look_at(item)
+            without_reserved_codes(item)
             video = shape.fit(item, stream.codec_context.sample_aspect_ratio)
             yield _describe(video, stream, pts, clock)
 
@@ -118,7 +126,7 @@ def _raw(
     place = settings.start if settings.seek is None else settings.seek
     if settings.seekable and place is not None:
         seek(container, stream, place, settings.name, surely=settings.seek is None)
-    guessed = container.format.name == "avi" or (container.format.name == "mxf" and not settings.seekable)
+    guessed = _times_are_guessed(container, stream, settings)
     decoder = _Decoder(stream, settings, report, guessed_times=guessed)
     check = SliceCheck() if stream.codec_context.name == "ffv1" else None
     cut: Packet[Stream] | None = None
@@ -144,6 +152,14 @@ def _raw(
     yield from decoder.frames(None)
 
 
+def _times_are_guessed(container: InputContainer, stream: VideoStream, settings: DecodeSettings) -> bool:
+    """Whether packets have times of decoding alone: AVI, tracks of it in Matroska, MXF without its index."""
+    name = container.format.name
+    if "matroska" in name:
+        return stream.codec_context.codec_tag.strip("\0") != ""  # V_MS/VFW/FOURCC
+    return name == "avi" or (name == "mxf" and not settings.seekable)
+
+
 def _long_before(packet: Packet[Stream], start: Fraction | None) -> bool:
     """Whether it ends well before the wanted span: of a source read from its beginning they would pile up."""
     ticks = packet.pts if packet.pts is not None else packet.dts
@@ -165,7 +181,10 @@ class _Decoder:
         self._failures = 0
         self._works = False
         self._guessed_times = guessed_times
+        self._begin: int | None = None
         self._late: int | None = None
+        self._last: int | None = None
+        self._tick = max(1, round(1 / (sane_rate(stream) * (stream.time_base or Fraction(1, 1000)))))
         self._tail = Tail(stream)
 
     def frames(self, packet: Packet[Stream] | None) -> Iterator[av.VideoFrame]:
@@ -186,20 +205,31 @@ class _Decoder:
             frames += left_out
             self._report.lost += lost
         if self._guessed_times:
-            self._undelay(packet, frames)
+            self._count(packet, frames)
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
 
-    def _undelay(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
-        """AVI has no presentation times, nor MXF without its index: FFmpeg guesses, late by the delay."""
-        if self._late is None and packet is not None and packet.pts is not None and packet.dts is not None:
-            self._late = packet.pts - packet.dts
+    def _count(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
+        """Give frames the time of the packet with which they came, less the decoder's delay.
+
+        Times of presentation that FFmpeg guesses are in the order of decoding for H.264, and for MPEG-4 whose
+        B-frames are packed.
+        """
+        if self._begin is None and packet is not None:
+            self._begin = packet.dts
         for frame in frames:
-            if frame.pts is not None:
-                frame.pts -= self._late or 0
+            if frame.dts is not None:
+                if self._late is None:
+                    self._late = frame.dts - (self._begin or 0)
+                frame.pts = frame.dts - self._late
+            elif self._last is not None:  # of the last few, which come when the decoder is emptied
+                frame.pts = self._last + self._tick
+            self._last = frame.pts
 
     def _fail(self, packet: Packet[Stream] | None, error: av.FFmpegError) -> None:
         self._failures += 1
         self._report.lost += 1
+        if self._late is None:
+            self._begin = None  # what does not decode is no delay
         log.debug("%s: pts %s does not decode: %s", self._name, packet.pts if packet else "at end", error)
         if self._failures != MAX_FAILURES_IN_A_ROW:
             return
@@ -234,7 +264,8 @@ def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock)
         fields=2 if interlaced else 1,
         bottom_first=bool(interlaced) and field_order_of(stream, 2) in _BOTTOM_FIRST,
         orientation=_orientation(video),
-        aspect=stream.sample_aspect_ratio or Fraction(1),
+        # the decoder's where the beginning of the file told nothing
+        aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
     )
 
 

@@ -27,7 +27,7 @@ from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, lab
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import say_left_out
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
-from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
+from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
 
 log = logging.getLogger(__name__)
@@ -176,7 +176,8 @@ class Remuxer:
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
-        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, hides=Hiding())
+        watch = channel_watch(stream, self._format)
+        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, watch, hides=Hiding())
         self._dress(target, stream)
         return target
 
@@ -219,8 +220,7 @@ class Remuxer:
     def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
         first = -self._settings.offset if self._format == "avi" else None
         first = self._settings.first if self._in_step else first
-        converter = AudioConverter(stream, self._output, encoder, first=first)
-        self._sounds.append(converter)
+        self._sounds.append(converter := AudioConverter(stream, self._output, encoder, first=first))
         self._sinks[stream.index] = Route(
             self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
         )
