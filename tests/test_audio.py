@@ -233,7 +233,8 @@ def test_sound_that_an_edit_list_hides_stays_unheard(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damaged", "says"), [([b"mp4a", b"esds"], "its codec is not known"), ([b"esds"], "header is missing")]
+    ("damaged", "says"),
+    [([b"mp4a", b"esds"], "tells nothing of its codec"), ([b"esds"], "header is missing")],
 )
 def test_sound_whose_header_is_damaged_is_left_out_and_named(
     damaged: list[bytes], says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -12,6 +12,11 @@ from vidcolor.media.containers import describe, live_metadata
 from vidcolor.media.packets import Clock
 
 log = logging.getLogger(__name__)
+UNTOLD = (
+    "the beginning of the source tells nothing of its codec: it is damaged, or begins later, where the film "
+    "may go on in other tracks"
+)
+"""Why a track is left out whose rate or size is not known."""
 
 
 def say_left_out(

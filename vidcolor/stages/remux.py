@@ -25,7 +25,7 @@ from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
-from vidcolor.media.leftout import say_left_out
+from vidcolor.media.leftout import UNTOLD, say_left_out
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
@@ -186,7 +186,7 @@ class Remuxer:
         if choice == "none":
             return
         if stream.codec_context is None or not stream.codec_context.sample_rate:
-            return self._leave_out(stream, "its codec is not known")
+            return self._leave_out(stream, UNTOLD)
         if containers.lacks_header(self._source, stream):
             return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
@@ -252,7 +252,7 @@ class Remuxer:
             or (cover and not containers.holds_covers(self._output))
             or not containers.can_copy(self._format, stream)
         ):
-            self._leave_out(stream)
+            self._leave_out(stream, "" if cover or stream.width else UNTOLD)
         else:
             target = self._copy(stream)
             if cover and self._format == "mov":
