@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -34,6 +35,7 @@ from vidcolor.training.calibration import recalibrate
 from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.options import TrainOptions
+from vidcolor.training.recipes import RECIPES
 from vidcolor.training.run import held
 from vidcolor.training.state import save_checkpoint
 
@@ -238,12 +240,19 @@ def test_a_batch_in_parts_gives_the_same_step(folder: Path, features: Path, tmp_
         assert left[name] == pytest.approx(right[name], rel=1e-3, abs=1e-4), name
 
 
-def test_statistics_see_a_batch_in_parts_once(folder: Path, features: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_statistics_see_a_batch_in_parts_once_or_are_kept(
+    kept: bool, folder: Path, features: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "own.safetensors"
-    assert train(folder, out, steps=1, first_share=0, accumulate=2, features=features).exit_code == 0
+    own = RECIPES["default"]
+    assert own.stages[1].keep_norms and not own.stages[0].keep_norms
+    recipe = replace(own, stages=(own.stages[0], replace(own.stages[1], keep_norms=kept)))
+    with mock.patch.dict(RECIPES, {"default": recipe}):
+        assert train(folder, out, steps=1, first_share=0, accumulate=2, features=features).exit_code == 0
     stored = torch.load(tmp_path / "own.safetensors.train" / "checkpoint.pt", weights_only=True)
     seen = {int(v) for k, v in stored["networks"]["generator"].items() if k.endswith("num_batches_tracked")}
-    assert seen == {2}
+    assert seen == {0 if kept else 2}
 
 
 def test_norms_are_taken_anew_at_the_end_an_encoder_s_excepted(folder: Path, tmp_path: Path) -> None:

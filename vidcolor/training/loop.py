@@ -112,6 +112,10 @@ def _prepare(state: TrainState, stage: Stage, options: TrainOptions, within: flo
     if isinstance(encoder, nn.Module) and state.pretrained:
         encoder.eval()  # ImageNet's statistics stay: those of small crops would blur them
         encoder.requires_grad_(step >= options.freeze_encoder)
+    if stage.keep_norms:
+        for layer in state.generator.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
     factor = rate_factor(stage, within, step - state.counters.stage_start, options.warm_up)
     for optimiser in state.optimisers.values():
         for group in optimiser.param_groups:

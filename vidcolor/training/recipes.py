@@ -31,6 +31,9 @@ class Stage:
         weight_decay: of AdamW (0 makes it Adam).
         pixel: which pixel loss, ``l1`` or ``huber``; ``chroma_weight`` see :func:`.losses.huber`.
         weights: factor of each loss: pixel, gan, matching, perceptual, consistency, cycle, identity.
+        keep_norms: leave the generator's BatchNorm statistics as they are when the stage begins. With a
+            consistency loss that asks the generator as it is going to be used, and others that ask it with
+            each batch's statistics, two different networks would be taught.
     """
 
     share: float
@@ -43,6 +46,7 @@ class Stage:
     weight_decay: float = 0.0
     pixel: str = "l1"
     chroma_weight: float = 0.0
+    keep_norms: bool = False
 
     @property
     def adversarial(self) -> bool:
@@ -131,6 +135,7 @@ RECIPES: dict[str, Recipe] = {
                 pixel="huber",
                 chroma_weight=1.0,
                 weights={"pixel": 0.2, "perceptual": 6.0, "gan": 0.3, "consistency": 1.5},
+                keep_norms=True,
             ),
         ),
     ),
