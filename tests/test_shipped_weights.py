@@ -56,9 +56,9 @@ WITHOUT_COLOUR = {
 }
 
 
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(load_generator(), torch.device("cpu"), torch.float32)
+@pytest.fixture(scope="module", params=["default", "steady"])
+def predictor(request: pytest.FixtureRequest) -> Predictor:
+    return Predictor(load_generator(request.param), torch.device("cpu"), torch.float32)
 
 
 @pytest.mark.parametrize("what", WITHOUT_COLOUR)
