@@ -149,6 +149,27 @@ def test_avi_begins_at_zero_and_stays_at_its_rate(tmp_path: Path, codec: str, op
     assert times_of(tmp_path / "d.mkv") == [Fraction(n, 25) for n in range(8)]
 
 
+def test_an_avi_that_begins_within_a_group_of_pictures_stays_beside_its_sound(tmp_path: Path) -> None:
+    plain = make_film(
+        tmp_path / "a.avi", options={"g": "5", "bf": "0", "qp": "20", "sc_threshold": "0"}, frames=15
+    )
+    with av.open(str(plain)) as film, av.open(str(tmp_path / "b.avi"), "w") as out:
+        source = film.streams.video[0]
+        stream = out.add_stream_from_template(source)
+        for number, packet in enumerate(p for p in film.demux(source) if p.size):
+            if number < 3:
+                continue
+            packet.pts = packet.dts = number - 3
+            packet.stream = stream
+            out.mux(packet)
+    assert colour(tmp_path / "b.avi", tmp_path / "c.mkv", codec="ffv1").frames == 10
+    with av.open(str(tmp_path / "b.avi")) as film:
+        settings = DecodeSettings(name="b.avi")
+        items = decode(film, film.streams.video[0], settings, DecodeReport(video_index=0))
+        times = [item.seconds for item in items if isinstance(item, Frame)]
+    assert times == [Fraction(n, 25) for n in range(2, 12)]
+
+
 NOT_CODED = b"\0\0\1\xb6\x50\x4f"
 PACKED = b"\0\0\1\xb2DivX503b1393p"
 """User data by which decoders know that B-frames share a packet with what they depend on."""

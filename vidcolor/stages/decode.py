@@ -182,6 +182,7 @@ class _Decoder:
         self._works = False
         self._guessed_times = guessed_times
         self._begin: int | None = None
+        self._keyed = False
         self._late: int | None = None
         self._last: int | None = None
         self._tick = max(1, round(1 / (sane_rate(stream) * (stream.time_base or Fraction(1, 1000)))))
@@ -214,8 +215,9 @@ class _Decoder:
         Times of presentation that FFmpeg guesses are in the order of decoding for H.264, and for MPEG-4 whose
         B-frames are packed.
         """
-        if self._begin is None and packet is not None:
-            self._begin = packet.dts
+        keyed = packet is not None and packet.is_keyframe
+        if packet is not None and (self._begin is None or (keyed and not self._keyed)):
+            self._begin, self._keyed = packet.dts, keyed  # what comes before a key frame may not be shown
         for frame in frames:
             if frame.dts is not None:
                 if self._late is None:
@@ -229,7 +231,7 @@ class _Decoder:
         self._failures += 1
         self._report.lost += 1
         if self._late is None:
-            self._begin = None  # what does not decode is no delay
+            self._begin, self._keyed = None, False  # what does not decode is no delay
         log.debug("%s: pts %s does not decode: %s", self._name, packet.pts if packet else "at end", error)
         if self._failures != MAX_FAILURES_IN_A_ROW:
             return
