@@ -448,3 +448,17 @@ def test_channels_that_change_within_a_broadcast_are_named(
     assert len([line for line in caplog.messages if "or its rate at 2.0 s" in line]) == said
     with av.open(str(make_film(tmp_path / "a.mp4", frames=2, audio="aac"))) as film:
         assert channel_watch(film.streams.audio[0], "matroska") is None, "its header says them for all"
+
+
+def test_a_film_says_that_the_channels_of_its_broadcast_change(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    film = make_film(tmp_path / "a.ts", frames=50, audio="aac")
+    content = film.read_bytes()
+    with av.open(str(film)) as container:
+        head = bytes(next(p for p in container.demux(audio=0) if p.size))[:4]
+    other = head[:3] + bytes([head[3] ^ 0xC0])  # two bits of the count of channels
+    half = len(content) // 2
+    film.write_bytes(content[:half] + content[half:].replace(head, other))
+    colour(film, tmp_path / "b.mkv")
+    assert len([line for line in caplog.messages if "changes its channels or its rate at" in line]) == 1

@@ -33,7 +33,7 @@ from vidcolor.evaluation import backbones
 from vidcolor.evaluation.backbones import Backbone, Backbones, load_backbones
 from vidcolor.evaluation.cache import load_measures, save_measures
 from vidcolor.evaluation.cli import main
-from vidcolor.evaluation.cli_common import load_predictor, show
+from vidcolor.evaluation.cli_common import _leave, load_predictor, show
 from vidcolor.evaluation.collect import Collector, Measures
 from vidcolor.evaluation.images import Sample, colour_pictures
 from vidcolor.evaluation.pictures import list_pictures
@@ -73,6 +73,14 @@ def test_names_that_are_no_unicode_are_shown_as_they_are() -> None:
         show("f\udce9.mkv")
         out.flush()
         assert out.buffer.getvalue() == b"f\xe9.mkv\n"
+
+
+def test_a_closed_standard_output_is_no_fault() -> None:
+    with mock.patch("sys.stdout", None):
+        show("a table")
+        with pytest.raises(SystemExit) as ended:
+            _leave(3)
+    assert ended.value.code == 3
 
 
 def test_results_take_the_place_of_no_photograph(folder: Path, tmp_path: Path) -> None:

@@ -299,12 +299,12 @@ def test_a_timecode_of_the_file_that_does_not_fit_is_named(
         assert (f"timecode {code} is left out" in caplog.text) == (name != "fits")
 
 
-def test_metadata_of_each_scene_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_further_metadata_of_hdr_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     kinds = [SideDataType.DYNAMIC_HDR_PLUS, SideDataType.DOVI_RPU_BUFFER, SideDataType.DOVI_METADATA]
     source = make_film(tmp_path / "a.mkv", frames=1)
     with mock.patch("vidcolor.media.hdr.side_data_of", lambda _: [SimpleNamespace(type=k) for k in kinds]):
         colour(source, tmp_path / "b.mkv")
-    assert "metadata for each scene (HDR10+, Dolby Vision): it is left out" in caplog.text
+    assert "the source's further HDR metadata (HDR10+, Dolby Vision) is left out" in caplog.text
 
 
 def test_a_container_whose_codec_has_no_encoder_is_told_another(tmp_path: Path) -> None:

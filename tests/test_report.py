@@ -241,6 +241,17 @@ def test_a_playlist_that_was_allowed_is_read_for_the_report(tmp_path: Path) -> N
     assert len(Page(tmp_path / "r.html").images) == 2
 
 
+def test_what_was_said_when_it_was_coloured_is_not_said_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = make_film(tmp_path / "in.h264", frames=5, format="h264")
+    assert call(raw, tmp_path / "out.mkv", "-q") == 0
+    caplog.clear()
+    with caplog.at_level("WARNING", "vidcolor"):
+        measure(str(raw), str(tmp_path / "out.mkv"))
+    assert caplog.messages == []
+
+
 def test_reports_of_several_films_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     films = [make_film(tmp_path / f"{name}.mkv", frames=1) for name in "ab"]
     (tmp_path / "out").mkdir()

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
-from vidcolor.media.hdr import dynamic_metadata, loses_hdr
+from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
@@ -89,8 +89,8 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
         if loses_hdr(first.video, codec):
             kept = f"mastering display and light levels have no place in {codec}, and"
         found.append(f"the source is {transfer} (HDR): {kept} colours are worked out as for SDR")
-    if dynamic := dynamic_metadata(first.video):
-        found.append(f"{codec} is not given the source's metadata for each scene ({dynamic}): it is left out")
+    if further := further_metadata(first.video):
+        found.append(f"the source's further HDR metadata ({further}) is left out: {codec} is not given it")
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")

@@ -16,9 +16,7 @@ _NAMES = {
     "libsvtav1": ("svtav1-params", "mastering-display", "content-light", None),
 }
 _KINDS = (SideDataType.MASTERING_DISPLAY_METADATA, SideDataType.CONTENT_LIGHT_LEVEL)
-
-
-_DYNAMIC = {
+_FURTHER = {
     SideDataType.DYNAMIC_HDR_PLUS: "HDR10+",
     SideDataType.DOVI_RPU_BUFFER: "Dolby Vision",
     SideDataType.DOVI_METADATA: "Dolby Vision",
@@ -27,9 +25,9 @@ _DYNAMIC = {
 }
 
 
-def dynamic_metadata(video: av.VideoFrame) -> str:
+def further_metadata(video: av.VideoFrame) -> str:
     """What ``video`` tells of its brightness that no encoder here repeats: names, "" without any."""
-    found = {_DYNAMIC[data.type]: None for data in side_data_of(video) if data.type in _DYNAMIC}
+    found = {_FURTHER[data.type]: None for data in side_data_of(video) if data.type in _FURTHER}
     return ", ".join(found)
 
 

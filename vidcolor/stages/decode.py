@@ -206,10 +206,10 @@ class _Decoder:
             frames += left_out
             self._report.lost += lost
         if self._guessed_times:
-            self._count(packet, frames)
+            self._give_times(packet, frames)
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
 
-    def _count(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
+    def _give_times(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
         """Give frames the time of the packet with which they came, less the decoder's delay.
 
         Times of presentation that FFmpeg guesses are in the order of decoding for H.264, and for MPEG-4 whose
