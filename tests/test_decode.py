@@ -26,7 +26,7 @@ from media import (
     times_of,
 )
 from PIL import Image
-from quick import Corners, colour
+from quick import Corners, colour, same_luma
 from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
@@ -376,6 +376,30 @@ def test_codes_that_are_reserved_count_as_unspecified(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "c.mkv")) as film:
         frame = next(film.decode(video=0))
     assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (6, 6, 6)
+
+
+@pytest.mark.parametrize(("code", "known"), [(8, 6), (10, 9), (12, 6), (14, 9), (17, 6)])
+def test_matrices_that_the_scaler_refuses_are_taken_for_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, code: int, known: int
+) -> None:
+    for name, pix_fmt in (("a.mkv", "yuv420p"), ("grey.mkv", "gray")):
+        source = make_film(tmp_path / name, frames=3, pix_fmt=pix_fmt, colorspace=code)
+        caplog.clear()
+        assert colour(source, tmp_path / f"to-{name}", crf=0).frames == 3
+        assert same_luma(source, tmp_path / f"to-{name}")
+        assert sum("matrix" in said for said in caplog.messages) == 1
+        with av.open(str(tmp_path / f"to-{name}")) as film:
+            assert next(film.decode(video=0)).colorspace == known
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "gbrp10le"])
+def test_primaries_of_bt2020_without_a_matrix_have_its_own(tmp_path: Path, pix_fmt: str) -> None:
+    codec = "libx264" if pix_fmt == "yuv420p" else "ffv1"
+    source = make_film(tmp_path / "a.mkv", frames=1, pix_fmt=pix_fmt, codec=codec, color_primaries=9)
+    colour(source, tmp_path / "b.mkv")
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        frame = next(film.decode(video=0))
+    assert (frame.colorspace, frame.color_primaries) == (9, 9)
 
 
 def test_the_decoder_knows_pixels_whose_shape_the_file_s_beginning_did_not_tell(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import BT470BG, BT709, MATRICES, SMPTE170M, Matrix, luma_from_rgb
+from vidcolor.colorspace import BT470BG, BT709, BT2020, MATRICES, SMPTE170M, Matrix, luma_from_rgb
 from vidcolor.frames import Codes, Signal
 
 _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
@@ -39,6 +39,12 @@ _KNOWN_CODES = {
     "color_primaries": frozenset([1, 2, *range(4, 13), 22]),
     "color_trc": frozenset([1, 2, *range(4, 19)]),
 }
+_REFUSED_MATRICES = {
+    8: "YCgCo", 10: "BT.2020 constant luminance", 11: "SMPTE ST 2085", 12: "by primaries",
+    13: "by primaries, constant luminance", 14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro",
+}  # fmt: skip
+"""What FFmpeg's scaler does not know; each gives a grey the same luma as the others do."""
+_OF_BT2020 = frozenset([10, 14])
 _STANDARD_LINES = 576
 _PAL_LINES = (576, 288)
 
@@ -61,8 +67,9 @@ def depth_of(fmt: av.VideoFormat) -> int:
 def signal_of(frame: av.VideoFrame) -> Signal:
     """How to read the frame's luma, from its tags or, where they are missing, by custom.
 
-    An untagged matrix is BT.601's up to 576 lines, else BT.709's; an untagged range is full for grey
-    and yuvj formats, limited for others. RGB is brought to limited range, whatever its tag.
+    An untagged matrix is BT.2020's where the primaries are, else BT.601's up to 576 lines, else BT.709's; an
+    untagged range is full for grey and yuvj formats, limited for others. RGB is brought to limited range,
+    whatever its tag.
     """
     name = frame.format.name
     rgb = is_rgb(frame.format)
@@ -75,6 +82,8 @@ def signal_of(frame: av.VideoFrame) -> Signal:
 
 def _matrix_of(frame: av.VideoFrame) -> Matrix:
     tagged = MATRICES.get(int(frame.colorspace))
+    if tagged is None and int(frame.color_primaries) == BT2020.code:
+        return BT2020  # those of a film are written anew, and colours have to be meant for them
     return usual_matrix(frame.height) if tagged is None else tagged
 
 
@@ -174,11 +183,22 @@ def field_order_of(stream: VideoStream, fields: int) -> int:
     return _BOTTOM_FIRST if untold and stream.codec_context.name == "dvvideo" else told
 
 
-def without_reserved_codes(video: av.VideoFrame) -> None:
-    """Have codes that mean nothing (ITU-T H.273) say "unspecified", in place: FFmpeg would refuse them."""
+def without_refused_codes(video: av.VideoFrame) -> str | None:
+    """Have codes that FFmpeg would refuse say "unspecified", in place: those that mean nothing (ITU-T H.273),
+    and matrices that its scaler does not know.
+
+    Of these BT.2020's become the one that is known; all are the same to greys.
+
+    Returns:
+        Such a matrix's name, if there was one.
+    """
     for name, known in _KNOWN_CODES.items():
         if int(getattr(video, name)) not in known:
             setattr(video, name, _UNSPECIFIED_CODE)
+    matrix = int(video.colorspace)
+    if matrix in _REFUSED_MATRICES:
+        video.colorspace = BT2020.code if matrix in _OF_BT2020 else _UNSPECIFIED_CODE
+    return _REFUSED_MATRICES.get(matrix)
 
 
 def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:

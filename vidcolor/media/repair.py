@@ -38,6 +38,7 @@ class DecodeReport:
         retimed: frames whose pts was missing, repeated or running backwards.
         rescaled: frames of another size, format or range than the first.
         broken_off: whether damage ended the film early.
+        unmarked: whether a matrix was named that is taken for another.
         video_packets, video_index: how many packets of which stream came.
         last_seconds, last_seen: when the last packet ends, of any stream, and of pictures and sound alone.
         suspects: pts of packets that came damaged, whatever the decoder makes of them.
@@ -48,6 +49,7 @@ class DecodeReport:
     retimed: int = 0
     rescaled: int = 0
     broken_off: bool = False
+    unmarked: bool = False
     video_packets: int = 0
     last_seconds: Fraction = Fraction(0)
     last_seen: Fraction = Fraction(0)

@@ -23,7 +23,7 @@ from vidcolor.media.pixels import (
     field_order_of,
     luma_of,
     signal_of,
-    without_reserved_codes,
+    without_refused_codes,
 )
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 from vidcolor.media.seeking import seek
@@ -89,9 +89,14 @@ def decode(
                 report.forget()
             begun = True
             report.look_at(item)
-            without_reserved_codes(item)
+            refused = without_refused_codes(item)
             video = shape.fit(item, stream.codec_context.sample_aspect_ratio)
-            yield _describe(video, stream, pts, clock)
+            frame = _describe(video, stream, pts, clock)
+            if refused and not report.unmarked:
+                known = frame.signal.matrix.name
+                log.warning("the source's matrix, %s, is taken for %s: greys are the same", refused, known)
+            report.unmarked = report.unmarked or refused is not None
+            yield frame
 
 
 def other_packets(container: InputContainer, coloured: int, end: Fraction | None) -> Iterator[Packet[Stream]]:
