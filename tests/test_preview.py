@@ -12,14 +12,16 @@ import av
 import cv2
 import numpy as np
 import pytest
+import torch
 from calling import one_line
-from media import fill_plane, make_film
+from media import fill_plane, flat_film, make_film
 from quick import Corners
 from test_resume import left_in
 from test_shots_apart import cut_film
 
 from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
+from vidcolor.colorspace import BT709, BT2020, ab_from_rgb
 from vidcolor.contents import Contents, Moment, choose
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.making import open_as_asked
@@ -172,6 +174,18 @@ def moments(*shots: str) -> list[Moment]:
 )
 def test_choice(shots: tuple[str, ...], count: int, chosen: list[int]) -> None:
     assert [int(moment.seconds) for moment in choose(moments(*shots), count)] == chosen
+
+
+def test_wide_primaries_show_the_colours_that_they_stand_for(tmp_path: Path) -> None:
+    found = []
+    for matrix in (BT709, BT2020):
+        source = flat_film(tmp_path / f"{matrix.name}.mkv", (140, 128, 128), matrix.code)
+        make_preview(source, tmp_path / f"{matrix.name}.png", [Options(precision="fp32")], 1)
+        sheet = torch.from_numpy(cv2.imread(str(tmp_path / f"{matrix.name}.png"))).flip(2)
+        row = sheet[-200:-40, 120:240]  # the middle: its colours lie within both gamuts
+        found.append(ab_from_rgb(row.permute(2, 0, 1)[None] / 255.0).numpy())
+    assert np.abs(found[0]).mean() > 5.0
+    assert np.abs(found[0] - found[1]).mean() < 0.7
 
 
 def test_grey_stands_above_colour_and_the_luma_is_the_same(tmp_path: Path) -> None:

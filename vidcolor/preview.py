@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
 from vidcolor.checkpoint import find_weights, load_generator
-from vidcolor.colorspace import rgb_from_ycbcr
+from vidcolor.colorspace import bt709_codes, rgb_from_ycbcr
 from vidcolor.contents import Contents
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
@@ -165,12 +165,14 @@ def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_siz
     small = _small(frame)
     codes = np.stack(recolor(small, [picture], [ab])).astype(np.float32)
     signal = frame.signal
-    span = (255 if signal.full_range else 224) * (1 << (signal.depth - 8))
+    span = (1 << signal.depth) - 1 if signal.full_range else 224 << (signal.depth - 8)
     cbcr = torch.from_numpy((codes - np.float32(1 << (signal.depth - 1))) / np.float32(span))[None]
     y = torch.from_numpy(np.clip(signal.expand(small.luma), 0.0, 1.0))[None, None]
     rgb = rgb_from_ycbcr(y, cbcr, signal.matrix)[0].permute(1, 2, 0).numpy()
-    upright = frame.orientation.upright(np.clip(rgb, 0.0, 1.0))
-    return np.ascontiguousarray(np.rint(upright * 255.0).astype(np.uint8))
+    shown = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
+    if signal.matrix.wide:
+        shown = bt709_codes(shown)  # a sheet has no profile: its primaries are BT.709's
+    return np.ascontiguousarray(frame.orientation.upright(shown))
 
 
 def _described(look: Options, looks: list[Options]) -> str:
