@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,12 +31,14 @@ from quick import Corners, colour, same_luma
 from torch import Tensor
 
 from vidcolor.errors import InputError, UsageError
-from vidcolor.frames import Frame
+from vidcolor.frames import Frame, Orientation
+from vidcolor.framesource import FrameSource, luma_check
 from vidcolor.making import open_as_asked
-from vidcolor.media.pixels import luma_of, signal_of
+from vidcolor.media.pixels import display_matrix, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.media.seeking import _earlier
 from vidcolor.options import Options
+from vidcolor.segments import Place
 from vidcolor.stages.decode import DecodeSettings, _describe, decode
 
 ONE = 1 << 16
@@ -410,7 +413,7 @@ def test_the_decoder_knows_pixels_whose_shape_the_file_s_beginning_did_not_tell(
         unread: Any = SimpleNamespace(
             sample_aspect_ratio=None, codec_context=SimpleNamespace(sample_aspect_ratio=Fraction(16, 11))
         )
-        frame = _describe(video, unread, 0, Clock(stream, DecodeReport(video_index=0)))
+        frame = _describe(video, unread, 0, Clock(stream, DecodeReport(video_index=0)), Orientation())
     assert frame.aspect == Fraction(16, 11)
 
 
@@ -422,3 +425,81 @@ def test_the_last_frames_of_a_varying_rate_are_no_loss(tmp_path: Path) -> None:
     colour(tmp_path / "a.gif", tmp_path / "b.mp4")
     result = colour(tmp_path / "b.mp4", tmp_path / "c.mkv")
     assert (result.frames, result.lost) == (5, 0)
+
+
+QUARTER_TURN = bytes.fromhex("000001 06 2f 03 08 00 09 80")
+"""A message of H.264 (display orientation), which holds until the next one."""
+KEY_FRAME = bytes.fromhex("000001 65")
+
+
+def turned_at_key_frames(path: Path, frames: int, every: int, *, first_alone: bool = False) -> Path:
+    """H.264 whose key frames, or the first of them, say that they are to be turned."""
+    plain = make_film(path.with_suffix(".h264"), frames=frames, options={"g": str(every), "bf": "0"})
+    with av.open(str(plain)) as film, av.open(str(path), "w") as out:
+        source = film.streams.video[0]
+        stream = out.add_stream_from_template(source)
+        for number, packet in enumerate(packet for packet in film.demux(source) if packet.size):
+            turn = QUARTER_TURN if not (first_alone and number) else b""
+            told = av.Packet(bytes(packet).replace(KEY_FRAME, turn + KEY_FRAME))
+            told.stream, told.is_keyframe = stream, packet.is_keyframe
+            told.pts, told.dts, told.time_base = number, number, Fraction(1, 25)
+            out.mux(told)
+    return path
+
+
+def test_a_turn_that_key_frames_tell_holds_until_the_next(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = turned_at_key_frames(tmp_path / "a.mkv", 25, 10)
+    with av.open(str(source)) as film:
+        assert sum(display_matrix(frame) is not None for frame in film.decode(video=0)) == 3
+    with open_as_asked(str(source), Options()) as film:
+        stream = film.streams.video[0]
+        for start in (None, Fraction(13, 25)):
+            settings = DecodeSettings(start=start)
+            found = [f for f in decode(film, stream, settings, DecodeReport()) if isinstance(f, Frame)]
+            assert len(found) == (25 if start is None else 12)
+            assert len({frame.orientation for frame in found}) == 1
+            assert found[0].orientation.transpose
+    colour(source, tmp_path / "b.mp4", start=Fraction(13, 25), crf=0)
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        assert all(display_matrix(frame) == found[0].orientation.matrix for frame in film.decode(video=0))
+    colour(source, tmp_path / "b.gif")
+    assert not any("turns" in said for said in caplog.messages)
+
+
+def test_a_turn_that_the_first_frame_alone_tells_holds_where_a_job_goes_on(tmp_path: Path) -> None:
+    path = str(turned_at_key_frames(tmp_path / "a.mkv", 80, 10, first_alone=True))
+
+    def begun() -> tuple[FrameSource, Frame | None]:
+        source = FrameSource(
+            lambda: open_as_asked(path, Options()), DecodeSettings(name=path), 10, threading.Event()
+        )
+        return source, source.first()
+
+    source, first = begun()
+    frames = list(source.span(75))[:75]
+    source.close()
+    place = Place(
+        frames=75, last=frames[-1].pts, lumas=tuple(luma_check(frame) for frame in frames[-8:]), seconds=3.0,
+        lost=0, damaged=0, ticks=0, state=None,
+    )  # fmt: skip
+    source, first = begun()
+    source.go_to(1, place)
+    following = next(source.span(5))
+    source.close()
+    assert following.pts > place.last
+    assert first is not None
+    assert following.orientation == first.orientation != Orientation()
+
+
+@pytest.mark.parametrize("name", ["b.mp4", "b_%d.jpg", "b_%d.png"])
+def test_a_picture_that_turns_in_mid_stream_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    for number, turn in enumerate((6, 6, 1), 1):
+        exif = Image.Exif()
+        exif[0x112] = turn
+        Image.new("L", (64, 48), 90).save(tmp_path / f"a_{number}.jpg", exif=exif)
+    colour(tmp_path / "a_%d.jpg", tmp_path / name)
+    assert sum("turns in mid-stream" in said for said in caplog.messages) == (not name.endswith("png"))

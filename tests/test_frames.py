@@ -40,6 +40,14 @@ def test_other_angles_count_as_upright() -> None:
 
 
 @pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=3)))
+def test_a_display_matrix_tells_what_it_was_made_of(flags: tuple[bool, bool, bool]) -> None:
+    orientation = Orientation(transpose=flags[0], mirror=flags[1], flip=flags[2])
+    matrix = orientation.matrix
+    assert (matrix is None) == (not any(flags))
+    assert matrix is None or Orientation.from_matrix(matrix) == orientation
+
+
+@pytest.mark.parametrize("flags", list(itertools.product([False, True], repeat=3)))
 def test_stored_undoes_upright(flags: tuple[bool, bool, bool]) -> None:
     orientation = Orientation(transpose=flags[0], mirror=flags[1], flip=flags[2])
     assert np.array_equal(orientation.stored(orientation.upright(PICTURE)), PICTURE)

@@ -174,7 +174,7 @@ class Film:
         unknown = left & self._options.encoder_options.keys()
         if unknown:
             raise UsageError(f"--encoder-option {min(unknown)}: {plan.codec} has no such option")
-        matrix = display_matrix(first.video)
+        matrix = display_matrix(first.video) or first.orientation.matrix
         if matrix is not None and not plan.upright:
             stream.set_display_matrix(matrix)
         return stream

@@ -91,6 +91,15 @@ class Orientation:
             return cls(mirror=a < 0, flip=d < 0)
         return cls()
 
+    @property
+    def matrix(self) -> tuple[int, ...] | None:
+        """The display matrix of it; None for upright."""
+        if self == Orientation():
+            return None
+        across, down = (-1 if self.mirror else 1) << 16, (-1 if self.flip else 1) << 16
+        first = (0, down, 0, across, 0, 0) if self.transpose else (across, 0, 0, 0, down, 0)
+        return (*first, 0, 0, 1 << 30)
+
     def upright(self, stored: NDArray[Any]) -> NDArray[Any]:
         """Turn a stored plane ``(h, w, ...)`` upright; a view."""
         turned = stored.swapaxes(0, 1) if self.transpose else stored

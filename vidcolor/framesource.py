@@ -103,11 +103,12 @@ class FrameSource:
 
     def _first(self) -> Frame | None:
         self._open(None)
-        for frame in self._frames:
+        frame = next(self._frames, None)
+        if frame is not None:
             self._carried.append(frame)
             self._base, self._done = frame.time_base, 0
-            return frame
-        return None
+            self._settings = replace(self._settings, orientation=frame.orientation)
+        return frame
 
     def go_to(self, number: int, before: Place | None, *, last: bool = False) -> None:
         """Make ready to read the span of that number, which begins at the place ``before``.
@@ -245,10 +246,8 @@ class FrameSource:
         self.stream = pick_video(self.container, self._settings.name)
         self.stream.thread_type = "AUTO"
         self.report = DecodeReport(video_index=self.stream.index)
-        self._carried.clear()
-        self._given.clear()
-        self._recent.clear()
-        self._losses.clear()
+        for kept in (self._carried, self._given, self._recent, self._losses):
+            kept.clear()
         self.sought = self.ended = False
         settings = replace(self._settings, seek=seek)
         self._frames = self._only_frames(decode(self.container, self.stream, settings, self.report))

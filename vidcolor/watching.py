@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.encoders import is_image
-from vidcolor.media.pixels import has_captions, tells_active_format
+from vidcolor.media.pixels import has_captions, has_exif, tells_active_format
 from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class Watch:
                 "makes whole frames"
             )
         self._look_for_captions(frame, said)
+        self._look_for_turns(frame, said)
         if "format" not in said and tells_active_format(frame.video):
             said.add("format")
             log.warning("the broadcast's active format descriptions (AFD) are left out")
@@ -143,6 +144,20 @@ class Watch:
                 clock(float(frame.seconds)),
             )
         self.written += 1
+
+    def _look_for_turns(self, frame: Frame, said: set[str]) -> None:
+        if frame.orientation == self._first.orientation or "turned" in said:
+            return
+        if is_image(self._muxer) and (
+            self._codec == "tiff" or (self._codec == "png" and has_exif(frame.video))
+        ):
+            return  # each picture says for itself how it is turned
+        said.add("turned")
+        log.warning(
+            "the picture turns in mid-stream, at %s: all is turned as the beginning is, and lies or is "
+            "squeezed from there on",
+            clock(float(frame.seconds)),
+        )
 
     def _look_for_captions(self, frame: Frame, said: set[str]) -> None:
         if self._codec in _CAPTIONED or "captions" in said or not has_captions(frame.video):

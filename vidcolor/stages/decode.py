@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import av
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
 _BOTTOM_FIRST = (3, 4)  # shown first, in whichever order they are coded (AVFieldOrder)
+_TURNED_BY_KEY_FRAMES = ("h264", "hevc")
+"""Decoders that tell how a picture is turned with key frames alone (display orientation SEI)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,7 @@ class DecodeSettings:
         deinterlace: run FFmpeg's bwdif filter, one frame for each frame.
         name: of the source, for messages.
         seekable: whether the source is more than a pipe, of which trying to seek can eat the film.
+        orientation: of frames before the first that tells, where frames go by those before them.
     """
 
     start: Fraction | None = None
@@ -55,6 +58,7 @@ class DecodeSettings:
     deinterlace: bool = False
     name: str = "input"
     seekable: bool = True
+    orientation: Orientation = field(default_factory=Orientation)
 
     def spans(self, seconds: Fraction) -> bool:
         """Whether a frame at this time is wanted."""
@@ -74,11 +78,12 @@ def decode(
     """
     shape = FirstShape(report)
     clock = Clock(stream, report)
-    begun = settings.start is None
+    begun, orientation = settings.start is None, settings.orientation
     for item in backdated(_raw(container, stream, settings, report), clock.source_frame):
         if isinstance(item, Packet):
             yield item
             continue
+        orientation = _orientation(item, stream, orientation)
         # the clock first: a raw stream's frames have no other times that the span could be cut by
         pts = clock.pts(item)
         seconds = pts * clock.time_base
@@ -91,7 +96,7 @@ def decode(
             report.look_at(item)
             refused = without_refused_codes(item)
             video = shape.fit(item, stream.codec_context.sample_aspect_ratio)
-            frame = _describe(video, stream, pts, clock)
+            frame = _describe(video, stream, pts, clock, orientation)
             if refused and not report.unmarked:
                 known = frame.signal.matrix.name
                 log.warning("the source's matrix, %s, is taken for %s: greys are the same", refused, known)
@@ -258,7 +263,9 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
         raise InputError(f"{name}: reading stopped ({error})") from error
 
 
-def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock) -> Frame:
+def _describe(
+    video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock, orientation: Orientation
+) -> Frame:
     signal = signal_of(video)
     interlaced = video.interlaced_frame and video.height >= 4
     return Frame(
@@ -270,12 +277,15 @@ def _describe(video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock)
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
         bottom_first=bool(interlaced) and field_order_of(stream, 2) in _BOTTOM_FIRST,
-        orientation=_orientation(video),
+        orientation=orientation,
         # the decoder's where the beginning of the file told nothing
         aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
     )
 
 
-def _orientation(video: av.VideoFrame) -> Orientation:
+def _orientation(video: av.VideoFrame, stream: VideoStream, before: Orientation) -> Orientation:
+    """How a frame becomes upright, that ``before`` it being known."""
     matrix = display_matrix(video)
-    return Orientation.from_matrix(matrix) if matrix else Orientation()
+    if matrix is not None:
+        return Orientation.from_matrix(matrix)
+    return before if stream.codec_context.name in _TURNED_BY_KEY_FRAMES else Orientation()
