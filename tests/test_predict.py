@@ -16,6 +16,7 @@ from generators import GENERATORS, lively
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import UsageError, WeightsError
+from vidcolor.networks.bfloat16 import cpu_vendor
 from vidcolor.networks.fusing import FusedConv2d, fuse_activations, fuse_batch_norm
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import (
@@ -240,19 +241,51 @@ def test_precision() -> None:
         resolve_precision("fp16", CPU)
 
 
-@pytest.mark.parametrize("matrix_units", [True, False])
-def test_a_cpu_computes_in_bf16_where_it_has_matrix_units_for_it(
-    matrix_units: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("matrix_units", "avx512_bf16", "vendor", "quick"),
+    [
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+        (False, True, "", False),
+    ],
+)
+def test_a_cpu_computes_in_bf16_where_that_is_quicker(
+    matrix_units: bool, avx512_bf16: bool, vendor: str, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
-    expected = torch.bfloat16 if matrix_units else torch.float32
+    monkeypatch.setattr("vidcolor.networks.bfloat16.cpu_vendor", lambda: vendor)
+    expected = torch.bfloat16 if quick else torch.float32
     assert resolve_precision("auto", CPU) == training_precision("auto", CPU) == expected
 
 
-def test_a_torch_that_cannot_tell_of_matrix_units_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+def test_a_torch_that_cannot_tell_what_the_cpu_has_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.delattr(torch.cpu, probe, raising=False)
     assert resolve_precision("auto", CPU) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("told", "name", "vendor"),
+    [
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t: 17\n", "x86_64", "AuthenticAMD"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\n", "aarch64", ""),
+        (None, "AMD64 Family 25 Model 17 Stepping 1, AuthenticAMD", "AuthenticAMD"),
+        (None, "Intel64 Family 6 Model 143 Stepping 8, GenuineIntel", "GenuineIntel"),
+        (None, "", ""),
+    ],
+)
+def test_who_made_the_cpu(told: str | None, name: str, vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_text(path: Path, **_: object) -> str:
+        if told is None:
+            raise FileNotFoundError(path)
+        return told
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    monkeypatch.setattr("platform.processor", lambda: name)
+    assert cpu_vendor() == vendor
 
 
 @pytest.mark.parametrize(("threads", "batch"), [(1, 4), (2, 4), (3, 6), (4, 4), (6, 6), (16, 16), (64, 16)])

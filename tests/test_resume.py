@@ -517,25 +517,25 @@ def test_the_engine_is_that_with_which_the_job_was_begun(tmp_path: Path, weights
     assert fingerprint(target) == fingerprint(whole)
 
 
-@pytest.mark.parametrize("matrix_units", [True, False])
+@pytest.mark.parametrize("quick_in_bf16", [True, False])
 def test_the_precision_is_that_with_which_the_job_was_begun(
-    matrix_units: bool, tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+    quick_in_bf16: bool, tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, whole, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "w.mkv", tmp_path / "o.mkv"
 
-    def again(to: Path, *, amx: bool, precision: str = "auto", **given: Any) -> Result:
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    def again(to: Path, *, quick: bool, precision: str = "auto", **given: Any) -> Result:
+        monkeypatch.setattr("vidcolor.stages.predict.quick_in_bf16", lambda: quick)
         network = load_generator(weights).network
         return run(source, to, network=network, precision=precision, **given)
 
-    begun = again(whole, amx=matrix_units)
-    assert begun.precision == ("bfloat16" if matrix_units else "float32")
+    begun = again(whole, quick=quick_in_bf16)
+    assert begun.precision == ("bfloat16" if quick_in_bf16 else "float32")
     with pytest.raises(Stop):
-        again(target, amx=matrix_units, stop_after=14)
-    other = "fp32" if matrix_units else "bf16"
+        again(target, quick=quick_in_bf16, stop_after=14)
+    other = "fp32" if quick_in_bf16 else "bf16"
     with pytest.raises(ResumeMismatch, match=r"precision was \w+, now \w+.*--accept-drift"):
-        again(target, amx=matrix_units, precision=other)
-    gone_on = again(target, amx=not matrix_units)
+        again(target, quick=quick_in_bf16, precision=other)
+    gone_on = again(target, quick=not quick_in_bf16)
     assert (gone_on.precision, gone_on.engine) == (begun.precision, begun.engine)
     assert fingerprint(target) == fingerprint(whole)
 

@@ -132,7 +132,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--precision",
     type=click.Choice(PRECISIONS),
     default=_DEFAULTS.precision,
-    help="Its arithmetic; auto: fp16 on CUDA, bf16 on CPUs with AMX, else fp32.",
+    help="Its arithmetic; auto: fp16 on CUDA, bf16 on CPUs that are quicker so, else fp32.",
 )
 @option(
     _MACHINE,

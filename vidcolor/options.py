@@ -60,7 +60,8 @@ class Options:
             as many as it has room for.
         ray: address of a Ray cluster (``auto``, ``host:port``) whose machines make the film, over storage
             that they share.
-        precision: arithmetic of the generator; ``auto`` is fp16 on CUDA, bf16 on CPUs with AMX, else fp32.
+        precision: arithmetic of the generator; ``auto`` is fp16 on CUDA, bf16 on CPUs that are
+            quicker so (with AMX, or AMD's with AVX512_BF16), else fp32.
         engine: what computes the generator; ``auto`` is ONNX Runtime on a CPU where that is installed, else
             torch. Colours differ by less than a code.
         render_size: short side, in pixels, of the upright picture that the generator sees.

@@ -1,4 +1,5 @@
-"""Time of the default generator with torch, ONNX Runtime and OpenVINO on the CPU; run by hand.
+"""Time of the default generator with torch, ONNX Runtime and OpenVINO on the CPU, in float32 and, torch and
+OpenVINO, in bfloat16; run by hand.
 
 Needs `pip install onnx onnxruntime openvino`, and leaves out what is not installed. All take turns on the
 same pictures with the same number of threads; the ratios are what counts.
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,10 +34,12 @@ CPU = torch.device("cpu")
 Forward = Callable[[], NDArray[Any]]
 
 
-def vidcolor_forward(generator: Generator, pictures: torch.Tensor, engine: str) -> Forward:
-    """As vidcolor runs it, in float32: its threads take a picture each."""
+def vidcolor_forward(
+    generator: Generator, pictures: torch.Tensor, engine: str, dtype: torch.dtype = torch.float32
+) -> Forward:
+    """As vidcolor runs it: its threads take a picture each."""
     own = replace(generator, network=deepcopy(generator.network))
-    predictor = Predictor(own, CPU, torch.float32, Sharing(), engine)
+    predictor = Predictor(own, CPU, dtype, Sharing(), engine)
     shape = (pictures.shape[-2], pictures.shape[-1])
     return lambda: np.stack(predictor(pictures, shape))
 
@@ -68,13 +72,13 @@ def onnxruntime_forward(model: bytes, pictures: torch.Tensor, threads: int) -> F
     return lambda: enlarged(torch.from_numpy(session.run(None, {"luminance": pictures.numpy()})[0]), pictures)
 
 
-def openvino_forward(model: bytes, pictures: torch.Tensor, threads: int) -> Forward:
-    """OpenVINO's CPU plugin, for latency, in float32; its pip package reports its import to its makers."""
+def openvino_forward(model: bytes, pictures: torch.Tensor, threads: int, precision: str = "f32") -> Forward:
+    """OpenVINO's CPU plugin, for latency; its pip package reports its import to its makers."""
     core = importlib.import_module("openvino").Core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": precision,
     }
     request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
     return lambda: enlarged(torch.from_numpy(np.array(request.infer({0: pictures.numpy()})[0])), pictures)
@@ -94,7 +98,10 @@ def main() -> None:
     generator = load_generator(given.weights)
     network = generator.network
     pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
-    engines = {"torch": vidcolor_forward(generator, pictures, TORCH)}
+    engines = {
+        "torch": vidcolor_forward(generator, pictures, TORCH),
+        "torch, bf16": vidcolor_forward(generator, pictures, TORCH, torch.bfloat16),
+    }
     fuse_batch_norm(network)
     engines["torch, layers shared"] = layers_forward(network, pictures)
     if installed():
@@ -103,6 +110,7 @@ def main() -> None:
         for name, make in (
             ("onnxruntime, layers shared", onnxruntime_forward),
             ("openvino, layers shared", openvino_forward),
+            ("openvino, layers shared, bf16", partial(openvino_forward, precision="bf16")),
         ):
             try:
                 engines[name] = make(model, pictures, given.threads)
@@ -124,10 +132,10 @@ def measure(engines: dict[str, Forward], repeat: int, batch: int) -> None:
         n: [statistics.median(t) * 1e3 / batch for t in zip(*ts, strict=True)] for n, ts in times.items()
     }
     best = min(wall for wall, _ in medians.values())
-    print("engine                        wall, ms   CPU, ms   of the best   largest difference of ab")
+    print("engine                          wall, ms   CPU, ms   of the best   largest difference of ab")
     for name, (wall, cpu) in medians.items():
         apart = float(np.abs(first[name] - first["torch"]).max())
-        print(f"{name:28} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
+        print(f"{name:30} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
 
 
 if __name__ == "__main__":

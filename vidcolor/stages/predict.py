@@ -14,6 +14,7 @@ from torch import Tensor
 from vidcolor.checkpoint import Generator
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.frames import Floats
+from vidcolor.networks.bfloat16 import quick_in_bf16
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
@@ -57,8 +58,9 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
     On CUDA that is fp16, which is as quick as bf16 there: chroma of a film at 8 bits lay 0.12 codes from
     that of fp32 on average, with bf16 1.3 (H200, default generator, newsreel of 360 frames). On a CPU it is
-    bf16 where matrix units (AMX) compute it: 0.43 of the time of fp32 in ONNX Runtime, ab 0.3 off on
-    average; without them bf16 is slower than fp32 (``tests/benchmarks/README.md``).
+    bf16 where matrix units (AMX) compute it, or AVX-512 of AMD (Zen 4 and later): 0.43 and 0.6 of the time
+    of fp32 in ONNX Runtime, ab 0.3 off on average. Elsewhere, with AVX-512 of Intel too, bf16 is slower than
+    fp32 (``tests/benchmarks/README.md``).
 
     Raises:
         UsageError: fp16 on a CPU, which has no fast arithmetic for it.
@@ -69,12 +71,7 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
         return _DTYPES[name]
     if device.type == "cuda":
         return torch.float16
-    return torch.bfloat16 if device.type == "cpu" and _cpu_has_amx() else torch.float32
-
-
-def _cpu_has_amx() -> bool:
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return bool(probe and probe())
+    return torch.bfloat16 if device.type == "cpu" and quick_in_bf16() else torch.float32
 
 
 def resolve_engine(name: str, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
