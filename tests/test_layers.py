@@ -40,7 +40,7 @@ LAYERS = [
     ["bars"],
     ["stages"],
     ["motion", "thumbnails"],
-    ["media", "checkpoint", "threads", "sharing"],
+    ["media", "checkpoint", "threads", "sharing", "devices"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["writing", "hearing", "captions", "torchthreads", "sink"],

@@ -22,7 +22,6 @@ from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
-    resolve_device,
     resolve_precision,
 )
 from vidcolor.training.precision import training_precision
@@ -209,29 +208,6 @@ def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
     generator = Generator(network=Broken(), multiple=32, path=None, metadata={})  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="a fault"):
         Predictor(generator, CPU, torch.float32)(torch.zeros(4, 1, 32, 32), (32, 32))
-
-
-def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(UsageError, match="cuda:3"):
-        resolve_device("cuda:3")
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(UsageError, match="mps"):
-        resolve_device("mps")
-
-
-@pytest.mark.parametrize("name", ["", "gpu", "cuda:-1", "meta", "xpu", "cpu:0x"])
-def test_what_is_no_device_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:N or mps"):
-        resolve_device(name)
-
-
-def test_auto_takes_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert resolve_device("auto").type == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert resolve_device("auto").type == "cuda"
 
 
 def test_precision() -> None:

@@ -157,7 +157,9 @@ def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     import av
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    from vidcolor.devices import model_of, resolve_device
+
+    device = model_of(resolve_device("auto"))
     libraries = f"torch {torch.__version__}, PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
     click.echo(f"vidcolor {__version__}, {libraries}, {device}")
     ctx.exit()

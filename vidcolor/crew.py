@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
@@ -34,7 +35,7 @@ from vidcolor.result import Meter, Progress
 from vidcolor.segments import Place
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine
+from vidcolor.stages.predict import Predictor, resolve_engine
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
@@ -128,7 +129,7 @@ def maker_of(
     """
     generator = load_generator(str(setup.weights))
     dtype = getattr(torch, str(setup.terms.machine["precision"]))
-    place = resolve_device(device)
+    place = resolve_device(str(setup.terms.machine["device"]) if device == "auto" else device)
     predictor = Predictor(
         generator, place, dtype, Sharing(), engine_here(setup.terms, generator, place, dtype)
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from av.container import InputContainer
 
 from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.devices import resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
@@ -36,7 +37,6 @@ from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
-    resolve_device,
     resolve_engine,
     resolve_precision,
 )

@@ -19,6 +19,7 @@ from vidcolor.captions import GROUND, caption
 from vidcolor.checkpoint import find_weights, load_generator
 from vidcolor.colorspace import bt709_codes, rgb_from_ycbcr
 from vidcolor.contents import Contents
+from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock, open_as_asked
@@ -28,7 +29,7 @@ from vidcolor.result import clock
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, render_shape
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_engine, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_engine, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
 from vidcolor.writing import write_whole

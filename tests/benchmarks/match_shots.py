@@ -18,13 +18,14 @@ import torch
 
 from vidcolor.checkpoint import load_generator
 from vidcolor.colorspace import lightness_from_luma
+from vidcolor.devices import resolve_device
 from vidcolor.evaluation.clips import list_clips, read_clip
 from vidcolor.evaluation.motion import between, farneback
 from vidcolor.frames import Floats
 from vidcolor.matching import ShotTable, scan_shots
 from vidcolor.sharing import Sharing
 from vidcolor.stages.luminance import padded
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.propagate import Propagator
 from vidcolor.temporal import Linker
 

@@ -25,6 +25,7 @@ import cv2
 import torch
 
 from vidcolor.checkpoint import load_generator
+from vidcolor.devices import resolve_device
 from vidcolor.frames import Floats, Frame
 from vidcolor.making import open_as_asked
 from vidcolor.media.opening import pick_video
@@ -38,7 +39,6 @@ from vidcolor.stages.luminance import luminance, padded
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
-    resolve_device,
     resolve_engine,
     resolve_precision,
 )

@@ -16,12 +16,13 @@ import cv2
 import torch
 
 from vidcolor.checkpoint import load_generator
+from vidcolor.devices import resolve_device
 from vidcolor.evaluation.clips import read_clip
 from vidcolor.frames import Floats
 from vidcolor.motion import Luma, motion_between
 from vidcolor.sharing import Sharing
 from vidcolor.stages.luminance import padded
-from vidcolor.stages.predict import Predictor, resolve_device, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.propagate import Propagator
 from vidcolor.stages.shots import ShotDetector
 

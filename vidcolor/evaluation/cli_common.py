@@ -155,9 +155,10 @@ def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
     import torch
 
     from vidcolor.checkpoint import load_generator
+    from vidcolor.devices import resolve_device
     from vidcolor.memory import keep_freed_memory
     from vidcolor.sharing import Sharing
-    from vidcolor.stages.predict import Predictor, resolve_device
+    from vidcolor.stages.predict import Predictor
 
     keep_freed_memory()
     chosen = resolve_device(device)

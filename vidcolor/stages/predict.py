@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from vidcolor.networks.bfloat16 import quick_in_bf16
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
-from vidcolor.options import ONE_DEVICE, ONNX_RUNTIME, TORCH
+from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.torchthreads import torch_threads
 
 log = logging.getLogger(__name__)
@@ -29,28 +28,6 @@ _MOST_AT_ONCE = 16
 """Pictures that a CPU's batch has at most when nobody asks for more: each takes some 50 MB on its way."""
 _BYTES_PER_PIXEL = 1500
 """Memory that a forward pass takes for a pixel of the input, measured for the default generator."""
-
-
-def resolve_device(name: str) -> torch.device:
-    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
-
-    Raises:
-        UsageError: it is asked for by name and is not there, or is none of these.
-    """
-    if not re.fullmatch(ONE_DEVICE, name):
-        raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps")
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"--device {name}: there is no such CUDA device; --device auto takes what there is")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError(
-            f"--device {name}: this machine has no MPS device; --device auto takes what there is"
-        )
-    return device
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:

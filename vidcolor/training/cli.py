@@ -190,8 +190,8 @@ def _run(
     **rest: Any,
 ) -> None:
     from vidcolor.checkpoint import find_weights
+    from vidcolor.devices import resolve_device
     from vidcolor.memory import keep_freed_memory
-    from vidcolor.stages.predict import resolve_device
     from vidcolor.training.building import build_state, missing_networks
     from vidcolor.training.cli_progress import photos_shown, train_shown
     from vidcolor.training.options import TORCHVISION, Files, TrainOptions

@@ -1,0 +1,111 @@
+"""Which device a name stands for, and what is said of one that does not compute."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from media import make_film
+
+from vidcolor import Options, colorize
+from vidcolor.devices import resolve_device
+from vidcolor.errors import UsageError
+
+Patch = pytest.MonkeyPatch
+NO_CODE = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
+
+
+@pytest.fixture
+def gpu(monkeypatch: Patch) -> None:
+    """A GPU that torch finds, and for which it has no code."""
+
+    real = torch.ones
+
+    def ones(*sizes: int, **given: object) -> torch.Tensor:
+        if given.get("device") == torch.device("cuda"):
+            raise RuntimeError(NO_CODE)
+        return real(*sizes, **given)  # type: ignore[call-overload, no-any-return]
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch, "ones", ones)
+
+
+def test_devices_that_are_not_there_are_refused(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+    with pytest.raises(UsageError, match="cuda:3: there is no such"):
+        resolve_device("cuda:3")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="mps"):
+        resolve_device("mps")
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:-1", "meta", "xpu", "cpu:0x"])
+def test_what_is_no_device_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="auto, cpu, cuda, cuda:N or mps"):
+        resolve_device(name)
+
+
+def test_auto_takes_what_there_is(monkeypatch: Patch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert resolve_device("auto").type == "cpu"
+    monkeypatch.setattr("vidcolor.devices._why_not", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto").type == "cuda"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve_device("auto").type == "mps"
+    assert not caplog.text
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_gpu_that_torch_has_no_code_for_is_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"--device cuda: cannot be used \(.*no kernel image.*--device cpu"):
+        resolve_device("cuda")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_without_a_name_the_cpu_does_the_work_of_such_a_gpu(
+    tmp_path: Path, weights: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Options(render_size=64, weights=weights)
+    result = colorize(make_film(tmp_path / "in.mkv", frames=4), tmp_path / "out.mkv", options)
+    assert (result.frames, result.device) == (4, "cpu")
+    said = [record.getMessage() for record in caplog.records if "GPU" in record.getMessage()]
+    assert len(said) == 1 and "no kernel image" in said[0] and "\n" not in said[0]
+
+
+def test_a_driver_that_is_too_old_is_said_in_one_line(
+    monkeypatch: Patch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def is_available() -> bool:
+        warnings.warn("CUDA initialization: The NVIDIA driver on your system is too old", stacklevel=1)
+        return False
+
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert resolve_device("auto").type == "cpu"
+    assert [r.getMessage() for r in caplog.records] == [
+        "the GPU is not used (CUDA initialization: The NVIDIA driver on your system is too old)"
+    ]
+    assert not capsys.readouterr().err
+
+
+def test_a_torch_without_cuda_is_named_where_there_is_an_nvidia_driver(
+    monkeypatch: Patch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    assert resolve_device("auto").type == "cpu"
+    assert "this torch was built without CUDA" in caplog.text
+    with pytest.raises(UsageError, match="built without CUDA"):
+        resolve_device("cuda")

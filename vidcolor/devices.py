@@ -1,0 +1,86 @@
+"""Where networks run: devices by name, whether they compute, and what it means when they stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import warnings
+
+import torch
+
+from vidcolor.errors import UsageError, first_line
+from vidcolor.options import ONE_DEVICE
+
+log = logging.getLogger(__name__)
+
+_WITHOUT_CUDA = "this torch was built without CUDA: pytorch.org/get-started has the command for one with it"
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
+
+    ``auto`` is the CPU where there is a GPU that does not compute; a warning says why.
+
+    Raises:
+        UsageError: it is asked for by name and is not there or does not compute, or is none of these.
+    """
+    if not re.fullmatch(ONE_DEVICE, name):
+        raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps")
+    if name == "auto":
+        return _best_device()
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        why = "there is no such CUDA device" if _built_for_cuda() else _WITHOUT_CUDA
+        raise UsageError(f"--device {name}: {why}; --device auto takes what there is")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError(
+            f"--device {name}: this machine has no MPS device; --device auto takes what there is"
+        )
+    why_not = _why_not(device)
+    if why_not is not None:
+        raise UsageError(f"--device {name}: cannot be used ({why_not}); --device cpu does without")
+    return device
+
+
+def _best_device() -> torch.device:
+    with warnings.catch_warnings(record=True) as said:  # of a driver that is too old, for example
+        warnings.simplefilter("always")
+        kinds = ["cuda"] if torch.cuda.is_available() else []
+    kinds += ["mps"] if torch.backends.mps.is_available() else []
+    faults = [first_line(Exception(warning.message)) for warning in said]
+    for kind in kinds:
+        why_not = _why_not(torch.device(kind))
+        if why_not is None:
+            return torch.device(kind)
+        faults.append(why_not)
+    if not _built_for_cuda() and shutil.which("nvidia-smi"):
+        faults.append(_WITHOUT_CUDA)
+    if faults:
+        log.warning("the GPU is not used (%s)", faults[-1])
+    return torch.device("cpu")
+
+
+def _built_for_cuda() -> bool:
+    return bool(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]
+
+
+def _why_not(device: torch.device) -> str | None:
+    """Why a device does not compute, None where it does.
+
+    A driver may be too old for torch, torch may have no code for a GPU of that age, memory may be full.
+    """
+    if device.type == "cpu":
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says at length what is said here in a line
+            (torch.ones(1, device=device) + 1.0).item()
+    except (RuntimeError, AssertionError) as error:
+        return first_line(error)
+    return None
+
+
+def model_of(device: torch.device) -> str:
+    """What a GPU is called by its makers; of other devices the kind."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
