@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import av
+import numpy as np
 import pytest
 import torch
 from calling import call
@@ -54,6 +55,23 @@ class Flickering(torch.nn.Module):
         count, _, height, width = lightness.shape
         mean = lightness.mean((1, 2, 3)) * 1000.0 % 40.0
         return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+@contextmanager
+def played_gpu() -> Iterator[list[int]]:
+    """A GPU whose arithmetic depends on how many pictures there are in a batch; how many there were."""
+    given: list[int] = []
+
+    def colour(self: Any, run: Any, luminance: torch.Tensor, shape: tuple[int, int], count: int) -> list[Any]:
+        given.append(len(luminance))
+        ab = (luminance[:count].mean((1, 2, 3)) * 1000.0 + 7.0 * len(luminance)) % 40.0
+        return [np.full((*shape, 2), float(value), np.float32) for value in ab]
+
+    with (
+        mock.patch("vidcolor.job.resolve_device", lambda _: torch.device("cuda")),
+        mock.patch.multiple(Predictor, _ready=lambda self: None, _colour=colour),
+    ):
+        yield given
 
 
 class Stop(Exception):
@@ -119,6 +137,9 @@ def fingerprint(path: Path) -> list[Any]:
             if p.size
         ]
         return [frames, packets, container.chapters()]
+
+
+INTERLACED = {"x264-params": "tff=1"}
 
 
 def left_in(folder: Path) -> list[str]:
@@ -1153,3 +1174,21 @@ def test_a_film_that_another_run_has_finished_meanwhile_is_not_made_again(tmp_pa
         run(source, target)
     assert sorted(os.listdir(tmp_path)) == ["in.mkv", "out.mkv"]
     assert target.read_text() == "of another run"
+
+
+def test_a_resumed_film_has_batches_of_the_same_sizes_on_a_gpu(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=20, codec="libx264", options=INTERLACED)
+    whole, target, pipe = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "pipe"))
+    with played_gpu() as given:
+        run(source, whole, batch_size=5)  # six pictures of three frames, more than was asked for
+        assert max(given) == 6
+        with pytest.raises(Stop):
+            run(source, target, batch_size=5, stop_after=17)
+        run(source, target, batch_size=5)
+        with open(pipe, "wb") as file, short_segments():
+            options = Options(render_size=32, device="cuda", precision="fp32", batch_size=5)
+            colorize(source, "-", options, output_fd=file.fileno())
+    assert fingerprint(target) == fingerprint(whole)
+    assert [planes_of(f)[1].tobytes() for f in read_film(pipe)] == [
+        planes_of(f)[1].tobytes() for f in read_film(whole)
+    ]

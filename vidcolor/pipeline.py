@@ -134,7 +134,6 @@ def _colour(
         if not colouring.cancel.is_set():
             reader.wait()
         return 0
-    colouring.predictor.expect(colouring.batch_size)
     writer.begin(first.frames[0])
     for packet in before:
         writer.write_packet(packet)
@@ -164,6 +163,7 @@ def _predict_all(
         if isinstance(item, Packet):
             sink.queue.put(item, item.size)
             continue
+        colouring.predictor.expect(colouring.batch_size)
         count += _send(painter.paint(item), count, colouring, sink)
         if painter.complete:
             break

@@ -154,13 +154,13 @@ class Predictor:
         return str(self.dtype).removeprefix("torch.")
 
     def expect(self, count: int) -> None:
-        """Have batches on a GPU filled up to so many pictures from the first on.
+        """Have what comes next filled up to so many pictures on a GPU, whatever came before.
 
-        Else it would be up to as many as there were before, and what this process has seen would bear on the
-        last digits of a resumed film.
+        Said before each batch: else it would be up to as many as there were in one before, and what this
+        process has seen would bear on the last digits of a resumed film.
         """
         if self.device.type != "cpu":
-            self._most = max(self._most, count)
+            self._most = count
 
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None:
