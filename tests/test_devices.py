@@ -10,8 +10,11 @@ import torch
 from media import make_film
 
 from vidcolor import Options, colorize
-from vidcolor.devices import resolve_device
+from vidcolor.checkpoint import load_generator
+from vidcolor.devices import is_of_device, is_out_of_memory, resolve_device
 from vidcolor.errors import UsageError
+from vidcolor.stages.predict import Predictor
+from vidcolor.training.cli import _unforeseen
 
 Patch = pytest.MonkeyPatch
 NO_CODE = "CUDA error: no kernel image is available for execution on the device\nCUDA kernel errors might be"
@@ -109,3 +112,51 @@ def test_a_torch_without_cuda_is_named_where_there_is_an_nvidia_driver(
     assert "this torch was built without CUDA" in caplog.text
     with pytest.raises(UsageError, match="built without CUDA"):
         resolve_device("cuda")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 7.61 GiB",
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA driver error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "HIP error: out of memory",
+        "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1.0 GB)",
+        "Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+        "[enforce fail at alloc_cpu.cpp:117] data. DefaultCPUAllocator: can't allocate memory",
+    ],
+)
+def test_what_tells_of_lack_of_memory(text: str) -> None:
+    assert is_out_of_memory(RuntimeError(text))
+    assert _unforeseen(RuntimeError(text))[0].startswith("out of memory: lower --batch")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: unspecified launch failure\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: device not ready",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_a_gpu_that_fails_on_the_way_is_said_in_a_line(text: str, weights: str, monkeypatch: Patch) -> None:
+    assert not is_out_of_memory(RuntimeError(text))
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float16)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(predictor, "_forward", fail)
+    with pytest.raises(UsageError, match=r"^cuda has failed \(.*\): run the same command again") as caught:
+        predictor(torch.rand(2, 1, 64, 64), (64, 64))
+    assert "\n" not in str(caught.value)
+    assert _unforeseen(RuntimeError(text))[1] == 2
+
+
+def test_other_errors_are_no_device_s() -> None:
+    for error in (RuntimeError("a fault"), ValueError("CUDA error: no"), RuntimeError("mat1 and mat2")):
+        assert not is_of_device(error) and not is_out_of_memory(error)

@@ -16,6 +16,11 @@ log = logging.getLogger(__name__)
 
 _WITHOUT_CUDA = "this torch was built without CUDA: pytorch.org/get-started has the command for one with it"
 
+_OF_DEVICE = re.compile(
+    r"(CUDA|HIP|MPS|cuDNN)( driver| internal)? error|(GET|FIND) was unable to find an engine"
+    r"|Unable to find a valid cuDNN"
+)
+
 
 def resolve_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
@@ -84,3 +89,22 @@ def _why_not(device: torch.device) -> str | None:
 def model_of(device: torch.device) -> str:
     """What a GPU is called by its makers; of other devices the kind."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out, a GPU's or the machine's; torch's libraries say so in many ways."""
+    text = str(error).lower()
+    return (
+        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        or any(words in text for words in ("out of memory", "outofmemory", "insufficient memory"))
+        or ("alloc" in text and ("memory" in text or "_status_" in text))  # cuBLAS and cuDNN
+    )
+
+
+def is_of_device(error: BaseException) -> bool:
+    """Whether the device or its driver has failed: what follows in this process would fail as well."""
+    return (
+        isinstance(error, RuntimeError)
+        and _OF_DEVICE.match(str(error)) is not None
+        and not is_out_of_memory(error)
+    )

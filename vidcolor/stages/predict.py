@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vidcolor.checkpoint import Generator
-from vidcolor.errors import UsageError, WeightsError
+from vidcolor.devices import is_of_device, is_out_of_memory
+from vidcolor.errors import UsageError, WeightsError, first_line
 from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
@@ -189,7 +190,7 @@ class Predictor:
         When memory runs out, the batch is halved, for this call and those to come.
 
         Raises:
-            UsageError: a single picture is too much.
+            UsageError: a single picture is too much, or the device has failed.
             WeightsError: what comes out is no number.
         """
         while True:
@@ -197,7 +198,10 @@ class Predictor:
             try:
                 return self._checked([ab for part in parts for ab in self._forward(part, shape)])
             except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
+                if is_of_device(error):
+                    advice = "run the same command again; where it fails once more, use --device cpu"
+                    raise UsageError(f"{self.device} has failed ({first_line(error)}): {advice}") from error
+                if not is_out_of_memory(error):
                     raise
                 filled = self._most if self.limit is None else min(self._most, self.limit)
                 tried = max(len(parts[0]), filled)
@@ -251,8 +255,3 @@ def filled_up(luminance: Tensor, count: int) -> Tensor:
     if missing <= 0:
         return luminance
     return torch.cat((luminance, luminance[-1:].expand(missing, -1, -1, -1)))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or ("alloc" in text and "memory" in text)

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from vidcolor.cli_options import CONTEXT, Finite, OneLineCommand
-from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault
+from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault, first_line
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
@@ -160,12 +160,17 @@ def _unforeseen(error: Exception) -> tuple[str, int]:
     """One line for an exception that is not ours, and the exit code."""
     import torch
 
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+    from vidcolor.devices import is_of_device, is_out_of_memory
+
+    if is_out_of_memory(error):
         advice = "lower --batch or --crop, raise --accumulate, or leave out --cache-on-device"
         return (
             f"out of memory: {advice}; the same command goes on from the last checkpoint",
             UsageError.exit_code,
         )
+    if is_of_device(error):
+        then = "the same command goes on from the last checkpoint, if there is one"
+        return f"the device has failed ({first_line(error)}); {then}", UsageError.exit_code
     if "Expected more than 1 value per channel" in str(error):  # BatchNorm, by then at 1×1 pixels
         return "BatchNorm needs more: raise --batch or --crop, or lower --accumulate", UsageError.exit_code
     if isinstance(error, torch.distributed.DistError) or "gloo" in str(error):
