@@ -58,7 +58,7 @@ class Flickering(torch.nn.Module):
 
 
 @contextmanager
-def played_gpu() -> Iterator[list[int]]:
+def played_gpu(model: str = "RTX A") -> Iterator[list[int]]:
     """A GPU whose arithmetic depends on how many pictures there are in a batch; how many there were."""
     given: list[int] = []
 
@@ -69,6 +69,7 @@ def played_gpu() -> Iterator[list[int]]:
 
     with (
         mock.patch("vidcolor.job.resolve_device", lambda _: torch.device("cuda")),
+        mock.patch("torch.cuda.get_device_name", lambda _: model),
         mock.patch.multiple(Predictor, _ready=lambda self: None, _colour=colour),
     ):
         yield given
@@ -1192,3 +1193,13 @@ def test_a_resumed_film_has_batches_of_the_same_sizes_on_a_gpu(tmp_path: Path) -
     assert [planes_of(f)[1].tobytes() for f in read_film(pipe)] == [
         planes_of(f)[1].tobytes() for f in read_film(whole)
     ]
+
+
+def test_another_model_of_gpu_is_refused_as_another_machine(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mkv", frames=20), tmp_path / "out.mkv"
+    with played_gpu(), pytest.raises(Stop):
+        run(source, target, batch_size=5, stop_after=14)
+    with played_gpu("RTX B"):
+        with pytest.raises(ResumeMismatch, match=r"gpu was RTX A, now RTX B.*--accept-drift"):
+            run(source, target, batch_size=5)
+        assert run(source, target, batch_size=5, accept_drift=True).frames == 20

@@ -245,6 +245,15 @@ def test_devices_of_two_kinds_are_refused(tmp_path: Path) -> None:
         apart(source, tmp_path / "out.mp4", device="cpu,cuda:0")
 
 
+def test_gpus_of_two_models_are_refused(tmp_path: Path) -> None:
+    source = cut_film(tmp_path / "in.mp4", (8, 10))
+    kinds = mock.patch("vidcolor.job.resolve_device", torch.device)
+    names = mock.patch("torch.cuda.get_device_name", lambda device: f"RTX {device.index}")
+    with kinds, names, pytest.raises(UsageError, match=r"RTX 0 and RTX 1 differ.*--accept-drift"):
+        apart(source, tmp_path / "out.mp4", device="cuda:0,cuda:1")
+    assert left_in(tmp_path) == []
+
+
 @pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mp4", "-"), ("in.mp4", "out.png")])
 def test_several_processes_need_files(source: str, target: str, tmp_path: Path) -> None:
     cut_film(tmp_path / "in.mp4", (8,))

@@ -9,10 +9,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from av.container import InputContainer
 
 from vidcolor.checkpoint import Generator, load_generator
-from vidcolor.devices import resolve_device
+from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
@@ -131,12 +132,7 @@ class _Job:
     """Of a source that can be read once only."""
 
     def run(self) -> Result:
-        devices = [resolve_device(name) for name in self.options.devices]
-        device = devices[0]
-        if len({one.type for one in devices}) > 1:
-            raise UsageError(
-                f"--device {self.options.device}: all have to be of one kind; colours would differ"
-            )
+        device = self._device()
         dtype = resolve_precision(self.options.precision, device)
         generator = load_generator(self.options.weights)
         engine = resolve_engine(self.options.engine, generator, device, dtype)
@@ -174,6 +170,20 @@ class _Job:
             engine=predictor.engine,
             codec=codec,
         )
+
+    def _device(self) -> torch.device:
+        """The first of the devices, which are alike."""
+        asked = self.options.device
+        devices = [resolve_device(name) for name in self.options.devices]
+        if len({one.type for one in devices}) > 1:
+            raise UsageError(f"--device {asked}: all have to be of one kind; colours would differ")
+        models = list(dict.fromkeys(map(model_of, devices)))
+        if len(models) > 1 and not self.options.accept_drift:
+            raise UsageError(
+                f"--device {asked}: the last digits of {' and '.join(models)} differ; name GPUs of one "
+                "model, or take it with --accept-drift"
+            )
+        return devices[0]
 
     def open(self) -> InputContainer:
         if self.container is not None:

@@ -19,6 +19,7 @@ import torch
 from av.container import InputContainer
 
 from vidcolor._version import __version__
+from vidcolor.devices import model_of
 from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
@@ -251,6 +252,7 @@ def describe_machine(device: torch.device, precision: str, engine: str, batch_si
         "torch": torch.__version__,
         "libavcodec": parts,
         "opencv": cv2.__version__,
+        **({"gpu": model_of(device)} if device.type == "cuda" else {}),
     }
 
 
