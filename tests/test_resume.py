@@ -1203,3 +1203,26 @@ def test_another_model_of_gpu_is_refused_as_another_machine(tmp_path: Path) -> N
         with pytest.raises(ResumeMismatch, match=r"gpu was RTX A, now RTX B.*--accept-drift"):
             run(source, target, batch_size=5)
         assert run(source, target, batch_size=5, accept_drift=True).frames == 20
+
+
+def test_where_a_lock_that_is_held_cannot_be_taken_away_no_folder_is_left(tmp_path: Path) -> None:
+    class WindowsLock(FileLock):
+        def release(self, force: bool = False) -> None:
+            super().release(force)
+            Path(self.lock_file).unlink(missing_ok=True)
+
+    def rmtree(folder: Path, **_: object) -> None:
+        for path in folder.iterdir():
+            if path.name != "lock":
+                path.unlink()
+
+    target = tmp_path / "out.mp4"
+    with (
+        mock.patch("vidcolor.workplace.FileLock", WindowsLock),
+        mock.patch("vidcolor.workplace.shutil.rmtree", rmtree),
+    ):
+        run(make_film(tmp_path / "in.mp4", frames=8), target)
+        assert left_in(tmp_path) == []
+        with pytest.raises(Stop):
+            run(tmp_path / "in.mp4", target, overwrite=True, saturation=0.5, stop_after=6)
+        assert left_in(tmp_path) == [".out.mp4.vidcolor"], "what is finished stays"

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from pathlib import Path
 
@@ -86,6 +86,8 @@ class Workplace:
             yield
         finally:
             lock.release()
+            with suppress(OSError):  # Windows takes no lock away that is held, nor the folder around it
+                self.folder.rmdir()  # which is empty then, or stays
 
     def _acquire(self) -> FileLock:
         for _ in range(_TRIES):
