@@ -15,7 +15,7 @@ import torch
 from generators import GENERATORS, lively
 from safetensors.torch import load_file, save_file
 
-from vidcolor.checkpoint import find_weights, load_generator, save_weights
+from vidcolor.checkpoint import find_weights, load_generator, record, save_weights
 from vidcolor.errors import WeightsError
 from vidcolor.networks.unet import LiteUNet
 
@@ -199,3 +199,18 @@ def test_weights_that_may_not_be_read_are_said_to_be_closed_not_missing(weights:
     refusing = mock.patch("vidcolor.checkpoint.open", side_effect=closed, create=True)
     with refusing, pytest.raises(WeightsError, match="Permission denied"):
         load_generator(weights)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what is mapped cannot be looked up here")
+def test_weights_are_not_mapped_while_they_are_in_use_or_written_over(weights: str, tmp_path: Path) -> None:
+    copy, replace = rewritten(weights, tmp_path / "copy.safetensors"), os.replace
+
+    def refusing(part: Path, path: Path) -> None:  # as Windows
+        assert str(path) not in Path("/proc/self/maps").read_text()
+        replace(part, path)
+
+    generator = load_generator(str(copy))
+    with mock.patch("os.replace", refusing):
+        record(copy, scores="{}")
+    assert load_generator(str(copy)).metadata["scores"] == "{}"
+    assert generator.network(torch.full((1, 1, 64, 96), 50.0)).shape == (1, 2, 32, 48)

@@ -83,7 +83,8 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
             network = _outline(path, metadata)
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
             _compare(path, network, shapes)
-            state = {key: file.get_tensor(key) for key in shapes}
+            # of their own: what is in a mapped file Windows lets nobody write over, this process neither
+            state = {key: file.get_tensor(key).clone() for key in shapes}
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     own = network.state_dict()
@@ -161,7 +162,7 @@ def record(path: Path, **metadata: str) -> None:
         _require_readable(path)
         with safe_open(path, framework="pt", device="cpu") as file:
             known = dict(file.metadata() or {})
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     _write(path, state, known | metadata)
