@@ -406,6 +406,21 @@ def test_control_characters_of_names_are_not_for_the_terminal(film: Path, capfd:
     assert said.isprintable()
 
 
+@pytest.mark.parametrize("module", ["vidcolor.cli", "vidcolor.training.cli", "vidcolor.evaluation.cli"])
+@pytest.mark.parametrize("code_page", ["cp437", "cp1251"])
+def test_help_goes_to_a_code_page_that_lacks_some_of_its_signs(module: str, code_page: str) -> None:
+    code = f"import sys; from {module} import main; sys.argv[0] = 'x'; main()"
+    what = ["images", "--help"] if "evaluation" in module else ["--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *what],
+        env={**os.environ, "PYTHONIOENCODING": code_page},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert "--device" in done.stdout.decode(code_page)
+
+
 def test_help_imports_nothing_that_is_slow() -> None:
     code = (
         "import sys, click\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
 import os
 import re
@@ -27,11 +28,13 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Tell a standard output that takes no more from a fault.
+    """Tell a standard output that takes no more from a fault, and give it signs that its code page has.
 
     Raises:
-        OutputError: it does not.
+        OutputError: it takes no more.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
     try:
         yield
     except OSError as error:
