@@ -352,13 +352,13 @@ def test_ab_does_not_depend_on_the_number_of_threads(weights: str) -> None:
 
 
 def test_inference_on_cuda_is_in_fp16_and_training_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = torch.device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    cuda, older = torch.device("cuda"), torch.device("cuda:1")
+    monkeypatch.setattr(torch.version, "hip", None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda d: (7, 5) if d.index else (8, 6))
     assert resolve_precision("auto", cuda) == torch.float16
     assert training_precision("auto", cuda) == torch.bfloat16
     assert training_precision("fp32", cuda) == torch.float32
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    assert training_precision("auto", cuda) == torch.float16
+    assert training_precision("auto", older) == torch.float16
     assert training_precision("auto", CPU) == resolve_precision("auto", CPU)
 
 

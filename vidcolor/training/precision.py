@@ -15,6 +15,11 @@ def training_precision(name: str, device: torch.device) -> torch.dtype:
     Raises:
         UsageError: fp16 on a CPU.
     """
-    if name == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+    if name == "auto" and device.type == "cuda" and _has_bf16(device):
         return torch.bfloat16
     return resolve_precision(name, device)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    """Asked of that GPU: ``torch.cuda.is_bf16_supported`` looks at the current one, which may be another."""
+    return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
