@@ -15,6 +15,7 @@ from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.audio import AudioConverter
+from vidcolor.media.containers import can_copy
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder
 
 CLICKS = (0.3, 1.0, 1.75)  # seconds
@@ -462,3 +463,19 @@ def test_a_film_says_that_the_channels_of_its_broadcast_change(
     film.write_bytes(content[:half] + content[half:].replace(head, other))
     colour(film, tmp_path / "b.mkv")
     assert len([line for line in caplog.messages if "changes its channels or its rate at" in line]) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "rate", "source", "target"),
+    [
+        ("pcm_s16be", 44_100, "mov", "flv"),  # FLV has one order of bytes
+        ("pcm_alaw", 44_100, "mov", "flv"),  # read at 8 kHz whatever it is
+        ("pcm_s16le", 8_000, "mov", "flv"),  # read at 5512 Hz
+        ("wmav2", 44_100, "asf", "nut"),
+    ],
+)
+def test_sound_that_a_container_would_tell_wrongly_is_re_encoded(
+    codec: str, rate: int, source: str, target: str
+) -> None:
+    with av.open(film(codec, rate=rate, fmt=source)) as heard:
+        assert not can_copy(target, heard.streams.audio[0])

@@ -35,20 +35,20 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Codecs, by canonical name, for muxers that take any codec without complaint. Whatever is absent
-# from a muxer's list would be written as private data.
+# Codecs, by canonical name, for muxers that take any other as well, and write it as private data.
 _TS = _words(
     "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus s302m h264 hevc vvc mpeg1video mpeg2video mpeg4 "
     "vc1 dirac cavs dvb_subtitle dvb_teletext hdmv_pgs_subtitle klv timed_id3 scte_35 smpte_2038"
 )
 _ONLY = {"mpegts": _TS}
-# AVI has no place for the headers and durations that these need.
+# AVI has no place for the headers and durations that these need, NUT none for sizes of blocks and samples.
 _NEVER = {
     "avi": _words(
         "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"
     ),
-    # said to be held, and left out in silence
-    **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),
+    "flv": _words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw"),  # not all rates, nor orders of bytes
+    "nut": _words("wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
+    **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),  # which they leave out in silence
 }
 # Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
 _UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
@@ -56,7 +56,7 @@ _UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
 _LENGTHS_FIRST = b"\x01"
 # Program streams take text for the pictures of a DVD's subtitles.
 _NO_TEXT = _words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
-_NEVER |= {"mpeg": _NO_TEXT, "vob": _NO_TEXT}
+_NEVER |= dict.fromkeys(("mpeg", "vob"), _NO_TEXT)
 
 # They take other tracks after one of picture only, give no times, and end with the shortest of them.
 PICTURE_FIRST = frozenset({"mxf"})
@@ -225,8 +225,8 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False
     # Only a header with the sample description in it shows whether this PCM can be described.
-    early = format_name in MOV_FAMILY and name.startswith("pcm_")
-    return takes(format_name, lambda trial: add_copy(trial, template), "empty_moov" if early else None)
+    early = "empty_moov" if format_name in MOV_FAMILY and name.startswith("pcm_") else None
+    return takes(format_name, lambda trial: add_copy(trial, template), early)
 
 
 def lacks_header(source: InputContainer, stream: AudioStream) -> bool:
