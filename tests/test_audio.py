@@ -479,3 +479,14 @@ def test_sound_that_a_container_would_tell_wrongly_is_re_encoded(
 ) -> None:
     with av.open(film(codec, rate=rate, fmt=source)) as heard:
         assert not can_copy(target, heard.streams.audio[0])
+
+
+@pytest.mark.parametrize(("rate", "layout"), [(48_000, "5.1"), (44_100, "stereo"), (8_000, "mono")])
+def test_wmv_has_sound_that_it_cannot_hold_as_it_is_re_encoded(rate: int, layout: str) -> None:
+    with av.open(io.BytesIO(), "w", format="asf") as output:
+        encoder = default_encoder(output)
+    assert encoder == "wmav2"
+    made = convert(film("pcm_s16be", rate=rate, layout=layout, fmt="mov"), "asf", encoder)
+    with av.open(made) as heard:
+        assert heard.streams.audio[0].codec_context.name == "wmav2"
+    assert clicks(made) == pytest.approx(CLICKS, abs=0.1)

@@ -37,7 +37,7 @@ _BITS_PER_CHANNEL = 96_000
 PCM_RATE = 48_000
 _RATES = {"mxf": PCM_RATE}
 """The only sample rate (Hz) that some containers hold."""
-_LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2"})
+_LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2", "wmav1", "wmav2"})
 _LAYERS = frozenset({"libmp3lame", "mp2"})
 _LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
 """Below this sample rate (Hz) layers II and III of MPEG audio end at this bit rate."""

@@ -81,8 +81,13 @@ def find_encoder(name: str, format_name: str) -> Codec:
     if codec.type != "audio":
         raise UsageError(f"{name!r} encodes {codec.type}, not sound; try --audio auto")
     options = {"strict": "experimental"}
-    known = may_hold(format_name, codec.canonical_name)
-    if not (known and takes(format_name, lambda film: film.add_stream(name, rate=48000, options=options))):
+
+    def add(film: OutputContainer) -> None:
+        stream = film.add_stream(name, rate=48000, options=options)
+        assert isinstance(stream, AudioStream)
+        stream.bit_rate = 128_000  # WMA has none of its own
+
+    if not (may_hold(format_name, codec.canonical_name) and takes(format_name, add)):
         raise UsageError(f"{label(format_name)} cannot hold sound encoded by {name!r}; try --audio auto")
     return codec
 
