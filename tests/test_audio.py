@@ -490,3 +490,15 @@ def test_wmv_has_sound_that_it_cannot_hold_as_it_is_re_encoded(rate: int, layout
     with av.open(made) as heard:
         assert heard.streams.audio[0].codec_context.name == "wmav2"
     assert clicks(made) == pytest.approx(CLICKS, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(8_000, 11_025), (16_000, 22_050), (32_000, 44_100), (48_000, 48_000)]
+)
+def test_flv_has_mp3_of_a_rate_that_it_holds(rate: int, expected: int, tmp_path: Path) -> None:
+    heard = tmp_path / "heard.mkv"
+    heard.write_bytes(film("libopus" if rate == 48_000 else "pcm_s16le", rate=rate).getvalue())
+    with av.open(heard) as sound, av.open(io.BytesIO(), "w", format="flv") as output:
+        converter = AudioConverter(sound.streams.audio[0], output, default_encoder(output))
+        output.start_encoding()  # refuses other rates
+        assert converter.stream.sample_rate == expected

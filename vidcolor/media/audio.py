@@ -37,6 +37,8 @@ _BITS_PER_CHANNEL = 96_000
 PCM_RATE = 48_000
 _RATES = {"mxf": PCM_RATE}
 """The only sample rate (Hz) that some containers hold."""
+_FLV_RATES = [11_025, 22_050, 44_100, 48_000]
+"""Those of MP3 in FLV."""
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2", "wmav1", "wmav2"})
 _LAYERS = frozenset({"libmp3lame", "mp2"})
 _LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
@@ -54,7 +56,7 @@ def _rate(codec: Codec, wanted: int, format_name: str) -> int:
         return 48_000  # every decoder of Opus gives 48 kHz
     if format_name == "avi" and codec.canonical_name == "mp3":
         wanted = max(wanted, _LOW_RATES)  # below it the muxer's times may be wrong by a factor of two
-    rates = codec.audio_rates
+    rates = _FLV_RATES if format_name == "flv" and codec.canonical_name == "mp3" else codec.audio_rates
     if not rates or wanted in rates:
         return wanted
     return min((r for r in rates if r > wanted), default=max(rates))
