@@ -472,6 +472,7 @@ def test_a_film_says_that_the_channels_of_its_broadcast_change(
         ("pcm_alaw", 44_100, "mov", "flv"),  # read at 8 kHz whatever it is
         ("pcm_s16le", 8_000, "mov", "flv"),  # read at 5512 Hz
         ("wmav2", 44_100, "asf", "nut"),
+        ("tta", 44_100, "matroska", "matroska"),  # of the last second, which is lost
     ],
 )
 def test_sound_that_a_container_would_tell_wrongly_is_re_encoded(

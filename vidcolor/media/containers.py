@@ -49,6 +49,7 @@ _NEVER = {
     "flv": _words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw"),  # not all rates, nor orders of bytes
     "nut": _words("wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
     **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),  # which they leave out in silence
+    "matroska": frozenset({"tta"}),  # read by the file's duration: its last second is lost where that changes
 }
 # Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
 _UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
@@ -292,8 +293,7 @@ def _unknown(format_name: str, language: str) -> bool:
 
 def missing_dispositions(format_name: str, stream: Stream) -> list[str]:
     """Return the marks of a track (forced, comment ...) that the container has no place for."""
-    known = _DISPOSITIONS.get(format_name)
-    if known is None:
+    if (known := _DISPOSITIONS.get(format_name)) is None:
         return []
     names = [d.name or "" for d in Disposition if d & stream.disposition]
     return [n for n in names if n not in known and n not in ("default", "attached_pic")]
