@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,17 +25,21 @@ NO_CODE = "CUDA error: no kernel image is available for execution on the device\
 def gpu(monkeypatch: Patch) -> None:
     """A GPU that torch finds, and for which it has no code."""
 
-    real = torch.ones
+    class Torch:
+        """torch as that module sees it; a patched ``torch.ones`` would be remembered by ``torch.device``."""
 
-    def ones(*sizes: int, **given: object) -> torch.Tensor:
-        if given.get("device") == torch.device("cuda"):
-            raise RuntimeError(NO_CODE)
-        return real(*sizes, **given)  # type: ignore[call-overload, no-any-return]
+        def __getattr__(self, name: str) -> Any:
+            return getattr(torch, name)
+
+        def ones(self, *sizes: int, device: torch.device) -> torch.Tensor:
+            if device == torch.device("cuda"):
+                raise RuntimeError(NO_CODE)
+            return torch.ones(*sizes, device=device)
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr(torch, "ones", ones)
+    monkeypatch.setattr("vidcolor.devices.torch", Torch())
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch: Patch) -> None:
