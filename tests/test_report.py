@@ -225,6 +225,15 @@ def test_a_name_that_no_folder_holds_is_refused_before_the_work(tmp_path: Path) 
         check_report("in.mkv", "out.mkv", tmp_path / "link.html", overwrite=False)
 
 
+def test_a_page_takes_the_place_of_pages_alone(tmp_path: Path) -> None:
+    other = make_film(tmp_path / "other.mkv", frames=1)
+    with pytest.raises(OutputError, match=r"other\.mkv: is no page"):
+        check_report("in.mkv", "out.mkv", other, overwrite=True)
+    for name, text in (("old.html", "<!doctype html>\n<html lang='en'>"), ("empty.html", "")):
+        (tmp_path / name).write_text(text)
+        check_report("in.mkv", "out.mkv", tmp_path / name, overwrite=True)
+
+
 def test_pipes_that_have_names_are_refused_before_the_work(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mkv")
     film = make_film(tmp_path / "in.mkv", frames=1)

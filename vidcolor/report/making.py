@@ -73,7 +73,7 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
 
     Raises:
         UsageError: pipes, or a page that is one of the films.
-        OutputError: the page cannot be written, or is there already.
+        OutputError: the page cannot be written, is there already, or is no page.
     """
     if not target.name:
         raise UsageError("report: its name is empty, or that of a folder")
@@ -85,3 +85,15 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
     check_writable(target)
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
+    if target.is_file() and not _is_page(target):
+        raise OutputError(f"{target}: is no page, so none takes its place; name another file for the report")
+
+
+def _is_page(file: Path) -> bool:
+    """Whether a file is empty or HTML; the name alone may have been meant for another."""
+    try:
+        with open(file, "rb") as opened:
+            head = opened.read(_HEAD)
+    except OSError:
+        return False
+    return not head or b"<html" in head.lower()
