@@ -18,9 +18,10 @@ from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
-from vidcolor.media.containers import holds_covers, missing_keys, muxer_options
+from vidcolor.media.containers import holds_covers, muxer_options
 from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
 from vidcolor.media.packets import Clock
+from vidcolor.media.places import missing_keys
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 FPS = 25

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.media.containers import MOV_FAMILY, describe, holds_timecode, label
+from vidcolor.media.containers import MOV_FAMILY, describe, label
 from vidcolor.media.packets import Clock
+from vidcolor.media.places import holds_timecode
 
 if TYPE_CHECKING:
     from av.container.core import Chapter

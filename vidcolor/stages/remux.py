@@ -20,7 +20,7 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.media import containers
+from vidcolor.media import containers, places
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
@@ -157,9 +157,9 @@ class Remuxer:
         metadata = containers.track_metadata(self._format, source.metadata)
         target.metadata.update(metadata)
         target.disposition = source.disposition
-        lost = containers.missing_keys(self._format, metadata, track=True)
+        lost = places.missing_keys(self._format, metadata, track=True)
         lost = [k for k in lost if metadata[k] not in ("", "und")]
-        lost += containers.missing_dispositions(self._format, source)
+        lost += places.missing_dispositions(self._format, source)
         if lost:
             log.warning("%s: %s has no place for %s", describe(source), self._label, ", ".join(lost))
 
@@ -285,7 +285,7 @@ class Remuxer:
     def _add_metadata(self) -> None:
         metadata = moved_timecode(live_metadata(self._source.metadata), self._coloured, self._clock)
         self._output.metadata.update(metadata)
-        lost = containers.missing_keys(self._format, metadata, track=False)
+        lost = places.missing_keys(self._format, metadata, track=False)
         if lost and self._format in MOV_FAMILY and not self._cover_in_header:  # takes any key, but no cover
             options = self._output.container_options
             flags = options.get("movflags", self._output.options.pop("movflags", ""))
