@@ -488,6 +488,29 @@ def test_data_track_is_copied_or_named(tmp_path, caplog):
     assert "data track #1 (klv) is left out" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["klv", "dvb_subtitle", "mpeg2video"])
+def test_what_a_film_called_m2ts_has_no_place_for_is_left_out_and_named(kind, tmp_path, caplog):
+    with av.open(str(tmp_path / "in.ts"), "w") as output:
+        write = add_pictures(output, 6, "mpeg2video")
+        if kind == "mpeg2video":
+            more = add_pictures(output, 6, kind)
+        else:
+            track = output.add_data_stream(kind) if kind == "klv" else output.add_mux_stream(kind)
+        write()
+        if kind == "mpeg2video":
+            more()
+        else:
+            packet = av.Packet(bytes.fromhex("0f1000010002051 00f8000010000".replace(" ", "")))
+            packet.stream, packet.pts, packet.dts, packet.time_base = track, 0, 0, Fraction(1, 90_000)
+            output.mux(packet)
+    result = colour(tmp_path / "in.ts", tmp_path / "out.m2ts")
+    assert result.frames == 6
+    assert f"track #1 ({kind}) is left out: m2ts cannot hold it" in caplog.text
+    caplog.clear()
+    colour(tmp_path / "in.ts", tmp_path / "out.ts")
+    assert "left out" not in caplog.text
+
+
 def test_stale_metadata_goes_and_other_metadata_stays(tmp_path):
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as output:

@@ -163,15 +163,18 @@ def holds_covers(output: OutputContainer) -> bool:
 
 
 def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
-    """Tell whether the packets of ``template`` can go into the container as they are.
+    """Tell whether a track that is not coloured, ``template``, can go into the container as it is.
 
-    TS says of a Blu-ray's subtitles what they are in files with the suffix .m2ts alone.
+    In files with the suffix .m2ts FFmpeg's TS has places for one picture, for sound and for a Blu-ray's
+    subtitles, of which it says in these alone what they are.
     """
     name = codec_name(template)
     if not may_hold(format_name, name):
         return False
-    if format_name == "mpegts" and name == "hdmv_pgs_subtitle" and suffix.lower() != ".m2ts":
-        return False
+    if format_name == "mpegts" and template.type != "audio":
+        pictures_of_text = name == "hdmv_pgs_subtitle"
+        if pictures_of_text != (suffix.lower() == ".m2ts"):
+            return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False

@@ -68,7 +68,7 @@ class Remuxer:
         self._source, self._output = source, output
         self._coloured, self._settings = coloured, settings
         self._format = output.format.name
-        self._label = label(self._format)
+        self._label = "m2ts" if settings.suffix.lower() == ".m2ts" else label(self._format)
         begin = settings.first if settings.start is not None else None
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end, begin=begin)
         self._sinks: dict[int, _Sink] = {}
@@ -250,7 +250,7 @@ class Remuxer:
         elif (
             stream.codec_context is None
             or (cover and not containers.holds_covers(self._output))
-            or not containers.can_copy(self._format, stream)
+            or not containers.can_copy(self._format, stream, self._settings.suffix)
         ):
             self._leave_out(stream, "" if cover or stream.width else UNTOLD)
         else:
@@ -276,8 +276,8 @@ class Remuxer:
             return  # the text track in which mov and mp4 keep chapter titles: chapters are set below
         if "timecode" in stream.metadata:
             return  # see place_timecode
-        known = stream.type == "data" and stream.name is not None
-        if known and self._format in ("mpegts", "mov", "mp4") and containers.can_copy(self._format, stream):
+        known = stream.type == "data" and stream.name is not None and self._format in ("mpegts", "mov", "mp4")
+        if known and containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
         else:
             self._leave_out(stream)
