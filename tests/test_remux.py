@@ -275,6 +275,26 @@ def test_chapters_without_a_place_are_named(tmp_path, caplog):
     assert "2 chapters are left out" in caplog.text
 
 
+def test_chapters_without_a_title_are_kept_and_their_other_tags_are_named(tmp_path, caplog):
+    base, tags = Fraction(1, 1000), ({"title": "Eins", "MOOD": "blue"}, {}, {"title": "Drei"})
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        output.set_chapters(
+            [
+                {"id": n + 1, "start": 500 * n, "end": 500 * n + 500, "time_base": base, "metadata": tag}
+                for n, tag in enumerate(tags)
+            ]
+        )
+        add_pictures(output)()
+    for suffix in ("mov", "mp4", "mkv"):
+        caplog.clear()
+        carry(tmp_path / "in.mkv", tmp_path / f"out.{suffix}")
+        named = f"{suffix} has no place for the chapters' MOOD" in caplog.text
+        assert named == (suffix != "mkv")
+        with av.open(str(tmp_path / f"out.{suffix}")) as film:
+            found = [(c["metadata"].get("title", ""), c["start"] * c["time_base"]) for c in film.chapters()]
+        assert found[:3] == [("Eins", 0), ("", Fraction(1, 2)), ("Drei", 1)]
+
+
 def add_font(path: Path) -> Path:
     with av.open(str(path), "w") as output:
         write = add_pictures(output)

@@ -7,10 +7,10 @@ import re
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.media.containers import MOV_FAMILY, describe, label
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
 from vidcolor.media.packets import Clock
 from vidcolor.media.places import holds_timecode
 
@@ -41,6 +41,23 @@ def clip_chapters(chapters: list[Chapter], clock: Clock) -> list[Chapter]:
         moved["end"] = max(0, round((finish + clock.offset) / time_base))
         kept.append(moved)
     return kept
+
+
+def place_chapters(source: InputContainer, output: OutputContainer, clock: Clock, label: str) -> None:
+    """Give ``output``, which people call ``label``, the chapters, or say what it has no place for."""
+    format_name = output.format.name
+    chapters = clip_chapters(source.chapters(), clock)
+    if not chapters:
+        return
+    if format_name not in MOV_FAMILY | MATROSKA_FAMILY | {"nut", "ogg"}:
+        log.warning("%d chapters are left out: %s holds none", len(chapters), label)
+        return
+    if format_name in MOV_FAMILY:  # whose muxer passes over a chapter without any title
+        chapters = [{**c, "metadata": {"title": "", **c["metadata"]}} for c in chapters]
+    output.set_chapters(chapters)
+    lost = {key for c in chapters for key in c["metadata"] if key != "title"}
+    if lost and format_name in MOV_FAMILY | {"webm"}:
+        log.warning("%s has no place for the chapters' %s", label, ", ".join(sorted(lost)))
 
 
 def timecode_fits(timecode: str, rate: Fraction | None) -> bool:

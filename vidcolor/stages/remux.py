@@ -22,8 +22,8 @@ from av.video.stream import VideoStream
 from vidcolor.errors import UsageError
 from vidcolor.media import containers, places
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
-from vidcolor.media.chapters import clip_chapters, moved_timecode, place_timecode
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label, live_metadata
+from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
+from vidcolor.media.containers import MOV_FAMILY, describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import UNTOLD, say_left_out
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
@@ -292,8 +292,4 @@ class Remuxer:
             options["movflags"] = f"{flags}+use_metadata_tags" if flags else "use_metadata_tags"
         elif lost:
             log.warning("%s has no place for the metadata %s", self._label, ", ".join(lost))
-        chapters = clip_chapters(self._source.chapters(), self._clock)
-        if chapters and self._format in MOV_FAMILY | MATROSKA_FAMILY | {"nut", "ogg"}:
-            self._output.set_chapters(chapters)
-        elif chapters:
-            log.warning("%d chapters are left out: %s holds none", len(chapters), self._label)
+        place_chapters(self._source, self._output, self._clock, self._label)
