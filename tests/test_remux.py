@@ -733,6 +733,25 @@ def test_avi_is_given_lossless_sound_as_pcm(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_data_of_which_mov_would_not_tell_what_it_is_is_named(tmp_path, caplog, suffix):
+    carry(make_telemetry(tmp_path / "in.ts"), tmp_path / f"out.{suffix}")
+    assert f"data track #1 (klv) is left out: {suffix} cannot hold it" in caplog.text
+    with av.open(str(tmp_path / "in.mp4"), "w") as output:
+        write = add_pictures(output)
+        track = output.add_data_stream("bin_data")
+        write()
+        for begin in (0, 1000):
+            packet = av.Packet(b"GoPro")
+            packet.stream, packet.time_base, packet.pts, packet.dts = track, Fraction(1, 1000), begin, begin
+            packet.duration = 1000
+            output.mux(packet)
+    caplog.clear()
+    carry(tmp_path / "in.mp4", tmp_path / f"out.{suffix}")
+    assert packets(tmp_path / f"out.{suffix}", "data") == [b"GoPro"] * 2
+    assert "left out" not in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
 def test_data_that_mov_leaves_out_in_silence_is_named(tmp_path, caplog, suffix):
     with av.open(str(tmp_path / "in.ts"), "w") as output:
         picture = output.add_stream("mpeg2video", rate=25)

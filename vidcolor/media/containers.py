@@ -183,6 +183,12 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     return takes(format_name, lambda trial: add_copy(trial, template), early)
 
 
+def names_data(format_name: str, stream: Stream, source: InputContainer) -> bool:
+    """Tell whether readers of a container learn what a track of data in it is; mov tells it of mov's own."""
+    origin = "mov" in source.format.name and format_name in ("mov", "mp4")
+    return stream.name is not None and (origin or format_name == "mpegts")
+
+
 def lacks_header(source: InputContainer, stream: AudioStream) -> bool:
     """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
     apart = any(name in source.format.name for name in ("mov", "matroska"))

@@ -276,7 +276,7 @@ class Remuxer:
             return  # the text track in which mov and mp4 keep chapter titles: chapters are set below
         if "timecode" in stream.metadata:
             return  # see place_timecode
-        known = stream.type == "data" and stream.name is not None and self._format in ("mpegts", "mov", "mp4")
+        known = stream.type == "data" and containers.names_data(self._format, stream, self._source)
         if known and containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
         else:
