@@ -190,6 +190,48 @@ def test_only_a_place_by_its_degrees_has_one_in_mp4(place, kept):
     assert missing_keys("mp4", {"LOCATION": place}, track=False) == ([] if kept else ["LOCATION"])
 
 
+def test_a_title_in_another_language_is_named_or_kept(tmp_path, caplog):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        output.metadata.update({"title": "Film", "title-fre": "Le film"})
+        add_pictures(output)()
+    for suffix in ("avi", "mp4", "mov"):
+        caplog.clear()
+        carry(tmp_path / "in.mkv", tmp_path / f"out.{suffix}")
+        with av.open(str(tmp_path / f"out.{suffix}")) as film:
+            kept = "Le film" in film.metadata.values()
+        assert kept == (suffix != "avi")
+        assert ("avi has no place for the metadata TITLE-fre" in caplog.text) == (not kept)
+    told = {"location": "+52.5200+013.4050/", "location-eng": "+52.5200+013.4050/"}
+    assert missing_keys("mp4", told, track=False) == []
+
+
+@pytest.mark.parametrize("suffix", ["wmv", "3gp", "f4v", "ipod"])
+def test_titles_and_marks_of_tracks_that_have_no_place_are_named(suffix, tmp_path, caplog):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        writers = add_pictures(output), add_sound(output, "aac", title="Ton")
+        output.streams[1].disposition = Disposition.comment
+        for write in writers:
+            write()
+    colour(tmp_path / "in.mkv", tmp_path / "out", format=suffix, codec="wmv2" if suffix == "wmv" else "h264")
+    with av.open(str(tmp_path / "out")) as film:
+        sound = film.streams.audio[0]
+        assert not sound.disposition & Disposition.comment and "Ton" not in sound.metadata.values()
+    assert f"{suffix} has no place for title, comment" in caplog.text
+
+
+def test_what_phones_containers_and_avi_hold_of_a_film_s_metadata(tmp_path, caplog):
+    assert missing_keys("3gp", {"title": "Film", "mood": "blue"}, track=False) == ["mood"]
+    assert missing_keys("avi", {"encoded_by": "me", "timecode": "01:00:00:00"}, track=False) == []
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        output.metadata.update({"mood": "blue", "encoded_by": "somebody", "timecode": "01:02:03:04"})
+        add_pictures(output)()
+    colour(tmp_path / "in.mkv", tmp_path / "out.3gp")
+    assert "3gp has no place for the metadata MOOD, ENCODED_BY" in caplog.text
+    colour(tmp_path / "in.mkv", tmp_path / "out.avi")
+    assert b"somebody" in (tmp_path / "out.avi").read_bytes()
+    assert b"01:02:03:04" in (tmp_path / "out.avi").read_bytes()
+
+
 def test_languages_are_those_of_the_standard():
     assert len(_TWO_TO_THREE) == 183  # ISO 639-1 without sh, which is deprecated
     assert all(len(two) == 2 and is_three_letters(three) for two, three in _TWO_TO_THREE.items())

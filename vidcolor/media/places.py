@@ -25,11 +25,15 @@ _MP4_KEYS = _words(
     "hd_video media_type season_number episode_sort tempo sort_name sort_artist sort_album sort_album_artist "
     "sort_composer sort_show"
 )
+_PHONES = ("3gp", "3g2")
 _WITHOUT_TEXT = ("mpeg", "vob", "svcd", "dvd", "mxf")
 """Muxers that write nothing that a person would call metadata, and no dispositions."""
 _CONTAINER_KEYS = {
     "mov": _MOV_KEYS,
-    "avi": _words("title artist album date comment genre copyright language track"),
+    **dict.fromkeys(
+        _PHONES, _words("title artist author album date comment genre copyright location creation_time")
+    ),
+    "avi": _words("title artist album date comment genre copyright language track encoded_by timecode"),
     "mpegts": frozenset({"service_name", "service_provider", "title"}),
     **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
     "mxf": _words("creation_time company_name product_name product_version"),
@@ -43,12 +47,15 @@ _MOV_LANGUAGES = _words(
     "yid und"
 )
 # What is true of the container's metadata, for tracks.
-_MOV_TRACK_KEYS = _words("title language")
+_TITLED = ("mp4", "mov")
 _TRACK_KEYS = {
     "avi": frozenset({"title"}),
     "mpegts": frozenset({"language"}),
     "flv": frozenset(),
+    "asf": frozenset({"language"}),
     **dict.fromkeys(_WITHOUT_TEXT, frozenset()),
+    **dict.fromkeys(MOV_FAMILY, frozenset({"language"})),
+    **dict.fromkeys(_TITLED, _words("title language")),
 }
 _NO_TIMECODE = ("avi", "mpegts", "mpeg", "vob", "svcd", "dvd")
 # Of the old file rather than of the track; an attached file's name and type become its stream's.
@@ -56,10 +63,11 @@ _BOOKKEEPING = _words("handler_name creation_time vendor_id filename mimetype ti
 
 # Dispositions that survive; formats absent here are not known to lose any. 'default' is never missed.
 _DISPOSITIONS = {
+    **dict.fromkeys(MOV_FAMILY, frozenset()),
     "mp4": _words("dub comment forced hearing_impaired visual_impaired captions descriptions"),
-    "mov": frozenset(),
     "matroska": _words("dub original comment forced hearing_impaired visual_impaired"),
     "webm": _words("forced captions descriptions metadata"),  # kinds of WebVTT
+    "asf": frozenset(),
     "avi": frozenset(),
     "flv": frozenset(),
     "mpegts": _words("hearing_impaired visual_impaired clean_effects descriptions"),
@@ -73,10 +81,15 @@ def holds_timecode(format_name: str) -> bool:
     return format_name not in _NO_TIMECODE
 
 
+def takes_any_key(format_name: str) -> bool:
+    """Tell whether FFmpeg's muxer writes keys of any name where it is asked to (``use_metadata_tags``)."""
+    return format_name in MOV_FAMILY and format_name not in _PHONES
+
+
 def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> list[str]:
     """Return the keys that the container's usual header has no place for."""
     if track:
-        known = _MOV_TRACK_KEYS if format_name in MOV_FAMILY else _TRACK_KEYS.get(format_name)
+        known = _TRACK_KEYS.get(format_name)
     else:
         known = _CONTAINER_KEYS.get(format_name, _MP4_KEYS if format_name in MOV_FAMILY else None)
     if known is None:
@@ -85,10 +98,17 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
         known |= _BOOKKEEPING
     if holds_timecode(format_name):
         known |= {"timecode"}  # see place_timecode
-    lost = [k for k in metadata if k.lower().split("-")[0] not in known]
+    lost = [k for k in metadata if k.lower() not in known and not _in_a_language(format_name, k, metadata)]
     if format_name in MOV_FAMILY:  # these hold places of ISO 6709 alone: +52.5200+013.4050/
         lost += [k for k, v in metadata.items() if k.lower() == "location" and v[:1] not in ("+", "-")]
     return lost + ["language"] * (track and _unknown(format_name, metadata.get("language", "und")))
+
+
+def _in_a_language(format_name: str, key: str, metadata: dict[str, str]) -> bool:
+    """Whether a key, such as ``title-fre``, tells the language of another; mov writes one of each."""
+    base, _, language = key.lower().rpartition("-")
+    values = [v for k, v in metadata.items() if k.lower() == base]
+    return format_name in MOV_FAMILY and len(language) == 3 and values == [metadata[key]]
 
 
 def _unknown(format_name: str, language: str) -> bool:

@@ -23,7 +23,7 @@ from vidcolor.errors import UsageError
 from vidcolor.media import containers, places
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
-from vidcolor.media.containers import MOV_FAMILY, describe, label, live_metadata
+from vidcolor.media.containers import describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import UNTOLD, say_left_out
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
@@ -286,7 +286,7 @@ class Remuxer:
         metadata = moved_timecode(live_metadata(self._source.metadata), self._coloured, self._clock)
         self._output.metadata.update(metadata)
         lost = places.missing_keys(self._format, metadata, track=False)
-        if lost and self._format in MOV_FAMILY and not self._cover_in_header:  # takes any key, but no cover
+        if lost and places.takes_any_key(self._format) and not self._cover_in_header:  # but no cover then
             options = self._output.container_options
             flags = options.get("movflags", self._output.options.pop("movflags", ""))
             options["movflags"] = f"{flags}+use_metadata_tags" if flags else "use_metadata_tags"
