@@ -219,6 +219,30 @@ def test_titles_and_marks_of_tracks_that_have_no_place_are_named(suffix, tmp_pat
     assert f"{suffix} has no place for title, comment" in caplog.text
 
 
+def test_a_language_that_wmv_has_no_code_for_is_named_and_not_another_s(tmp_path, caplog):
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        parts = [add_sound(output, "aac", language=code) for code in ("haw", "ger", "fra", "und")]
+        for part in (add_pictures(output), *parts):
+            part()
+    colour(tmp_path / "in.mkv", tmp_path / "out.wmv")
+    with av.open(str(tmp_path / "out.wmv")) as film:
+        assert [s.language for s in film.streams.audio] == [None, "ger", "fre", None]
+    assert [line for line in caplog.messages if "language" in line] == [
+        "audio track #0 (aac, haw): wmv has no place for language"
+    ]
+
+
+def test_the_title_of_a_cover_is_named_where_it_has_no_place(tmp_path, caplog):
+    picture = cover_of(add_cover(tmp_path / "in.mp4"))
+    with av.open(str(tmp_path / "a.mkv"), "w") as output:
+        write = add_pictures(output)
+        output.add_attachment("front.png", "image/png", picture).metadata["title"] = "Front of the box"
+        write()
+    carry(tmp_path / "a.mkv", tmp_path / "out.mp4")
+    assert cover_of(tmp_path / "out.mp4") == picture
+    assert "video track #1 (png): mp4 has no place for title" in caplog.text
+
+
 def test_what_phones_containers_and_avi_hold_of_a_film_s_metadata(tmp_path, caplog):
     assert missing_keys("3gp", {"title": "Film", "mood": "blue"}, track=False) == ["mood"]
     assert missing_keys("avi", {"encoded_by": "me", "timecode": "01:00:00:00"}, track=False) == []

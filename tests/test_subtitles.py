@@ -329,6 +329,12 @@ def test_pictures_of_text_that_a_ts_would_not_name_are_left_out(tmp_path, caplog
     )
 
 
+def test_that_nut_does_not_tell_how_long_a_line_is_shown_is_named(tmp_path, caplog):
+    source = make(tmp_path / "in.mkv", "ass", [b"0,0,Default,,0,0,0,,hello"])
+    carry(source, tmp_path / "out.nut")
+    assert "subtitle track #1 (ass, jpn): nut has no place for how long each line is shown" in caplog.text
+
+
 def test_a_line_that_is_to_stay_for_ever_does_not_break_the_film(tmp_path):
     source = make(tmp_path / "in.mkv", "subrip", [b"for ever"], times=[(500, 2**32 - 1)])
     with av.open(str(source)) as film:
@@ -353,4 +359,5 @@ def test_a_blu_ray_s_subtitles_go_into_a_film_called_m2ts(tmp_path, caplog):
     for name, left_out in (("out.m2ts", 0), ("out.ts", 1)):
         caplog.clear()
         colour(source, tmp_path / name)
-        assert caplog.text.count("subtitle track #1") == left_out
+        assert caplog.text.count("subtitle track #1 (hdmv_pgs_subtitle, jpn) is left out") == left_out
+        assert caplog.text.count("m2ts has no place for language") == 1 - left_out

@@ -21,6 +21,10 @@ tt:tat tw:twi ty:tah ug:uig uk:ukr ur:urd uz:uzb ve:ven vi:vie vo:vol wa:wln wo:
 za:zha zh:zho zu:zul
 """
 _TWO_TO_THREE = dict(pair.split(":") for pair in _PAIRS.split())
+# Of ISO 639-2's codes those of bibliographers, where these differ.
+_OTHERS = frozenset(
+    "alb arm baq bur chi cze dut fre geo ger gre ice mac mao may per rum slo tib wel".split()  # noqa: SIM905
+)
 
 
 def three_letters(code: str) -> str:
@@ -31,3 +35,8 @@ def three_letters(code: str) -> str:
 def is_three_letters(code: str) -> bool:
     """Whether it is written as ISO 639-2 writes codes."""
     return re.fullmatch("[a-z]{3}", code) is not None
+
+
+def has_two_letters(code: str) -> bool:
+    """Whether a language has a code of two letters, or is known by it."""
+    return code in _TWO_TO_THREE or code in _TWO_TO_THREE.values() or code in _OTHERS

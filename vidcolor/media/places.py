@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from av.stream import Disposition
 
-from vidcolor.media.containers import MOV_FAMILY
-from vidcolor.media.languages import is_three_letters
+from vidcolor.media.containers import MOV_FAMILY, codec_name
+from vidcolor.media.languages import has_two_letters, is_three_letters
 
 if TYPE_CHECKING:
     from av.stream import Stream
@@ -117,12 +117,24 @@ def _unknown(format_name: str, language: str) -> bool:
         return language not in _MOV_LANGUAGES
     if format_name == "mpegts":
         return len(language) != 3
+    if format_name == "asf":  # FFmpeg's muxer would give it that of another track
+        return language != "und" and not has_two_letters(language)
     return format_name in MOV_FAMILY and not is_three_letters(language)
 
 
 def missing_dispositions(format_name: str, stream: Stream) -> list[str]:
-    """Return the marks of a track (forced, comment ...) that the container has no place for."""
+    """Return the marks of a track (forced, comment ...) that the container has no place for.
+
+    And what it has none for in a track of this kind alone.
+    """
+    lost = []
+    if stream.disposition & Disposition.attached_pic and format_name != "mov" and format_name in MOV_FAMILY:
+        lost += ["title"] * ("title" in stream.metadata)
+    if format_name == "nut" and codec_name(stream) in ("ass", "ssa"):
+        lost.append("how long each line is shown")
+    if format_name == "mpegts" and codec_name(stream) == "hdmv_pgs_subtitle":
+        lost += ["language"] * (stream.metadata.get("language", "und") != "und")
     if (known := _DISPOSITIONS.get(format_name)) is None:
-        return []
+        return lost
     names = [d.name or "" for d in Disposition if d & stream.disposition]
-    return [n for n in names if n not in known and n not in ("default", "attached_pic")]
+    return lost + [n for n in names if n not in known and n not in ("default", "attached_pic")]

@@ -160,6 +160,8 @@ class Remuxer:
         lost = places.missing_keys(self._format, metadata, track=True)
         lost = [k for k in lost if metadata[k] not in ("", "und")]
         lost += places.missing_dispositions(self._format, source)
+        if self._format == "asf" and "language" in lost:
+            del target.metadata["language"]
         if lost:
             log.warning("%s: %s has no place for %s", describe(source), self._label, ", ".join(lost))
 
