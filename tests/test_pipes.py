@@ -358,3 +358,30 @@ def test_of_a_part_for_a_pipe_only_what_that_lacks_is_counted(tmp_path: Path) ->
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 7 // 10])
     result = made_for_a_pipe(film, start=Fraction(1))
     assert abs(result.frames + result.lost - 35) <= 2
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4", "mov"])
+@pytest.mark.parametrize(("rate", "layout"), [(48_000, "stereo"), (22_050, "mono"), (44_100, "5.1")])
+def test_a_broadcast_s_aac_goes_into_a_pipe(tmp_path: Path, container: str, rate: int, layout: str) -> None:
+    source = tmp_path / "in.ts"
+    with av.open(str(source), "w") as out:
+        picture = out.add_stream("mpeg2video", rate=25)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream("aac", rate=rate)
+        sound.layout = layout
+        for index in range(10):
+            out.mux(picture.encode(grey_frame(64, 48, "yuv420p", index)))
+        out.mux(picture.encode(None))
+        for index in range(10):
+            tone = np.random.default_rng(index).normal(0, 0.1, (av.AudioLayout(layout).nb_channels, 1024))
+            frame = av.AudioFrame.from_ndarray(tone.astype(np.float32), "fltp", layout)
+            frame.rate, frame.pts, frame.time_base = rate, index * 1024, Fraction(1, rate)
+            out.mux(sound.encode(frame))
+        out.mux(sound.encode(None))
+    code, blob = piped(source, "-", "--format", container)
+    assert code == 0
+    heard = []
+    for film in (av.open(str(source)), av.open(io.BytesIO(blob))):
+        with film:
+            heard.append(np.concatenate([f.to_ndarray() for f in film.decode(audio=0)], 1))
+    np.testing.assert_array_equal(*heard)

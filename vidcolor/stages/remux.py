@@ -21,6 +21,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
 from vidcolor.media import containers, places
+from vidcolor.media.adts import unframed
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
 from vidcolor.media.containers import describe, label, live_metadata
@@ -178,7 +179,7 @@ class Remuxer:
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
-        watch = channel_watch(stream, self._format)
+        watch = unframed(channel_watch(stream, self._format), stream, target, self._output)
         self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, watch, hides=Hiding())
         self._dress(target, stream)
         return target

@@ -1,0 +1,63 @@
+"""AAC of broadcasts, whose packets each begin with a header of their own (ADTS, ISO/IEC 13818-7, 6.2)."""
+
+from __future__ import annotations
+
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY
+from vidcolor.media.soundchoice import Watch
+
+_RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350)
+_LAYOUTS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}
+"""Number of a layout, by its channels (ISO/IEC 14496-3, 1.6.3.5)."""
+_OBJECTS = {"Main": 1, "LC": 2, "SSR": 3, "LTP": 4, "HE-AAC": 2, "HE-AACv2": 2}
+"""Number of what lies at the bottom of a profile: those of high efficiency are found out by decoders."""
+
+
+def unframed(watch: Watch | None, source: Stream, target: Stream, output: OutputContainer) -> Watch | None:
+    """What passes the packets of a copied track on, in pipes without the headers that each of them has.
+
+    mkv and mov state these once, at the beginning, which can be filled in afterwards in a file alone.
+
+    Args:
+        watch: see ``channel_watch``, which gives one for such tracks alone.
+    """
+    piped = {**output.options, **output.container_options}.get("flush_packets") == "1"
+    if watch is None or not piped or output.format.name not in MOV_FAMILY | MATROSKA_FAMILY:
+        return watch
+    header = header_of(source)
+    if header is None or not isinstance(target, AudioStream):
+        return watch
+    target.codec_context.extradata = header
+    see = watch
+
+    def strip(packet: Packet[Stream]) -> list[Packet[Stream]]:
+        return [_without_header(seen) for seen in see(packet)]
+
+    return strip
+
+
+def header_of(stream: Stream) -> bytes | None:
+    """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of a track of AAC; None where it is of a rare kind."""
+    assert isinstance(stream, AudioStream)
+    context = stream.codec_context
+    profile, rate, channels = context.profile or "", context.sample_rate, context.layout.nb_channels
+    rate //= 2 if profile.startswith("HE-") else 1
+    channels = 1 if profile == "HE-AACv2" else channels
+    if profile not in _OBJECTS or rate not in _RATES or channels not in _LAYOUTS:
+        return None
+    bits = _OBJECTS[profile] << 11 | _RATES.index(rate) << 7 | _LAYOUTS[channels] << 3
+    return bits.to_bytes(2, "big")
+
+
+def _without_header(packet: Packet[Stream]) -> Packet[Stream]:
+    data = bytes(packet)
+    if len(data) < 9 or data[0] != 0xFF or data[1] >> 4 != 0xF:
+        return packet
+    bare: Packet[Stream] = Packet(data[7 if data[1] & 1 else 9 :])
+    bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
+    bare.duration, bare.is_keyframe = packet.duration, packet.is_keyframe
+    return bare
