@@ -22,6 +22,7 @@ from media import (
     grey_frame,
     luma_of_film,
     make_film,
+    packets_of,
     planes_of,
     read_film,
     times_of,
@@ -128,6 +129,17 @@ def test_pixels_are_square_for_the_generator_and_keep_their_aspect_in_the_file(
     assert witness.seen[0] == (32, 32)
     with av.open(str(tmp_path / target)) as film:
         assert film.streams.video[0].sample_aspect_ratio == Fraction(1, 2)
+
+
+def test_ffv1_states_the_aspect_that_only_the_container_of_the_source_knew(tmp_path: Path) -> None:
+    coded = {}  # PyAV does not tell what FFV1 states: it has to be what it is where H.264 stated it
+    for codec, aspect in (("libx264", 16), ("magicyuv", 16), ("magicyuv", 15)):
+        source = make_film(
+            tmp_path / "a.mov", frames=2, codec=codec, sample_aspect_ratio=Fraction(aspect, 15), color_range=1
+        )
+        colour(source, tmp_path / "b.mkv", codec="ffv1", overwrite=True)
+        coded[codec, aspect] = packets_of(tmp_path / "b.mkv", "video")
+    assert coded["magicyuv", 16] == coded["libx264", 16] != coded["magicyuv", 15]
 
 
 @pytest.mark.parametrize(("target", "codec"), [("b.webm", "libvpx-vp9"), ("b.mkv", "ffv1")])

@@ -158,6 +158,7 @@ class Reencoder:
         self._plan = plan
         self.tick = stream.codec_context.time_base or Fraction(1, 1000)
         self.last = last
+        self._aspect: av.filter.Graph | None = None
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -171,11 +172,32 @@ class Reencoder:
             OutputError: the encoder fails.
         """
         video = assemble(frame, cb, cr, self._plan)
+        if self._plan.codec == "ffv1":
+            video = self._with_aspect(video)
         self.last = self.ticks(frame.pts + offset, frame.time_base, self.last)
         video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         return self._noted(self._encoded(video))
+
+    def _with_aspect(self, video: av.VideoFrame) -> av.VideoFrame:
+        """The frame with the film's pixel aspect ratio: FFV1 writes down what the source's codec said, which
+        its container may have known better. PyAV sets it by a filter alone.
+        """
+        if self._aspect is None:
+            aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
+            self._aspect = av.filter.Graph()
+            self._aspect.link_nodes(
+                self._aspect.add_buffer(
+                    width=video.width, height=video.height, format=video.format, time_base=self.tick
+                ),
+                self._aspect.add("setsar", f"{aspect.numerator}/{aspect.denominator}"),
+                self._aspect.add("buffersink"),
+            ).configure()
+        self._aspect.push(video)
+        marked = self._aspect.pull()
+        assert isinstance(marked, av.VideoFrame)
+        return marked
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
         """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
