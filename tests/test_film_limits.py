@@ -146,6 +146,10 @@ def test_a_png_keeps_the_orientation_in_its_exif(tmp_path: Path) -> None:
         ("out.mov", ["--codec", "libvpx-vp9"], "mov cannot hold vp9"),
         ("out.mov", ["--codec", "rawvideo"], "uyvy422"),
         ("out.y4m", ["--codec", "ffv1"], "cannot hold ffv1"),
+        ("out.nut", ["--codec", "qtrle"], "nut cannot hold qtrle"),
+        ("out.flv", ["--codec", "mpeg4"], "flv cannot hold mpeg4"),
+        ("out.mkv", ["--codec", "rv20"], "matroska cannot hold rv20"),
+        ("out.mxf", ["--codec", "rawvideo"], "mxf cannot hold rawvideo"),
     ],
 )
 def test_codecs_that_a_target_does_not_take_are_refused_with_2(
@@ -155,6 +159,19 @@ def test_codecs_that_a_target_does_not_take_are_refused_with_2(
     assert call(source, tmp_path / target, *given) == 2
     assert word in one_line(capsys.readouterr().err)
     assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
+
+
+@pytest.mark.parametrize(
+    ("target", "codec", "name"),
+    [("b.flv", "flv", "flv"), ("b.avi", "msmpeg4", "msmpeg4"), ("b.nut", "flv", "flv")],
+)
+def test_codecs_that_a_container_lists_by_another_name_are_taken(
+    tmp_path: Path, target: str, codec: str, name: str
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2)
+    colour(source, tmp_path / target, codec=codec)
+    with av.open(str(tmp_path / target)) as film:
+        assert film.streams.video[0].codec_context.name == name
 
 
 def test_raw_pictures_go_into_mov_in_the_one_format_that_is_read(tmp_path: Path) -> None:

@@ -37,10 +37,16 @@ _ALSO_HELD = {
     "mpegts": frozenset(["h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "dirac"]),
     "mpeg": frozenset(["mpeg1video", "mpeg2video"]),
     "vob": frozenset(["mpeg1video", "mpeg2video"]),
-    "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "rawvideo", "ffv1"]),
+    "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "ffv1"]),
     "yuv4mpegpipe": frozenset(["rawvideo"]),
 }
-_NOT_HELD = {"mov": frozenset(["vp8", "vp9", "av1"])}  # listed with those of mp4, and refused with the header
+_LISTED_AS = {"flv1": "flv", "msmpeg4v3": "msmpeg4"}  # canonical names, and those of muxers' lists
+# Listed, those of mov with those of mp4, and refused with the header.
+_NOT_HELD = {
+    "mov": frozenset(["vp8", "vp9", "av1"]),
+    "flv": frozenset(["mpeg4", "h263"]),
+    "matroska": frozenset(["rv10", "rv20"]),
+}
 _ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
             "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
 
@@ -233,10 +239,10 @@ def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int)
 
 def _check_container(output: OutputContainer, muxer: str, name: str, canonical: str) -> None:
     # muxers without a list of codecs (raw ones) say nothing; those with one are believed
-    if muxer in ("image2", "webp", "nut"):
+    if muxer in ("image2", "webp"):
         return
     held = _ALSO_HELD.get(muxer, output.supported_codecs) - _NOT_HELD.get(muxer, frozenset())
-    if held and canonical not in held:
+    if held and _LISTED_AS.get(canonical, canonical) not in held:
         advice = "mkv can hold nearly everything (in a folder of films: --format mkv)"
         if muxer == "matroska":
             advice = "avi and mov hold most such codecs, and ffv1 is lossless in mkv"
