@@ -151,8 +151,13 @@ def test_a_pixel_aspect_that_cannot_be_kept_is_named(
     assert any("aspect ratio, 16:15" in line for line in caplog.messages)
 
 
-def interlaced(path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving: bool = False) -> Path:
-    """Four frames whose upper field is bright and whose lower field is dark; in turns where ``moving``."""
+def interlaced(
+    path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving: bool = False, mixed: bool = False
+) -> Path:
+    """Four frames whose upper field is bright and whose lower field is dark; in turns where ``moving``.
+
+    FFV1 where its order is ``mixed``, which ffmpeg calls what is coded as one picture.
+    """
     order = "tff" if top_first else "bff"
     graph = av.filter.Graph()
     source = graph.add_buffer(width=64, height=48, format=av.VideoFormat(pix_fmt), time_base=Fraction(1, 25))
@@ -163,7 +168,9 @@ def interlaced(path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving:
     with av.open(str(path), "w") as out:
         options = {"qp": "0", "x264-params": f"{order}=1", "flags": "+ildct+ilme"}
         options["field_order"] = "tt" if top_first else "bb"
-        stream = out.add_stream("libx264", rate=25, options=options)
+        if mixed:
+            options = {"flags": "+ildct", "field_order": "tb" if top_first else "bt"}
+        stream = out.add_stream("ffv1" if mixed else "libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
         for index in range(4):
             frame = grey_frame(64, 48, pix_fmt, index)
@@ -212,6 +219,14 @@ def test_dv_shows_its_lower_field_first(tmp_path: Path) -> None:
     colour(source, tmp_path / "b.mkv", codec="ffv1")
     with av.open(str(tmp_path / "b.mkv")) as film:
         assert int(film.streams.video[0].codec_context.field_order) == 3
+
+
+@tells_order
+@pytest.mark.parametrize("top_first", [True, False])
+def test_an_order_as_ffmpeg_writes_it_stays(top_first: bool, tmp_path: Path) -> None:
+    colour(interlaced(tmp_path / "a.mkv", top_first=top_first, mixed=True), tmp_path / "b.ts")
+    with av.open(str(tmp_path / "b.ts")) as film:
+        assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
 
 
 def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(
@@ -308,9 +323,10 @@ def test_packed_and_semiplanar_luma_is_read_as_it_is(fmt: str) -> None:
 
 
 @tells_order
+@pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("top_first", [True, False])
-def test_which_field_comes_first_is_known(top_first: bool, tmp_path: Path) -> None:
-    source = interlaced(tmp_path / "a.mkv", top_first=top_first)
+def test_which_field_comes_first_is_known(top_first: bool, mixed: bool, tmp_path: Path) -> None:
+    source = interlaced(tmp_path / "a.mkv", top_first=top_first, mixed=mixed)
     with av.open(str(source)) as container:
         stream = container.streams.video[0]
         report = DecodeReport(video_index=stream.index)

@@ -34,7 +34,10 @@ log = logging.getLogger(__name__)
 
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
-_BOTTOM_FIRST = (3, 4)  # shown first, in whichever order they are coded (AVFieldOrder)
+_BOTTOM_FIRST = (3, 5)
+"""Shown first (AVFieldOrder): BB, and BT. FFmpeg's header has TB and BT the other way round, but its programs
+and decoders, QuickTime (9 and 14) and Matroska (RFC 9559) mean by TB that the top field is the earlier one.
+"""
 _TURNED_BY_KEY_FRAMES = ("h264", "hevc")
 """Decoders that tell how a picture is turned with key frames alone (display orientation SEI)."""
 

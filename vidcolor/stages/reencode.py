@@ -48,7 +48,7 @@ UNWOVEN = frozenset(
     ]
 )
 """Encoders that refuse to code fields."""
-_TOP_FIRST = (0, 1, 2, 5)  # unknown, progressive, top first in either coding order (AVFieldOrder)
+_TOP_FIRST = (0, 1, 2, 4)  # unknown, progressive, top first (AVFieldOrder; see _BOTTOM_FIRST in decode)
 
 
 def color_tags(frame: Frame, plan: EncoderPlan) -> dict[str, int]:
