@@ -229,6 +229,18 @@ def test_an_order_as_ffmpeg_writes_it_stays(top_first: bool, tmp_path: Path) -> 
         assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
 
 
+@tells_order
+@pytest.mark.parametrize("order", ["tt", "bb"])
+def test_fields_that_the_container_alone_tells_of_stay_in_order(order: str, tmp_path: Path) -> None:
+    kind = {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"field_order": order}}
+    source = make_film(tmp_path / "a.mov", **kind)
+    assert not read_film(source)[0].interlaced_frame
+    colour(source, tmp_path / "b.mpg")
+    assert all(frame.interlaced_frame for frame in read_film(tmp_path / "b.mpg"))
+    with av.open(str(tmp_path / "b.mpg")) as film:
+        assert int(film.streams.video[0].codec_context.field_order) == (2 if order == "tt" else 3)
+
+
 def test_deinterlacing_makes_as_many_whole_frames_at_the_same_times(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -145,7 +145,7 @@ class Film:
         if self._label is not None:
             film_limits.label_film(self._output, self._label)
         self._coloured = coloured
-        self._reencoder = Reencoder(coloured, plan)
+        self._reencoder = Reencoder(coloured, plan, field_order=self._field_order())
 
     def _opened(self, first: Frame) -> OutputContainer:
         if not self._seekable:
@@ -220,7 +220,7 @@ class Film:
         """Go on with another encoder, made for ``output``; its packets are for :meth:`write_coded`."""
         last, plan = self._reencoder.last, self._encoding[1]
         del self._reencoder  # the memory of its encoder is free before that of the next is taken
-        self._reencoder = Reencoder(self._add_video(output, *self._encoding), plan, last)
+        self._reencoder = Reencoder(self._add_video(output, *self._encoding), plan, last, self._field_order())
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
         """Chroma planes of a frame, by the matrix of the first: a file is marked with one."""

@@ -148,17 +148,23 @@ def _siting(plan: EncoderPlan) -> dict[str, str]:
 class Reencoder:
     """Puts luma and chroma together and encodes; packets are in the order of decoding.
 
+    Args:
+        field_order: of the source, as its container tells (AVFieldOrder).
+
     Attributes:
         tick: the encoder's time base.
         last: pts of the last frame, in ticks; the next one comes after it.
     """
 
-    def __init__(self, stream: VideoStream, plan: EncoderPlan, last: int | None = None) -> None:
+    def __init__(
+        self, stream: VideoStream, plan: EncoderPlan, last: int | None = None, field_order: int = 0
+    ) -> None:
         self._stream = stream
+        self._field_order = field_order
         self._plan = plan
         self.tick = stream.codec_context.time_base or Fraction(1, 1000)
         self.last = last
-        self._aspect: av.filter.Graph | None = None
+        self._graph: av.filter.Graph | None = None
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -172,30 +178,37 @@ class Reencoder:
             OutputError: the encoder fails.
         """
         video = assemble(frame, cb, cr, self._plan)
-        if self._plan.codec == "ffv1":
-            video = self._with_aspect(video)
+        if mark := self._mark(frame):
+            video = self._filtered(video, mark)
         self.last = self.ticks(frame.pts + offset, frame.time_base, self.last)
         video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
         return self._noted(self._encoded(video))
 
-    def _with_aspect(self, video: av.VideoFrame) -> av.VideoFrame:
-        """The frame with the film's pixel aspect ratio: FFV1 writes down what the source's codec said, which
-        its container may have known better. PyAV sets it by a filter alone.
+    def _mark(self, frame: Frame) -> str | None:
+        """FFmpeg's filter that marks a frame as PyAV cannot.
+
+        FFV1 writes down the aspect ratio that the source's codec stated, though its container may have known
+        better; H.264 and others write of frames that a decoder left unmarked that their lower field is first.
         """
-        if self._aspect is None:
+        if self._plan.codec == "ffv1":
             aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
-            self._aspect = av.filter.Graph()
-            self._aspect.link_nodes(
-                self._aspect.add_buffer(
-                    width=video.width, height=video.height, format=video.format, time_base=self.tick
-                ),
-                self._aspect.add("setsar", f"{aspect.numerator}/{aspect.denominator}"),
-                self._aspect.add("buffersink"),
-            ).configure()
-        self._aspect.push(video)
-        marked = self._aspect.pull()
+            return f"setsar={aspect.numerator}/{aspect.denominator}"
+        if self._field_order <= _PROGRESSIVE or frame.video.interlaced_frame:
+            return None
+        return "setfield=tff" if self._field_order in _TOP_FIRST else "setfield=bff"
+
+    def _filtered(self, video: av.VideoFrame, mark: str) -> av.VideoFrame:
+        if self._graph is None:
+            self._graph = av.filter.Graph()
+            source = self._graph.add_buffer(
+                width=video.width, height=video.height, format=video.format, time_base=self.tick
+            )
+            sink = self._graph.add("buffersink")
+            self._graph.link_nodes(source, self._graph.add(*mark.split("=")), sink).configure()
+        self._graph.push(video)
+        marked = self._graph.pull()
         assert isinstance(marked, av.VideoFrame)
         return marked
 
