@@ -221,6 +221,17 @@ def test_dv_shows_its_lower_field_first(tmp_path: Path) -> None:
         assert int(film.streams.video[0].codec_context.field_order) == 3
 
 
+@pytest.mark.parametrize(
+    ("target", "codec", "lost"),
+    [("b.avi", "utvideo", True), ("b.avi", "ffv1", False), ("b.mov", "magicyuv", False)],
+)
+def test_fields_that_neither_codec_nor_container_marks_are_named(
+    target: str, codec: str, lost: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    colour(interlaced(tmp_path / "a.mkv", top_first=True), tmp_path / target, codec=codec)
+    assert (f"{codec} has no place for interlacing" in caplog.text) == lost
+
+
 @tells_order
 @pytest.mark.parametrize("top_first", [True, False])
 def test_an_order_as_ffmpeg_writes_it_stays(top_first: bool, tmp_path: Path) -> None:

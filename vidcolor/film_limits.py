@@ -37,6 +37,7 @@ _ALWAYS_LIMITED = frozenset(["mpeg2video", "prores", "prores_aw", "prores_ks"])
 _HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
 _HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
+_STATE_FIELDS = _ALWAYS_LIMITED | {"libx264", "h264_nvenc", "mpeg4", "libxvid", "ffv1", "dnxhd", "dvvideo"}
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _FINEST_TIMESCALE = 10_000_000
 _LATE = 60
@@ -104,7 +105,8 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
         else:
             where = f"{codec} in {label(muxer)}"
             found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
-    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY):
+    told = muxer in ("mov", "matroska", "yuv4mpegpipe") or codec.removesuffix("rgb") in _STATE_FIELDS
+    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
