@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from av.stream import Discard, Disposition
-from media import grey_frame
+from media import grey_frame, make_film
 from quick import colour
 
 from vidcolor.errors import UsageError
@@ -572,6 +572,17 @@ def test_data_track_is_copied_or_named(tmp_path, caplog):
     assert not caplog.records
     carry(source, tmp_path / "out.mkv")
     assert "data track #1 (klv) is left out" in caplog.text
+
+
+@pytest.mark.parametrize("codec", ["aac", "mp2", "ac3"])
+def test_a_film_called_m2ts_has_sound_of_a_blu_ray(codec, tmp_path, caplog):
+    make_film(tmp_path / "in.ts", audio=codec)
+    colour(tmp_path / "in.ts", tmp_path / "out.m2ts")
+    with av.open(str(tmp_path / "out.m2ts")) as film:
+        assert film.streams.audio[0].codec_context.name == "ac3"
+    assert caplog.text.count("re-encoded with ac3 for m2ts") == (codec != "ac3")
+    if codec == "ac3":
+        assert packets(tmp_path / "out.m2ts", "audio") == packets(tmp_path / "in.ts", "audio")
 
 
 @pytest.mark.parametrize("kind", ["klv", "dvb_subtitle", "mpeg2video"])

@@ -58,6 +58,7 @@ _LENGTHS_FIRST = b"\x01"
 _NO_TEXT = _words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
 _NEVER |= dict.fromkeys(("mpeg", "vob"), _NO_TEXT)
 
+_BLU_RAY_SOUND = _words("ac3 eac3 dts truehd")
 # They take other tracks after one of picture only, give no times, and end with the shortest of them.
 PICTURE_FIRST = frozenset({"mxf"})
 
@@ -162,18 +163,26 @@ def holds_covers(output: OutputContainer) -> bool:
     return output.format.name in MOV_FAMILY and "empty_moov" not in flags
 
 
+def is_blu_ray(suffix: str) -> bool:
+    """Tell whether a name with this suffix makes FFmpeg's TS that of a Blu-ray."""
+    return suffix.lower() == ".m2ts"
+
+
 def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     """Tell whether a track that is not coloured, ``template``, can go into the container as it is.
 
-    In files with the suffix .m2ts FFmpeg's TS has places for one picture, for sound and for a Blu-ray's
-    subtitles, of which it says in these alone what they are.
+    In files with the suffix .m2ts FFmpeg's TS has places for one picture, and for a Blu-ray's sound and
+    subtitles, of which it says in these alone what they are; other sound it would write as private data.
     """
     name = codec_name(template)
     if not may_hold(format_name, name):
         return False
-    if format_name == "mpegts" and template.type != "audio":
-        pictures_of_text = name == "hdmv_pgs_subtitle"
-        if pictures_of_text != (suffix.lower() == ".m2ts"):
+    if format_name == "mpegts":
+        if template.type == "audio":
+            fits = name in _BLU_RAY_SOUND or not is_blu_ray(suffix)
+        else:
+            fits = (name == "hdmv_pgs_subtitle") == is_blu_ray(suffix)
+        if not fits:
             return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:

@@ -197,10 +197,11 @@ class Remuxer:
             and not containers.is_late_addition(self._format, stream)
             and not self._needs_padding(stream)
         )
-        if copied and not self._in_step and containers.can_copy(self._format, stream):
+        suffix = self._settings.suffix
+        if copied and not self._in_step and containers.can_copy(self._format, stream, suffix):
             self._copy(stream)
             return
-        encoder = default_encoder(self._output, stream) if choice in ("auto", "copy") else choice
+        encoder = default_encoder(self._output, stream, suffix) if choice in ("auto", "copy") else choice
         if choice == "copy":
             mkv = ", or an .mkv file" if self._format != "matroska" else ""
             raise UsageError(
