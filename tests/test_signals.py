@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +75,18 @@ class Job:
         """Return when the first frames are coloured."""
         assert self.process.stderr is not None
         assert b'"frames"' in self.process.stderr.readline()
+
+    def wait_for_a_full_pipe(self) -> None:
+        """Return when standard output takes no more, since nobody has read from it."""
+        assert self.process.stdout is not None
+        most = fcntl.fcntl(self.process.stdout, fcntl.F_GETPIPE_SZ)  # pages need not become full
+        held, changed = 0, time.monotonic()
+        while held < most * 3 // 4 or time.monotonic() < changed + 2:
+            before, told = held, fcntl.ioctl(self.process.stdout, termios.FIONREAD, bytes(4))
+            held = struct.unpack("i", told)[0]
+            changed = changed if held == before else time.monotonic()
+            assert self.process.poll() is None
+            time.sleep(0.1)
 
     def end(self) -> tuple[int, bytes, list[str]]:
         """Exit code, what else came on standard output, and the lines said that are no progress."""
@@ -170,8 +185,7 @@ def test_a_signal_ends_it_while_standard_input_gives_nothing(
 def test_a_second_signal_ends_it_at_once(long_film: Path, weights: str) -> None:
     job = Job(weights, long_film, "-")
     job.wait_for_frames()
-    # nobody reads: the pipe is full, the flush cannot end
-    time.sleep(1)
+    job.wait_for_a_full_pipe()  # nobody reads, so the flush cannot end
     job.process.send_signal(signal.SIGINT)
     with pytest.raises(subprocess.TimeoutExpired):
         job.process.wait(1)
