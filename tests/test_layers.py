@@ -13,6 +13,7 @@ ROOT = Path(__file__).parent.parent / "vidcolor"
 MODULES = sorted(ROOT.rglob("*.py"))
 # from the top downwards; a module imports what stands below its own line
 LAYERS = [
+    ["__main__"],
     ["cli", "training.cli", "evaluation.cli", "evaluation.cli_video", "report.cli"],
     ["cli_inspect"],
     ["cli_process", "cli_progress", "cli_options"],
