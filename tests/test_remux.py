@@ -581,6 +581,9 @@ def test_a_film_called_m2ts_has_sound_of_a_blu_ray(codec, tmp_path, caplog):
     with av.open(str(tmp_path / "out.m2ts")) as film:
         assert film.streams.audio[0].codec_context.name == "ac3"
     assert caplog.text.count("re-encoded with ac3 for m2ts") == (codec != "ac3")
+    caplog.clear()
+    colour(tmp_path / "in.ts", tmp_path / "none.m2ts", format="webm")  # the muxer counts, not the name alone
+    assert "for webm" in caplog.text
     if codec == "ac3":
         assert packets(tmp_path / "out.m2ts", "audio") == packets(tmp_path / "in.ts", "audio")
 

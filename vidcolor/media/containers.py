@@ -87,8 +87,10 @@ def muxer_options(format_name: str) -> dict[str, str]:
     return {}
 
 
-def label(format_name: str) -> str:
-    """Return the short name by which people know a container format."""
+def label(format_name: str, suffix: str = "") -> str:
+    """Return the short name by which people know a container format, in a file with this suffix."""
+    if makes_blu_ray(format_name, suffix):
+        return "m2ts"
     return _LABELS.get(format_name, format_name)
 
 
@@ -163,9 +165,9 @@ def holds_covers(output: OutputContainer) -> bool:
     return output.format.name in MOV_FAMILY and "empty_moov" not in flags
 
 
-def is_blu_ray(suffix: str) -> bool:
-    """Tell whether a name with this suffix makes FFmpeg's TS that of a Blu-ray."""
-    return suffix.lower() == ".m2ts"
+def makes_blu_ray(format_name: str, suffix: str) -> bool:
+    """Tell whether the muxer makes the TS of a Blu-ray, as FFmpeg's does in files with the suffix .m2ts."""
+    return format_name == "mpegts" and suffix.lower() == ".m2ts"
 
 
 def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
@@ -179,9 +181,9 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
         return False
     if format_name == "mpegts":
         if template.type == "audio":
-            fits = name in _BLU_RAY_SOUND or not is_blu_ray(suffix)
+            fits = name in _BLU_RAY_SOUND or not makes_blu_ray(format_name, suffix)
         else:
-            fits = (name == "hdmv_pgs_subtitle") == is_blu_ray(suffix)
+            fits = (name == "hdmv_pgs_subtitle") == makes_blu_ray(format_name, suffix)
         if not fits:
             return False
     header = getattr(template.codec_context, "extradata", None) or b""

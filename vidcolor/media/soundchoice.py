@@ -15,7 +15,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, is_blu_ray, label, may_hold, takes
+from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label, makes_blu_ray, may_hold, takes
 
 log = logging.getLogger(__name__)
 Watch: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
@@ -33,7 +33,7 @@ _USUAL_LAYOUTS = ("3.0", "5.0", "5.1", "5.0(side)", "5.1(side)")
 def default_encoder(output: OutputContainer, source: AudioStream | None = None, suffix: str = "") -> str:
     """Return the encoder for tracks, like ``source``, that ``output`` cannot hold as they are."""
     name = output.format.name
-    if name == "mpegts" and is_blu_ray(suffix):
+    if makes_blu_ray(name, suffix):
         return "ac3"
     if name == "mxf":
         fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)

@@ -36,9 +36,9 @@ def resolve_precision(name: str, device: torch.device) -> torch.dtype:
 
     On CUDA that is fp16, which is as quick as bf16 there: chroma of a film at 8 bits lay 0.12 codes from
     that of fp32 on average, with bf16 1.3 (H200, default generator, newsreel of 360 frames). On a CPU it is
-    bf16 where matrix units (AMX) compute it, or AVX-512 of AMD (Zen 4 and later): 0.43 and 0.6 of the time
-    of fp32 in ONNX Runtime, ab 0.3 off on average. Elsewhere, with AVX-512 of Intel too, bf16 is slower than
-    fp32 (``tests/benchmarks/README.md``).
+    bf16 where matrix units (AMX) compute it, or AVX-512 of AMD (Zen 4 and later): 0.43 and 0.6 to 0.7 of the
+    time of fp32 in ONNX Runtime, ab 0.3 to 0.4 off on average. Elsewhere, with AVX-512 of Intel too, bf16 is
+    slower than fp32 (``tests/benchmarks/README.md``).
 
     Raises:
         UsageError: fp16 on a CPU, which has no fast arithmetic for it.

@@ -69,7 +69,7 @@ class Remuxer:
         self._source, self._output = source, output
         self._coloured, self._settings = coloured, settings
         self._format = output.format.name
-        self._label = "m2ts" if settings.suffix.lower() == ".m2ts" else label(self._format)
+        self._label = label(self._format, settings.suffix)
         begin = settings.first if settings.start is not None else None
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end, begin=begin)
         self._sinks: dict[int, _Sink] = {}
