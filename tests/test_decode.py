@@ -142,7 +142,7 @@ def test_ffv1_states_the_aspect_that_only_the_container_of_the_source_knew(tmp_p
     assert coded["magicyuv", 16] == coded["libx264", 16] != coded["magicyuv", 15]
 
 
-@pytest.mark.parametrize(("target", "codec"), [("b.webm", "libvpx-vp9"), ("b.mkv", "ffv1")])
+@pytest.mark.parametrize(("target", "codec"), [("b.avi", "magicyuv"), ("b.nut", "libvpx-vp9")])
 def test_a_pixel_aspect_that_cannot_be_kept_is_named(
     tmp_path: Path, target: str, codec: str, caplog: pytest.LogCaptureFixture
 ) -> None:

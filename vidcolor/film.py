@@ -17,9 +17,10 @@ from av.video.stream import VideoStream
 from vidcolor import film_limits
 from vidcolor.errors import UsageError
 from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
-from vidcolor.media.encoders import EncoderPlan, is_image, plan_encoder
+from vidcolor.media.encoders import EncoderPlan, plan_encoder
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.hdr import hdr_settings
+from vidcolor.media.headers import make_room, mend_file, with_aspect
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, field_order_of, has_exif, subsampling_of
 from vidcolor.media.processors import processors, settings_of
@@ -108,10 +109,8 @@ class Film:
         )
         self.watch = Watch(first, self.muxer, self._rate, interlaced=interlaced, codec=plan.codec)
         limits = film_limits.inexpressible(first, self.muxer, plan, seekable=self._seekable)
-        if not is_image(self.muxer):
-            limits += film_limits.loses_detail(self._stream, options, plan.codec)
-        known = self._source, self._stream, first, options
-        limits += film_limits.oddities(*known, self.muxer, plan.codec)
+        limits += film_limits.loses_detail(self._stream, options, self.muxer, plan.codec)
+        limits += film_limits.oddities(self._source, self._stream, first, options, self.muxer, plan.codec)
         for note in (*plan.notes, *limits):
             log.warning("%s", note)
         settings = encoder_settings(
@@ -139,21 +138,20 @@ class Film:
             self._comparison = Comparison(options.compare, plan.subsampling)
         self.codec = plan.codec
         with mapped_errors(self._target):
-            self._encoding = first, plan, settings
-            output = self._output
-            coloured = self._remuxer.add_streams(lambda: self._add_video(output, *self._encoding))
+            output, self._encoding = self._output, (first, plan, settings)
+            self._coloured = self._remuxer.add_streams(lambda: self._add_video(output, *self._encoding))
+            make_room(self.muxer, self._coloured, first.aspect)
         if self._label is not None:
             film_limits.label_film(self._output, self._label)
-        self._coloured = coloured
-        self._reencoder = Reencoder(coloured, plan, field_order=self._field_order())
+        self._reencoder = Reencoder(self._coloured, plan, field_order=self._field_order())
 
     def _opened(self, first: Frame) -> OutputContainer:
         if not self._seekable:
-            self._sink = Sink(self._address, film_limits.told_instead(first, self.muxer))
-        place: Any = self._place or self._sink or self._address
+            self._sink = Sink(self._address, lambda data: with_aspect(self.muxer, data, first.aspect))
         options = film_limits.container_options(
             self.muxer, self._target, first, self._source, seekable=self._seekable, number=self._number
         )
+        place: Any = self._place or self._sink or self._address
         return av.open(place, "w", format=self.muxer, options=options)
 
     def _add_video(
@@ -270,6 +268,8 @@ class Film:
             film_limits.say_delay(self.muxer, self._remuxer.earliest)
             self.silent = self._remuxer.silent
             self.close()
+            if self._seekable and self._place is None:
+                mend_file(self.muxer, self._address.removeprefix("file:"), self._first.aspect)
 
     def finish(self) -> None:
         """Flush the encoders and close the container."""

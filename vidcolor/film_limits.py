@@ -26,9 +26,10 @@ from vidcolor.target import holds_one, is_sequence
 
 log = logging.getLogger(__name__)
 
-_STATE_THEIR_ASPECT = frozenset(
-    ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video"]
-)
+_STATE_THEIR_ASPECT = frozenset([
+    "libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video", "h263p", "mjpeg",
+    "png", "ffv1",
+])  # fmt: skip
 _STATE_RANGE_AND_MATRIX = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
 )
@@ -48,33 +49,16 @@ _COUNT_THEMSELVES = ("avi", "mxf", "yuv4mpegpipe")
 """Containers that place frames by their number."""
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
-_MASTERS = frozenset(
-    [
-        "prores",
-        "dnxhd",
-        "cfhd",
-        "jpeg2000",
-        "ffv1",
-        "huffyuv",
-        "ffvhuff",
-        "utvideo",
-        "magicyuv",
-        "v210",
-        "v410",
-    ]
-)
+_MASTERS = frozenset([
+    "prores", "dnxhd", "cfhd", "jpeg2000", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "v210",
+    "v410",
+])  # fmt: skip
 _UNSEEN = Fraction(1, 2000)
 """Seconds by which a move would be said to be none."""
 _NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv", "asf")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
-
-
-def told_instead(first: Frame, muxer: str) -> tuple[bytes, bytes]:
-    """What FFmpeg writes into a header since PyAV cannot tell it better, and what to write instead."""
-    aspect = f" A{first.aspect.numerator}:{first.aspect.denominator} "
-    return (b" A0:0 ", aspect.encode()) if muxer == "yuv4mpegpipe" else (b"", b"")
 
 
 def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool) -> list[str]:
@@ -95,16 +79,11 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in MOV_FAMILY or (muxer == "yuv4mpegpipe" and not seekable)  # see told_instead
+    held = muxer in MOV_FAMILY | MATROSKA_FAMILY or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
-        if codec == "ffv1":
-            found.append(
-                f"{label(muxer)} does not tell the pixels' aspect ratio, {shape}: the FFV1 in it alone does"
-            )
-        else:
-            where = f"{codec} in {label(muxer)}"
-            found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
+        where = f"{codec} in {label(muxer)}"
+        found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
     told = muxer in ("mov", "matroska", "yuv4mpegpipe") or codec.removesuffix("rgb") in _STATE_FIELDS
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
@@ -142,11 +121,11 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     return found
 
 
-def loses_detail(stream: VideoStream, options: Options, codec: str) -> list[str]:
+def loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) -> list[str]:
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
     name = stream.codec_context.name
     chosen = options.crf is not None or options.codec is not None or options.encoder_options
-    if name not in _MASTERS or codec in LOSSLESS or chosen:
+    if name not in _MASTERS or codec in LOSSLESS or chosen or is_image(muxer):
         return []
     return [
         f"the source ({name}) is of the kind that archives keep: {codec} at its usual "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 
 
 class Sink:
@@ -11,11 +12,11 @@ class Sink:
 
     Args:
         address: ``pipe:N`` or ``file:NAME``.
-        instead: what stands in the first bytes, and what to write instead of it.
+        mend: makes of the first bytes, the film's header, what is written instead of them.
     """
 
-    def __init__(self, address: str, instead: tuple[bytes, bytes] = (b"", b"")) -> None:
-        self._instead: tuple[bytes, bytes] | None = instead if instead[0] else None
+    def __init__(self, address: str, mend: Callable[[bytes], bytes] | None = None) -> None:
+        self._mend = mend
         kind, _, name = address.partition(":")
         self._own = kind == "file"
         self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
@@ -26,8 +27,8 @@ class Sink:
         if self._error is not None:
             raise self._error
         try:
-            left = memoryview(data.replace(*self._instead, 1) if self._instead else data)
-            self._instead = None
+            left = memoryview(self._mend(data) if self._mend else data)
+            self._mend = None
             while left:
                 left = left[self._write_some(left) :]
         except OSError as error:

@@ -1,0 +1,128 @@
+"""The pixels' aspect ratio in headers that FFmpeg writes without it."""
+
+from __future__ import annotations
+
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from media import make_film, packets_of
+from quick import colour
+from test_pipes import piped
+
+from vidcolor.media.headers import mend_file, with_aspect
+
+ASPECT = Fraction(16, 15)  # of 64 pixels in width, this is not rounded to a whole number
+WIDE = Fraction(5, 4)
+
+
+def tracks_of(data: bytes) -> int:
+    """Where the tracks begin: their id stands in the index at the beginning, too."""
+    return data.index(b"\x16\x54\xae\x6b", data.index(b"Lavf"))
+
+
+def told(path: Path) -> tuple[Fraction | None, str | None]:
+    """Aspect ratio of the pixels and title of the picture's track, as a reader gets them."""
+    with av.open(str(path)) as film:
+        picture = film.streams.video[0]
+        assert sum(1 for _ in film.decode(picture)) == 3
+        return picture.sample_aspect_ratio, picture.metadata.get("title")
+
+
+def titled(path: Path, title: str | None) -> Path:
+    """The film in Matroska, its picture with a title."""
+    with av.open(str(path)) as source, av.open(str(path.with_suffix(".titled.mkv")), "w") as film:
+        stream = film.add_stream_from_template(source.streams.video[0])
+        if title is not None:
+            stream.metadata["title"] = title
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                film.mux(packet)
+    return path.with_suffix(".titled.mkv")
+
+
+@pytest.mark.parametrize("title", [None, "The picture", "long" * 60])
+@pytest.mark.parametrize(
+    ("target", "codec"), [("b.webm", "libvpx-vp9"), ("b.mkv", "rawvideo"), ("b.mkv", "libx264")]
+)
+def test_matroska_tells_the_pixels_aspect_ratio_whatever_the_codec(
+    tmp_path: Path, target: str, codec: str, title: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = titled(make_film(tmp_path / "a.mp4", frames=3, sample_aspect_ratio=WIDE), title)
+    colour(source, tmp_path / target, codec=codec)
+    assert told(tmp_path / target) == (WIDE, title)
+    assert not any("aspect" in line for line in caplog.messages)
+    assert colour(source, tmp_path / target, codec=codec).already
+
+
+def test_so_does_ffv1_and_the_checksum_of_the_tracks_is_right(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3, sample_aspect_ratio=WIDE)
+    colour(source, tmp_path / "b.mkv", codec="ffv1")
+    data = (tmp_path / "b.mkv").read_bytes()
+    assert b"\x54\xb0\x81\x50\x54\xba\x81\x30" in data  # DisplayWidth 80, DisplayHeight 48
+    begin = tracks_of(data) + 6  # its size takes two bytes
+    size = int.from_bytes(data[begin - 2 : begin], "big") & 0x3FFF
+    assert data[begin : begin + 2] == b"\xbf\x84"
+    checksum = zlib.crc32(data[begin + 6 : begin + size])
+    assert data[begin + 2 : begin + 6] == checksum.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("format_", ["webm", "matroska"])
+def test_so_does_matroska_in_a_pipe(tmp_path: Path, format_: str) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3, sample_aspect_ratio=WIDE)
+    code, written = piped(source, "-", "--format", format_, "--codec", "vp9")
+    (tmp_path / "b.mkv").write_bytes(written)
+    assert (code, told(tmp_path / "b.mkv")) == (0, (WIDE, None))
+
+
+def test_square_pixels_change_nothing(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3)
+    colour(source, tmp_path / "b.mkv", codec="ffv1")
+    assert told(tmp_path / "b.mkv") == (None, None)
+
+
+def made(tmp_path: Path) -> bytes:
+    """A film whose header has been given room, and not been mended."""
+    with av.open(str(tmp_path / "a.mkv"), "w") as film:
+        stream = film.add_stream("libvpx-vp9", rate=25, width=64, height=48, pix_fmt="yuv420p")
+        stream.metadata["title"] = "Name [pixels' aspect]"
+        for _ in range(3):
+            film.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        film.mux(stream.encode(None))
+    return (tmp_path / "a.mkv").read_bytes()
+
+
+def test_tracks_far_behind_the_beginning_of_a_file_are_found(tmp_path: Path) -> None:
+    data = made(tmp_path)
+    at = tracks_of(data)
+    void = b"\xec\x01" + (300_000).to_bytes(7, "big") + bytes(300_000)
+    path = tmp_path / "b.mkv"
+    path.write_bytes(data[:at] + void + data[at:])
+    mend_file("matroska", str(path), ASPECT)
+    mended = path.read_bytes()
+    assert len(mended) == len(data) + len(void)
+    assert b"pixels' aspect" not in mended
+    assert b"\x53\x6e\x84Name" in mended
+    assert b"\x54\xb0\x81\x44\x54\xba\x81\x30" in mended  # 68 pixels, of 68.27
+
+
+def test_a_header_that_is_cut_off_anywhere_stays_as_it_is(tmp_path: Path) -> None:
+    data = made(tmp_path)
+    whole = data.index(b"\x1f\x43\xb6\x75")  # the first cluster
+    mended = with_aspect("matroska", data[:whole], ASPECT)
+    assert mended != data[:whole]
+    assert len(mended) == whole
+    end = next(n for n in range(whole) if with_aspect("matroska", data[:n], ASPECT) != data[:n])
+    assert with_aspect("matroska", data[:end], ASPECT) == mended[:end]
+    assert with_aspect("matroska", b"\0" * 99, ASPECT) == b"\0" * 99
+
+
+def test_what_is_in_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    made(tmp_path)
+    before = packets_of(tmp_path / "a.mkv", "video")
+    mend_file("matroska", str(tmp_path / "a.mkv"), ASPECT)
+    assert packets_of(tmp_path / "a.mkv", "video") == before
+    assert told(tmp_path / "a.mkv") == (Fraction(68, 64), "Name")
