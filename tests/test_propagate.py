@@ -65,6 +65,30 @@ def test_the_past_counts_on_in_a_fade() -> None:
     assert out[40][..., 0].mean() > 8  # 2 if a change of contrast counted as one of the picture
 
 
+@pytest.mark.parametrize("bars", [0, 21])
+@pytest.mark.parametrize("steps", [1, 8, 24])
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.95])
+def test_plain_pictures_that_a_scene_goes_over_to_do_not_keep_its_colours(
+    level: float, steps: int, bars: int
+) -> None:
+    left = [np.float32(max(0.0, 1.0 - max(0, i - 19) / steps)) for i in range(20 + steps + 12)]
+    greys = [np.asarray(level + w * (texture(1) - level), np.float32) for w in left]
+    for grey in greys:
+        grey[:, :bars] = grey[:, grey.shape[1] - bars :] = 0.0
+    abs_ = [flat(40.0 * float(w), 0) for w in left]
+    out = run(Propagator("flow", 0.9), greys, abs_)
+    plain = [float(np.abs(ab[:, 32:-32]).max()) for ab in out[19 + steps + 2 :]]
+    assert max(plain) < 2
+
+
+def test_plain_pictures_are_smoothed_among_themselves() -> None:
+    rng = np.random.default_rng(7)
+    greys = [np.asarray(0.5 + 0.01 * rng.standard_normal((96, 128)), np.float32) for _ in range(40)]
+    abs_ = [flat(10 + 6 * rng.standard_normal(), 0) for _ in range(40)]
+    out = run(Propagator("flow", 0.9), greys, abs_)
+    assert np.std([ab.mean() for ab in out[12:]]) < 0.3 * np.std([ab.mean() for ab in abs_[12:]])
+
+
 def test_little_is_carried_over_a_dissolve() -> None:
     still = motions([texture(1)] * 2)[1]
     level = []

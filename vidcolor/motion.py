@@ -29,6 +29,12 @@ _CHANGED = (0.03, 0.12)
 """The same limits for what is remembered of many pictures, once contrast and brightness fit."""
 _CONTRAST = (0.5, 2.0)
 """Factors by which the contrast of what is remembered may have changed as a whole."""
+_GONE = 0.2
+"""Factor at which nothing is left of it, for the picture has faded away."""
+_PLAIN = 0.02
+"""Standard deviation of Y' (0..1) below which what is remembered has no contrast that could fade."""
+_BLACK = 0.03
+"""Y' (0..1) up to which a place is black, and may be a bar's."""
 _HOME = (0.5, 2.0)
 """The same limits for the way there and back, in units of the tolerance of Ruder et al."""
 _LOST_SHARE = 0.7
@@ -103,7 +109,8 @@ def agreement(grey: Floats, remembered: Floats) -> Floats:
     """How far the luma that is remembered is still there, ``(h, w)``, 0 to 1.
 
     From picture to picture a dissolve, a shadow or a turn changes too little for trust to fall; what many of
-    them add up to shows here. A fade or a lamp, which change the picture as a whole, do not count.
+    them add up to shows here. A fade or a lamp, which change the picture as a whole, do not count, until the
+    picture has faded away: in what is left, plain black or white, any motion explains everything.
 
     Args:
         grey: Y' ``(h, w)`` of a picture, 0 to 1.
@@ -112,7 +119,23 @@ def agreement(grey: Floats, remembered: Floats) -> Floats:
     was, now = remembered - remembered.mean(), grey - grey.mean()
     contrast = float(np.vdot(was, now)) / max(float(np.vdot(was, was)), 1e-6)
     residual = now - was * np.float32(min(max(contrast, _CONTRAST[0]), _CONTRAST[1]))
-    return _fall(np.asarray(cv2.blur(np.abs(residual), (3, 3)), np.float32), _CHANGED)
+    agrees = _fall(np.asarray(cv2.blur(np.abs(residual), (3, 3)), np.float32), _CHANGED)
+    there = (_contrast_left(grey, remembered) - _GONE) / (_CONTRAST[0] - _GONE)
+    return np.asarray(agrees * np.float32(min(max(there, 0.0), 1.0)), np.float32)
+
+
+def _contrast_left(grey: Floats, remembered: Floats) -> float:
+    """Part that is left of the contrast of what is remembered, 1 where it has none.
+
+    Black bars, and their edges, which are partly lit, do not count.
+    """
+    lit = np.asarray(np.maximum(grey, remembered) > _BLACK, np.uint8)
+    seen = np.asarray(cv2.erode(lit, np.ones((3, 3), np.uint8))) > 0
+    if not seen.any():
+        return 1.0
+    was, now = remembered[seen] - remembered[seen].mean(), grey[seen] - grey[seen].mean()
+    plain = _PLAIN**2 * seen.size
+    return (float(np.vdot(was, now)) + plain) / (float(np.vdot(was, was)) + plain)
 
 
 def fetch(plane: Floats, flow: Floats) -> Floats:
