@@ -149,6 +149,25 @@ def test_nut_on_a_pipe_keeps_picture_and_sound_together(film: Path, tmp_path: Pa
     assert abs((sound[0] - before[0]) - (sound[1] - after[0])) < 0.001
 
 
+@pytest.mark.parametrize(("muxer", "audio"), [("nut", "aac"), ("flv", "aac"), ("mpegts", "mp2")])
+@pytest.mark.parametrize("pause", [0, 320], ids=["few frames a second", "a long pause"])
+def test_sound_waits_for_a_picture_that_comes_late_out_of_its_encoder(
+    muxer: str, audio: str, pause: int, tmp_path: Path
+) -> None:
+    rate, frames = (25, 50) if pause else (3, 50)
+    times = [n + (pause if n >= 10 else 0) for n in range(frames)]
+    source = make_film(tmp_path / "a.mkv", rate=rate, pts=times, audio=audio)
+    code, blob = piped(source, "-", "--format", muxer)
+    assert code == 0
+    (tmp_path / "b").write_bytes(blob)
+    before, after = times_of(source), times_of(tmp_path / "b")
+    assert len(after) == len(before)
+    moved = after[0] - before[0]
+    assert max(abs(new - old - moved) for old, new in zip(before, after, strict=True)) <= Fraction(1, 999)
+    (sounds,), (sounded,) = (packets_of(f, "audio").values() for f in (source, tmp_path / "b"))
+    assert abs(sounded[0][0] - sounds[0][0] - moved) <= Fraction(1, 500)
+
+
 def test_y4m_says_that_it_holds_no_sound(film: Path, capfd: Said) -> None:
     code, blob = piped(film, "-", "--format", "y4m")
     assert code == 0

@@ -9,11 +9,14 @@ from collections.abc import Iterable
 import av
 from av.container import OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.media.lasting import Lasting
+
+_MOST_HELD = 64 << 20
+"""Bytes of other tracks that wait for the picture's first packet, at most."""
 
 
 class Discard(io.RawIOBase):
@@ -47,6 +50,9 @@ class StreamedFilm:
         self._delay: int | None = None
         self._packets = 0
         self._lasting = Lasting(film.muxer)
+        self._held: list[Packet[Stream]] = []
+        self._held_bytes = 0
+        self._begun = False
 
     def begin(self, first: Frame) -> None:
         """Open the output, now that the first frame is known."""
@@ -54,8 +60,20 @@ class StreamedFilm:
         self._renew()
 
     def write_packet(self, packet: Packet[Stream]) -> None:
-        """Pass a packet of another track on."""
-        self._film.write_packet(packet)
+        """Pass a packet of another track on, once the picture's first has gone before it.
+
+        Muxers move all tracks by the earliest of the first packets, and wait for the picture no longer
+        than 10 seconds of sound last, which is too short where few frames a second fill the encoder.
+        """
+        cover = packet.stream.disposition & Disposition.attached_pic
+        if cover:
+            self._film.write_packet(packet)
+        elif self._begun or self._held_bytes + packet.size > _MOST_HELD:
+            self._release()
+            self._film.write_packet(packet)
+        else:
+            self._held.append(packet)
+            self._held_bytes += packet.size
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
         """Chroma planes of a frame."""
@@ -76,6 +94,7 @@ class StreamedFilm:
         self._write(self._film.flush())
         for packet in self._lasting.finish():
             self._film.write_coded(packet)
+        self._release()
         self._close_encoder()
         self._film.end()
 
@@ -93,6 +112,13 @@ class StreamedFilm:
     def _write(self, packets: Iterable[Packet[Stream]]) -> None:
         for packet in self._lasting.push(self._stamp(packet) for packet in packets if packet.size):
             self._film.write_coded(packet)
+            self._release()
+
+    def _release(self) -> None:
+        self._begun = True
+        held, self._held = self._held, []
+        for packet in held:
+            self._film.write_packet(packet)
 
     def _stamp(self, packet: Packet[Stream]) -> Packet[Stream]:
         if self._delay is None:
