@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -903,3 +904,33 @@ def test_fragments_hold_no_cover(flags, held, tmp_path):
     with av.open(str(tmp_path / "out.mp4"), "w", options={"movflags": flags}) as output:
         assert holds_covers(output) == held
         add_pictures(output, frames=1)()
+
+
+@pytest.mark.parametrize(
+    ("source", "sound", "target", "said"),
+    [
+        ("mkv", "mp2", "avi", True),
+        ("mp4", "aac", "avi", True),  # mp4 has the packet before the hole last until its end
+        ("mkv", "pcm_s16le", "mov", True),
+        ("mkv", "mp2", "ts", False),
+        ("mp4", "aac", "mov", False),
+    ],
+)
+def test_holes_in_sound_are_named_where_the_container_closes_them(
+    source, sound, target, said, tmp_path, caplog
+):
+    whole = make_film(tmp_path / f"whole.{source}", frames=50, audio=sound)
+    film = tmp_path / f"film.{source}"
+    with av.open(str(whole)) as old, av.open(str(film), "w") as out:
+        streams = {s.index: out.add_stream_from_template(s) for s in old.streams}
+        for packet in old.demux():
+            sounds = packet.stream.type == "audio"
+            if packet.size and not (sounds and 0.5 <= packet.pts * packet.time_base < 1.2):
+                packet.stream = streams[packet.stream_index]
+                out.mux(packet)
+    for name in (whole, film):
+        caplog.clear()
+        colour(name, tmp_path / f"out.{target}", overwrite=True)
+        lines = [line for line in caplog.messages if "has holes" in line]
+        assert len(lines) == (said and name == film)
+        assert all(re.search(r"up to 0\.[67]\d\d s early", line) for line in lines)

@@ -18,6 +18,8 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
+from vidcolor.media.holes import Holes
+
 log = logging.getLogger(__name__)
 
 # Matroska leaves out decode times until it knows the reordering; so many pictures it can concern.
@@ -103,6 +105,7 @@ class PacketWriter:
         self._end = Fraction(0)  # where a packet without timestamps begins, seconds
         self.begin = Fraction(0)  # the earliest decode time in seconds, or 0
         self._nudged = self._refused = 0
+        self._holes = Holes(output.format.name, stream, name)
 
     def write(self, packet: Packet[Stream]) -> None:
         """Write one packet; a picture whose decode time is not known yet waits for the next ones."""
@@ -131,6 +134,7 @@ class PacketWriter:
             log.warning("%s: %d decode times ran backwards and were moved", self._name, self._nudged)
         if self._refused:
             log.warning("%s: %d damaged packets were left out", self._name, self._refused)
+        self._holes.tell()
 
     def _release(self, packet: Packet[Stream]) -> None:
         """Write the waiting pictures with decode times counted back from ``packet``, which follows them."""
@@ -145,6 +149,7 @@ class PacketWriter:
 
     def _write(self, packet: Packet[Stream]) -> None:
         self._fill(packet)
+        self._holes.note(packet)  # by the source's ticks: AVI's last as long as a packet
         time_base = self._stream.time_base
         if time_base and packet.time_base != time_base:
             rescale(packet, time_base)
