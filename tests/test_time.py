@@ -613,3 +613,14 @@ def test_containers_that_number_their_frames_move_nothing(
     source = make_film(tmp_path / "a.mkv", pts=[10 + 40 * n for n in range(10)], time_base=MS)
     colour(source, tmp_path / f"b.{target}")
     assert "all tracks are" not in caplog.text
+
+
+@pytest.mark.parametrize("target", ["mp4", "mkv"])
+def test_a_pause_near_the_end_of_an_mp4_does_not_lengthen_the_film(tmp_path: Path, target: str) -> None:
+    pts = [*range(20), *range(270, 290)]
+    chosen = {"qp": "12", "bf": "3", "b_strategy": "0", "g": "12"}
+    source = make_film(tmp_path / "a.mp4", pts=pts, options=chosen, audio="aac")
+    colour(source, tmp_path / f"b.{target}")
+    with av.open(str(source)) as before, av.open(str(tmp_path / f"b.{target}")) as after:
+        assert abs(before.duration - after.duration) <= 40_000
+    assert_same_times(source, tmp_path / f"b.{target}")

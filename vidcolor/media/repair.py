@@ -226,6 +226,7 @@ class Clock:
         self._least = max(1, round(Fraction(1, _FINEST_TICK) / self.time_base))  # Matroska counts no finer
         self._last: int | None = None
         self._report = report
+        self._track_end = (stream.start_time or 0) + stream.duration if stream.duration else None
 
     @property
     def source_frame(self) -> int:
@@ -248,7 +249,14 @@ class Clock:
         return pts
 
     def duration(self, video: av.VideoFrame) -> int:
-        return int(video.duration or 0) * self._ticks
+        """Ticks that a frame lasts as far as is known, and no longer than its track.
+
+        mp4 tells how far decode times lie apart: a pause is told of a frame after it, with B-frames.
+        """
+        lasts, end = int(video.duration or 0), self._track_end
+        if end is not None and video.pts is not None and video.pts < end:
+            lasts = min(lasts, end - video.pts)
+        return lasts * self._ticks
 
     def _warn(self) -> None:
         if not self._report.retimed:
