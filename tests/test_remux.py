@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -934,3 +935,12 @@ def test_holes_in_sound_are_named_where_the_container_closes_them(
         lines = [line for line in caplog.messages if "has holes" in line]
         assert len(lines) == (said and name == film)
         assert all(re.search(r"up to 0\.[67]\d\d s early", line) for line in lines)
+
+
+def test_flac_in_wmv_would_be_read_late_and_is_re_encoded(tmp_path, caplog):
+    source = make_film(tmp_path / "a.mkv", frames=75, audio="flac")
+    colour(source, tmp_path / "b.wmv")
+    assert any("is re-encoded with wmav2 for wmv" in line for line in caplog.messages)
+    with av.open(str(tmp_path / "b.wmv")) as film:
+        times = [float(p.pts * p.time_base) for p in film.demux(audio=0) if p.size and p.pts is not None]
+    assert max(b - a for a, b in pairwise(times)) < 0.5

@@ -45,6 +45,7 @@ _NEVER = {
     "avi": _words(
         "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"
     ),
+    "asf": _words("flac"),  # of which FFmpeg reads all packets but the first ten late
     "flv": _words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw"),  # not all rates, nor orders of bytes
     "nut": _words("wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
     **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),  # which they leave out in silence
