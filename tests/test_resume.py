@@ -8,13 +8,14 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -1226,3 +1227,57 @@ def test_where_a_lock_that_is_held_cannot_be_taken_away_no_folder_is_left(tmp_pa
         with pytest.raises(Stop):
             run(tmp_path / "in.mp4", target, overwrite=True, saturation=0.5, stop_after=6)
         assert left_in(tmp_path) == [".out.mp4.vidcolor"], "what is finished stays"
+
+
+GONE: dict[str, Callable[[Path], object]] = {
+    "its work folder": lambda target: shutil.rmtree(Workplace(target).folder),
+    "the target's folder": lambda target: shutil.rmtree(target.parent),
+    "the target's folder, which has another name now": lambda target: target.parent.rename(
+        target.parent.with_name("renamed")
+    ),
+}
+
+
+@pytest.mark.parametrize("what", GONE)
+def test_a_folder_that_goes_away_meanwhile_is_an_output_error(what: str, tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out" / "out.mp4"
+    target.parent.mkdir()
+    gone: list[bool] = []
+
+    def progress(now: Progress) -> None:
+        if now.frames > 12 and not gone:
+            gone.append(True)
+            GONE[what](target)
+
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    with short_segments(), pytest.raises(OutputError, match=r"a segment cannot be written \(No such file"):
+        colorize(source, target, options, progress)
+
+
+@pytest.mark.parametrize("call", ["os.fsync", "vidcolor.stages.remux.Remuxer.finish"])
+def test_a_disk_that_can_only_be_read_from_now_on_is_an_output_error(call: str, tmp_path: Path) -> None:
+    """Linux makes it so after an error: what ended the work is said, not that nothing can be tidied up."""
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+    with ExitStack() as patches:
+
+        def refuse(*_: object, **__: object) -> None:
+            patches.enter_context(mock.patch("os.unlink", refuse))
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        with (
+            mock.patch("vidcolor.manifest.Manifest.write"),  # it would be the first to be refused
+            mock.patch(call, refuse),
+            pytest.raises(OutputError, match=r"cannot be written \(Read-only"),
+        ):
+            run(source, target)
+
+
+@pytest.mark.parametrize("call", ["vidcolor.segments._digest_of", "os.unlink"])
+def test_a_work_folder_that_cannot_be_read_or_cleared_is_an_output_error(
+    call: str, stopped: tuple[Path, Path]
+) -> None:
+    refusal = OSError(errno.EIO, os.strerror(errno.EIO))
+    restart = call == "os.unlink"
+    with mock.patch(call, side_effect=refusal), pytest.raises(OutputError, match=r"cannot be (read|cleared)"):
+        run(*stopped, restart=restart)
+    assert run(*stopped).frames == 30

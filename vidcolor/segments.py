@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,7 +129,20 @@ class SegmentStore:
 
     def find(self, *, clean: bool = True, since: int = 0) -> dict[int, Path]:
         """Files of the segments by number, from ``since`` on; what is unfinished or damaged is removed, if
-        ``clean``."""
+        ``clean``.
+
+        Raises:
+            OutputError: they cannot be read, or are gone.
+        """
+        try:
+            return self._found(clean, since)
+        except OSError as error:
+            raise OutputError(
+                f"{self._name}: what is finished in {self._folder} cannot be read ({error.strerror}); run the "
+                "same command again when that is mended"
+            ) from error
+
+    def _found(self, clean: bool, since: int) -> dict[int, Path]:
         found: dict[int, Path] = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name)
@@ -143,8 +157,11 @@ class SegmentStore:
         return found
 
     def listed(self) -> list[Path]:
-        """Files of segments by their names alone, whether whole or not."""
-        return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+        """Files of segments by their names alone, whether whole or not; none where the folder is gone."""
+        try:
+            return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+        except OSError:
+            return []
 
     def write(self, segment: Segment) -> Path:
         """Add a segment; it is on disk when this returns.
@@ -163,7 +180,8 @@ class SegmentStore:
             os.replace(part, path)
             sync_folder(self._folder)
         except OSError as error:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # the disk may be one by now that can only be read
+                part.unlink(missing_ok=True)
             kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
             raise OutputError(
                 f"{self._name}: a segment cannot be written ({error.strerror}){kept}: make room and run the "

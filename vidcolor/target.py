@@ -147,9 +147,10 @@ class Target:
             working.unlink()
 
     def discard(self) -> None:
-        """Remove what is unfinished."""
+        """Remove what is unfinished, where the disk lets it: what ended the work is what has to be said."""
         if self.working is not None:
-            self.working.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.working.unlink(missing_ok=True)
 
 
 def prepare_target(source: str, target: str, options: Options, output_fd: int) -> Target:

@@ -127,12 +127,19 @@ class Workplace:
         return False
 
     def clear(self) -> None:
-        """Forget what is finished; the lock stays."""
-        for path in self.folder.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path)
-            elif path.name != _LOCK:
-                path.unlink()
+        """Forget what is finished; the lock stays.
+
+        Raises:
+            OutputError: the disk refuses.
+        """
+        try:
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != _LOCK:
+                    path.unlink()
+        except OSError as error:
+            raise OutputError(f"{self._name}: {self.folder} cannot be cleared ({error.strerror})") from error
 
     def remove(self) -> None:
         """Take the folder away."""
@@ -140,8 +147,11 @@ class Workplace:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is finished in it."""
-        return not any(self.folder.glob(f"*{SUFFIX}"))
+        """Whether nothing is finished in it; not where that cannot be told."""
+        try:
+            return not any(self.folder.glob(f"*{SUFFIX}"))
+        except OSError:
+            return False
 
     def remove_if_empty(self) -> None:
         """Take the folder away unless something is kept in it."""
