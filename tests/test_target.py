@@ -206,6 +206,17 @@ def test_the_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
     assert place.working.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_file_whose_mode_is_not_ours_to_change_is_made_all_the_same(tmp_path: Path) -> None:
+    """As on a share, or a stick, whose files all belong to another user."""
+    place = prepare_target(SOURCE, str(tmp_path / "out.mp4"), Options(), 1)
+    refusal = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    for working in (None, tmp_path / ".out.mp4.part"):
+        with mock.patch("os.chmod", side_effect=refusal):
+            place.create(working)
+        place.discard()
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_device_or_named_pipe_is_written_in_place_without_overwriting(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.mkv"
     os.mkfifo(pipe)

@@ -138,8 +138,8 @@ class SegmentStore:
             return self._found(clean, since)
         except OSError as error:
             raise OutputError(
-                f"{self._name}: what is finished in {self._folder} cannot be read ({error.strerror}); run the "
-                "same command again when that is mended"
+                f"{self._name}: what is finished in {self._folder} cannot be read ({error.strerror}); run "
+                "the same command again when that is mended"
             ) from error
 
     def _found(self, clean: bool, since: int) -> dict[int, Path]:

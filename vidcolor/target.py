@@ -79,12 +79,13 @@ class Target:
             else:
                 working.unlink(missing_ok=True)  # which may be a second name of a finished film
                 working.touch()
+            self.working, self.address = working, f"file:{working}"
             umask = os.umask(0)
             os.umask(umask)
-            os.chmod(working, 0o666 & ~umask)
+            with suppress(PermissionError):  # where all files are another user's, as on some shares
+                os.chmod(working, 0o666 & ~umask)
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error
-        self.working, self.address = working, f"file:{working}"
 
     def commit(self, label: str = "") -> None:
         """Give the finished file its name; it is on disk before it has it.
