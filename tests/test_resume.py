@@ -671,6 +671,30 @@ def test_what_a_kill_after_the_naming_leaves_is_tidied_up(tmp_path: Path) -> Non
     assert left_in(tmp_path) == []
 
 
+def test_what_a_kill_while_tidying_up_leaves_is_tidied_up(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+    unlink, removed, kills = os.unlink, 0, 0
+    while True:
+        left = [removed]
+
+        def some(path: Any, *, left: list[int] = left, **named: Any) -> None:
+            if Workplace(target).folder.name in str(path) or "dir_fd" in named:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise Stop
+            unlink(path, **named)
+
+        with mock.patch("os.unlink", some), suppress(Stop):
+            run(source, target)
+        if left[0] >= 0:
+            break
+        kills, removed = kills + target.exists(), removed + 1
+        assert run(source, target).frames == 14
+        assert left_in(tmp_path) == []
+        target.unlink()
+    assert kills >= 5, "segments, manifest, its copy, and the lock"
+
+
 def test_a_finished_film_leaves_an_unfinished_job_of_its_name_alone(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mkv"
     run(source, target)

@@ -142,7 +142,11 @@ class Workplace:
             raise OutputError(f"{self._name}: {self.folder} cannot be cleared ({error.strerror})") from error
 
     def remove(self) -> None:
-        """Take the folder away."""
+        """Take the folder away: segments first, since the manifest says whose they are, and the lock last."""
+        with suppress(OSError):
+            found = self.folder.iterdir()
+            for path in sorted(found, key=lambda p: (p.name == _LOCK, p.suffix != SUFFIX)):
+                path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
