@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from av.bitstream import BitStreamFilterContext
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
+from av.video.stream import VideoStream
 from media import (
     change_packets,
     fill_plane,
@@ -554,3 +556,38 @@ def test_a_picture_that_turns_in_mid_stream_is_named(
         Image.new("L", (64, 48), 90).save(tmp_path / f"a_{number}.jpg", exif=exif)
     colour(tmp_path / "a_%d.jpg", tmp_path / name)
     assert sum("turns in mid-stream" in said for said in caplog.messages) == (not name.endswith("png"))
+
+
+class Starved:
+    """A stream whose decoder gets no memory with the n-th packet, or no threads to begin with."""
+
+    def __init__(self, stream: VideoStream, packets: int, error: av.FFmpegError) -> None:
+        self._stream, self._left, self._error = stream, packets, error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def decode(self, packet: Any) -> list[av.VideoFrame]:
+        """As the stream's own."""
+        self._left -= 1
+        if self._left == 0:
+            raise self._error
+        return self._stream.decode(packet)
+
+
+@pytest.mark.parametrize(
+    ("packets", "error"),
+    [
+        (5, av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")),
+        (1, av.error.BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")),
+    ],
+)
+def test_a_decoder_that_gets_no_memory_or_threads_is_no_loss_of_frames(
+    packets: int, error: av.FFmpegError, tmp_path: Path
+) -> None:
+    with av.open(str(make_film(tmp_path / "in.mkv", codec="ffv1"))) as container:
+        stream, report = container.streams.video[0], DecodeReport()
+        starved = Starved(stream, packets, error)
+        with pytest.raises(InputError, match=r"decoding stopped \((Cannot allocate|Resource temp)"):
+            list(decode(container, starved, DecodeSettings(), report))  # type: ignore[arg-type]
+        assert report.lost == 0

@@ -77,7 +77,7 @@ def decode(
     bad than an end. Frames without a usable pts get one that rises.
 
     Raises:
-        InputError: reading fails, or nothing decodes any more.
+        InputError: reading fails, nothing decodes any more, or the decoder gets no memory or threads.
     """
     shape = FirstShape(report)
     clock = Clock(stream, report)
@@ -209,8 +209,11 @@ class _Decoder:
             frames = self._stream.decode(packet)
             self._failures = 0
             self._works = self._works or bool(frames)
-        except (av.error.EOFError, av.error.BlockingIOError):
-            pass
+        except (av.error.EOFError, av.error.BlockingIOError, av.error.MemoryError) as error:
+            # it wants memory, or threads to begin with: nothing is wrong with the source
+            if isinstance(error, MemoryError) or not self._stream.codec_context.is_open:
+                advice = "with more memory, or threads, for it the same command goes on"
+                raise InputError(f"{self._name}: decoding stopped ({error.strerror}); {advice}") from error
         except av.FFmpegError as error:
             self._fail(packet, error)
         self._tail.note(packet, frames, failed=self._report.lost > lost)
