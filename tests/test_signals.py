@@ -182,6 +182,25 @@ def test_a_signal_ends_it_while_standard_input_gives_nothing(
     assert os.listdir(tmp_path) == ["film.mp4"]
 
 
+def test_a_signal_ends_it_while_nobody_reads_the_named_pipe(film: Path, weights: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mkv")
+    waits = (
+        "from vidcolor.sink import Sink\n"
+        "init = Sink.__init__\n"
+        "def waiting(*given):\n"
+        "    print('waiting', file=sys.stderr, flush=True)\n"
+        "    init(*given)\n"
+        "Sink.__init__ = waiting\n"
+    )
+    job = Job(weights, film, tmp_path / "pipe.mkv", before=waits)
+    assert job.process.stderr is not None
+    assert job.process.stderr.readline() == b"waiting\n"
+    time.sleep(0.3)  # let it come to where it blocks; the outcome is the same if it has not
+    job.process.send_signal(signal.SIGINT)
+    code, _, lines = job.end()
+    assert (code, lines) == (130, [])
+
+
 def test_a_second_signal_ends_it_at_once(long_film: Path, weights: str) -> None:
     job = Job(weights, long_film, "-")
     job.wait_for_frames()

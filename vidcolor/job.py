@@ -287,6 +287,7 @@ class _Job:
             film.abandon()
             raise
         if self.cancel.is_set():
+            film.abandon()
             raise Interrupted(signal.SIGINT)
         whole = options.start is None and settings.end is None
         report.close(container, stream, whole=whole, end=settings.end)

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
 from vidcolor.temporal import Anchor, Key, Linker
-from vidcolor.threads import ByteQueue, Closed, Worker
+from vidcolor.threads import ByteQueue, Closed, Worker, unless_cancelled
 
 _QUEUED_BATCHES = 1
 _PACKET_ROOM = 8 << 20
@@ -134,7 +135,10 @@ def _colour(
         if not colouring.cancel.is_set():
             reader.wait()
         return 0
-    writer.begin(first.frames[0])
+    begun: list[FilmWriter] = []
+    unless_cancelled("vidcolor-begin", partial(_begin, writer, first, begun), colouring.cancel)
+    if not begun:
+        return 0
     for packet in before:
         writer.write_packet(packet)
     sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, painters)
@@ -146,6 +150,12 @@ def _colour(
             if isinstance(error, Closed):
                 thread.wait()  # the writer ended first: its error is the cause
             raise
+
+
+def _begin(writer: FilmWriter, first: Batch, begun: list[FilmWriter]) -> None:
+    """Have the writer begin, which may wait for ever for the reader of a named pipe; note that it has."""
+    writer.begin(first.frames[0])
+    begun.append(writer)
 
 
 def _predict_all(
