@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
@@ -36,6 +37,7 @@ from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.options import TrainOptions
 from vidcolor.training.recipes import RECIPES
+from vidcolor.training.records import Records
 from vidcolor.training.run import held
 from vidcolor.training.state import save_checkpoint
 
@@ -144,6 +146,16 @@ def test_a_run_leaves_numbers_pictures_and_curves(folder: Path, features: Path, 
     assert load_generator(str(work / "stage-1.safetensors")).metadata["recipe"].count("to stage 1")
     listing = (tmp_path / "own.data.sha256").read_text().splitlines()
     assert len(listing) == 11 and all(len(line.split("  ")[0]) == 64 for line in listing)
+
+
+@pytest.mark.usefixtures("curves")
+def test_a_number_that_stands_alone_is_seen_in_the_curves(tmp_path: Path) -> None:
+    lines = [{"step": 500, "kind": "validation", "psnr": 21.0}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Records(tmp_path, 500).close()
+    with Image.open(tmp_path / "curves.png") as curves:
+        rgb = np.asarray(curves.convert("RGB"), np.int32)
+    assert (rgb.max(2) - rgb.min(2) > 60).sum() > 10  # frame and letters are grey
 
 
 @pytest.fixture

@@ -121,7 +121,8 @@ def _draw(lines: list[dict[str, Any]], path: Path) -> None:
     figure = Figure(figsize=(4.5 * columns, 2.6 * rows), layout="constrained")
     for number, (name, points) in enumerate(sorted(series.items()), 1):
         axes = figure.add_subplot(rows, columns, number)
-        axes.plot(*zip(*points, strict=True), linewidth=1.0)
+        alone = len(points) == 1  # of which a line would show nothing
+        axes.plot(*zip(*points, strict=True), linewidth=1.0, marker="o" if alone else "", markersize=4.0)
         axes.set_title(name, fontsize=9)
         axes.tick_params(labelsize=7)
     FigureCanvasAgg(figure)
