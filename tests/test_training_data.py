@@ -110,6 +110,39 @@ def test_links_to_folders_are_followed_and_no_picture_comes_twice(folder: Path, 
     ]
 
 
+def test_links_to_nothing_are_named(folder: Path, tmp_path: Path) -> None:
+    (folder / "6.png").symlink_to("moved-away.png")
+    (folder / "more").symlink_to(tmp_path / "not mounted", target_is_directory=True)
+    (folder / ".hidden.png").symlink_to("moved-away.png")
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert photos.report.names == {"a link that leads nowhere": ["6.png", "more"]}
+    assert len(photos) == 6
+    assert len(load_photos([folder], tmp_path / "cache", smallest=64)) == 6
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_folders_that_cannot_be_listed_are_not_passed_over_in_silence(
+    folder: Path, tmp_path: Path, named: bool
+) -> None:
+    closed = folder / "closed"
+    closed.mkdir()
+    save(photograph(50), closed / "50.png")
+    scan = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if os.path.realpath(path) == os.path.realpath(closed):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    with mock.patch("os.scandir", refusing):
+        if named:
+            with pytest.raises(InputError, match=r"closed: cannot be read \(Permission denied\)"):
+                load_photos([folder, closed], tmp_path / "cache", smallest=64)
+            return
+        photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert photos.report.names == {"a folder that cannot be read (Permission denied)": ["closed"]}
+
+
 def test_files_of_others_in_the_cache_folder_stay(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "film.mkv.part").touch()
     (tmp_path / "photos-0.rgb.part").touch()

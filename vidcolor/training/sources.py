@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
-import os
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from PIL import Image, ImageCms, ImageOps
 
 from vidcolor.errors import InputError, first_line
 from vidcolor.training import videos
-from vidcolor.training.records import CURVES, METRICS, SAMPLES
+from vidcolor.training.folders import files_below
 
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
@@ -57,11 +56,15 @@ class _File:
     path: Path
     named: bool
     """Whether the user named this very file: then it must be usable."""
+    problem: str = ""
+    """Why it cannot be read."""
 
     @property
     def kind(self) -> str:
         """``picture``, ``tar``, ``film``, or ``other`` for what is not read; empty for what is no data."""
         lower = self.path.name.lower()
+        if self.problem:
+            return "other"
         if self.path.suffix.lower() in PICTURES:
             return "picture"
         if lower.endswith(_TARS) or (self.named and tarfile.is_tarfile(self.path)):
@@ -80,7 +83,10 @@ def _files(sources: list[Path]) -> Iterator[_File]:
     for source in sources:
         try:
             if source.is_dir():
-                found = [_File(p.relative_to(source).as_posix(), p, named=False) for p in _inside(source)]
+                found = [
+                    _File(path.relative_to(source).as_posix(), path, named=False, problem=problem)
+                    for path, problem in files_below(source)
+                ]
             elif source.is_file():
                 found = [_File(source.name, source, named=True)]
             else:
@@ -91,39 +97,11 @@ def _files(sources: list[Path]) -> Iterator[_File]:
             raise InputError(f"{source}: cannot be read ({said})") from error
 
 
-def _inside(folder: Path) -> list[Path]:
-    """Files below a folder, but what is hidden and what a training run has drawn there."""
-    found = sorted(_walked(folder))
-    runs = {path.parent for path in found if path.name == METRICS}
-    drawn = {run / CURVES for run in runs} | {path for run in runs for path in run.glob(SAMPLES)}
-    return [
-        path
-        for path in found
-        if path not in drawn
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-
-
-def _walked(folder: Path) -> Iterator[Path]:
-    """All that lies below a folder, also where a link leads to another, each folder once."""
-    seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
-        where = os.path.realpath(root)
-        if where in seen:
-            folders.clear()
-            continue
-        seen.add(where)
-        # sorted, so that of two ways to a folder always the same is taken
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(root, name) for name in names)
-
-
 def state_of(sources: list[Path]) -> str:
     """SHA-256 over name, size and time of change of every file that would be read."""
     digest = hashlib.sha256()
     for file in _files(sources):
-        status = file.path.stat()
+        status = file.path.lstat() if file.problem else file.path.stat()
         line = f"{file.path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -151,7 +129,7 @@ def entries(sources: list[Path], *, largest: int, each_shot: int, gap_seconds: F
         elif file.kind == "tar":
             yield from _tar_entries(file.path)
         elif file.kind == "other":
-            yield Entry(file.name, None, _NOT_READ)
+            yield Entry(file.name, None, file.problem or _NOT_READ)
         else:
             frames = videos.film_frames(
                 file.path, name=file.name, largest=largest, each_shot=each_shot, gap_seconds=gap_seconds
