@@ -586,6 +586,19 @@ def test_hdr_films_are_left_out_by_name(transfer: int, folder: Path, tmp_path: P
         load_photos([film], tmp_path / "other", smallest=32)
 
 
+@pytest.mark.parametrize("name", ["vts_01_1.VOB", "tape.mxf", "phone.3gp", "camera.dv"])
+def test_films_of_rarer_containers_are_found_in_folders(folder: Path, tmp_path: Path, name: str) -> None:
+    colour_film(tmp_path / "made.mp4", [(40, 10)]).rename(folder / name)  # they are known by what they hold
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert [listed for listed, _ in photos.listing if listed.startswith(f"{name}@")]
+
+
+@pytest.mark.parametrize("name", ["a.jfif", "b.JPE"])
+def test_jpegs_of_rarer_names_are_found_in_folders(folder: Path, tmp_path: Path, name: str) -> None:
+    Image.fromarray(photograph(40)).save(folder / name, "JPEG", quality=95)
+    assert name in [listed for listed, _ in load_photos([folder], tmp_path / "cache", smallest=64).listing]
+
+
 def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:
     film = colour_film(tmp_path / "film.mp4", [(11, 50), (12, 50)])
     (folder / "deeper" / "film.mp4").symlink_to(colour_film(tmp_path / "other.mp4", [(13, 50)]))

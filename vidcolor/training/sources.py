@@ -22,9 +22,16 @@ from vidcolor.errors import InputError, first_line
 from vidcolor.training import videos
 from vidcolor.training.folders import files_below
 
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"))
+PICTURES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".ppm", ".tif", ".tiff", ".avif")
+)
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
-_OTHERS = (".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".zip", ".7z", ".tar.zst")
+# fmt: off
+_OTHERS = (
+    ".gif", ".heic", ".heif", ".jxl", ".jp2", ".tga", ".psd", ".exr", ".dng", ".cr2", ".cr3", ".nef",
+    ".arw", ".raf", ".orf", ".rw2", ".zip", ".7z", ".rar", ".tar.zst",
+)
+# fmt: on
 """Pictures and archives that are named where they are passed over."""
 _BROKEN_TAR = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 _FILM_IN_TAR = "a film inside a tar (unpack it)"

@@ -20,24 +20,13 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 log = logging.getLogger(__name__)
-SUFFIXES = frozenset(
-    (
-        ".mp4",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".m4v",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".wmv",
-        ".flv",
-        ".ogv",
-    )
-)
+# fmt: off
+SUFFIXES = frozenset((
+    ".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".m2v", ".vob", ".ts", ".mts",
+    ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".ogm", ".mxf", ".nut", ".y4m", ".3gp", ".3g2",
+    ".dv",
+))
+# fmt: on
 _THUMB = (32, 24)
 _CUT_CODES = 18.0
 _CUT_RATIO = 2.5
