@@ -799,6 +799,30 @@ def test_too_few_pictures_are_refused(tmp_path: Path) -> None:
     assert "only 3 usable colour pictures" in result.output
 
 
+@pytest.mark.parametrize("option", ["encoder", "features"])
+def test_networks_of_nan_are_refused_before_the_work(
+    option: str, folder: Path, features: Path, tmp_path: Path
+) -> None:
+    state = torch.load(features, weights_only=True)
+    next(v for v in state.values() if v.dim() == 4)[0] = math.nan
+    torch.save(state, tmp_path / "nan.pth")
+    result = train(folder, tmp_path / "own.safetensors", **{option: tmp_path / "nan.pth"})
+    assert result.exit_code == 4
+    assert (
+        result.output
+        == f"vidcolor-train: {tmp_path / 'nan.pth'}: some of its weights are no numbers (NaN or infinite)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "state", [{1: torch.ones(2)}, {"features.0.weight": torch.ones(2), "features.a": torch.ones(2)}]
+)
+def test_odd_state_dicts_are_refused(state: dict[Any, torch.Tensor], folder: Path, tmp_path: Path) -> None:
+    torch.save(state, tmp_path / "odd.pth")
+    result = train(folder, tmp_path / "own.safetensors", features=tmp_path / "odd.pth")
+    assert result.exit_code == 4 and result.output.count("\n") == 1
+
+
 def test_weights_that_are_not_the_encoders_are_refused(folder: Path, tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(3)}, tmp_path / "odd.pth")
     (tmp_path / "text.pth").write_text("no weights")

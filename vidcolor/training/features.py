@@ -19,14 +19,19 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """A state dict (``.pth``) without running code that it may hold.
 
     Raises:
-        WeightsError: unreadable, or no plain state dict.
+        WeightsError: unreadable, no plain state dict, or with values that are no numbers.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises what it likes on damaged files
         raise WeightsError(f"{path}: not readable as a state dict ({first_line(error)})") from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    plain = isinstance(state, Mapping) and all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    )
+    if not plain:
         raise WeightsError(f"{path}: not a plain state dict of tensors")
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise WeightsError(f"{path}: some of its weights are no numbers (NaN or infinite)")
     return dict(state)
 
 
@@ -97,7 +102,7 @@ def load_features(path: Path) -> FeatureNetwork:
             vgg.layers.load_state_dict(
                 {k: v for k, v in wanted.items() if int(k.split(".")[0]) <= _VGG_TAPS[-1]}
             )
-        except RuntimeError as error:
+        except (RuntimeError, ValueError) as error:
             raise WeightsError(f"{path}: not weights of VGG-16 ({first_line(error)})") from error
     else:
         network = _efficientnet_of(state, path)
