@@ -57,6 +57,32 @@ def test_the_average_follows_the_weights_with_the_decay_asked_for() -> None:
     assert not torch.allclose(average, seen[-1], atol=1e-5)
 
 
+def test_of_a_batch_in_parts_the_same_pictures_are_judged_that_are_learnt_from() -> None:
+    settings: dict[str, object] = {"steps": 1, "batch": 2, "accumulate": 2, "crop": 64, "generator": SMALL}
+    options = TrainOptions(**(settings | {"first_share": 0.0, "precision": "fp32", "freeze_norm": True}))  # type: ignore[arg-type]
+    recipe = replace(RECIPES["default"], block_dropout=0.9)
+    judged, learnt = [], []
+    with mock.patch.dict(RECIPES, {"default": recipe}):
+        state = build_state(options, Files(out=Path("out"), work=Path("work")), torch.device("cpu"))
+        objective = state.objective
+        judge, learn = objective.adversary_losses, objective.generator_losses
+        batch = prepare(torch.rand(2, 3, 64, 64), options, step=0, first=0, twice=True)
+        with (
+            mock.patch.object(
+                objective,
+                "adversary_losses",
+                lambda made, stage: (judged.append(made.ab), judge(made, stage))[1],
+            ),
+            mock.patch.object(
+                objective,
+                "generator_losses",
+                lambda made, *more: (learnt.append(made.ab), learn(made, *more))[1],
+            ),
+        ):
+            train(state, iter([batch]), stages_of(recipe, options), options, Place(), lambda event: None)
+    assert all(torch.equal(one, other) for one, other in zip(judged, learnt, strict=True))
+
+
 _AVERAGES = """
 import sys
 import torch, torch.distributed as dist

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -18,7 +20,8 @@ class BlockDropout:
     Huang et al., "Deep Networks with Stochastic Depth" (ECCV 2016): the probability rises linearly from
     the first block to ``share`` at the last, and what is kept counts the more. Which ones are left out is a
     function of seed and step, the same for all pictures and processes. Only passes with gradients are
-    concerned, those in evaluation mode too, in which pretrained encoders are trained.
+    concerned, those in evaluation mode too, in which pretrained encoders are trained, and those within
+    :meth:`without_gradients`.
 
     Args:
         share: from 0, none, to below 1.
@@ -29,6 +32,7 @@ class BlockDropout:
         self._seed = seed
         self._shares = [share * (index + 1) / len(blocks) for index in range(len(blocks))]
         self._factors = [1.0] * len(blocks)
+        self._always = False
         for index, block in enumerate(blocks):
             if isinstance(block, MBConv) and block.residual:
                 block.layers.register_forward_hook(partial(self._scale, index))
@@ -41,5 +45,14 @@ class BlockDropout:
             for draw, share in zip(draws, self._shares, strict=True)
         ]
 
+    @contextmanager
+    def without_gradients(self) -> Iterator[None]:
+        """Leave out the step's blocks without gradients, too."""
+        self._always = True
+        try:
+            yield
+        finally:
+            self._always = False
+
     def _scale(self, index: int, module: nn.Module, arguments: Any, maps: Tensor) -> Tensor:
-        return maps * self._factors[index] if torch.is_grad_enabled() else maps
+        return maps * self._factors[index] if self._always or torch.is_grad_enabled() else maps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -139,7 +139,7 @@ def _step(
         for part, ready in zip(parts, made, strict=True):
             with _autocast(options, place.device):
                 if ready is None:
-                    with torch.no_grad(), _norms_aside(state):
+                    with torch.no_grad(), _norms_aside(state), _same_blocks(state):
                         ready = state.objective.make(part, stage)
                 losses = state.objective.adversary_losses(ready, stage)
             _backward(state, losses["adversary"], losses, len(parts), sums)
@@ -177,6 +177,11 @@ def _norms_aside(state: TrainState) -> Iterator[None]:
     finally:
         for layer in layers:
             layer.track_running_stats = True
+
+
+def _same_blocks(state: TrainState) -> AbstractContextManager[None]:
+    """Leave out the blocks that are going to be left out where the generator learns."""
+    return nullcontext() if state.block_dropout is None else state.block_dropout.without_gradients()
 
 
 def _judges_learn(state: TrainState, learn: bool) -> None:
