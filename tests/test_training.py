@@ -767,6 +767,16 @@ def test_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_names_with_control_characters_are_one_line_and_leave_the_terminal_alone(
+    folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folder, tmp_path / "photos")
+    (tmp_path / "photos" / "a\nb\x1b[31mc.png").write_bytes(b"damaged")
+    result = train(tmp_path / "photos", tmp_path / "own.safetensors", "pix2pix", steps=1)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.output and "  damaged: a b [31mc.png\n" in result.output
+
+
 def test_names_need_not_be_unicode(folder: Path, features: Path, tmp_path: Path) -> None:
     out, odd = tmp_path / "own.safetensors", tmp_path / os.fsdecode(b"li\xe9.pth")
     odd.write_bytes(features.read_bytes())

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from vidcolor.cli_options import CONTEXT, Finite, OneLineCommand
+from vidcolor.cli_process import printable
 from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault, first_line
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -152,7 +153,7 @@ def main(debug: bool, **arguments: Any) -> None:
         caught, (message, code) = error, _unforeseen(error)
     if debug and caught is not None:
         traceback.print_exception(caught)
-    click.echo(f"vidcolor-train: {message}", err=True)
+    click.echo(printable(f"vidcolor-train: {message}"), err=True)
     sys.exit(code)
 
 

@@ -23,6 +23,7 @@ def photos_shown(
     """Open the cache; where several processes make it, one does and the others wait."""
     from tqdm import tqdm
 
+    from vidcolor.cli_process import printable
     from vidcolor.training.data import load_photos
 
     with tqdm(unit="picture", desc="decoding", leave=False, disable=True if quiet else None) as bar:
@@ -36,7 +37,7 @@ def photos_shown(
         left_out = photos.report.summary()
         click.echo(f"{len(photos)} pictures" + (f"; left out: {left_out}" if left_out else ""), err=True)
         for line in photos.report.lines():
-            click.echo(f"  {line}", err=True)
+            click.echo(f"  {printable(line)}", err=True)
     return photos.on(place.device) if on_device else photos
 
 
