@@ -767,6 +767,18 @@ def test_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
+def test_an_empty_name_is_a_usage_error(folder: Path) -> None:
+    result = CliRunner().invoke(main, [str(folder), "--out", "", "--steps", "1"])
+    assert (result.exit_code, result.output) == (2, "vidcolor-train: --out: the name is empty\n")
+
+
+def test_damaged_numbers_do_not_keep_a_run_from_going_on(tmp_path: Path) -> None:
+    good = json.dumps({"step": 1, "kind": "train", "pixel": 2.0}).encode()
+    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe\n12\n{}\n" + good + b"\n{")
+    Records(tmp_path, 1).close()
+    assert (tmp_path / "metrics.jsonl").read_bytes() == good + b"\n"
+
+
 def test_names_with_control_characters_are_one_line_and_leave_the_terminal_alone(
     folder: Path, tmp_path: Path
 ) -> None:

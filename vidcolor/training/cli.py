@@ -207,6 +207,8 @@ def _run(
     from vidcolor.writing import check_writable
 
     options = TrainOptions(generator=_generator_options(generator_option), **rest)
+    if not out.name:
+        raise UsageError("--out: the name is empty")
     work = work_dir or out.with_name(out.name + ".train")
     begun_with = None if init is None else find_weights(os.fspath(init))
     files = Files(out=out, work=work, encoder=encoder, features=features, init=begun_with)

@@ -80,11 +80,13 @@ class Records:
         if not self._lines.exists():
             return []
         found = []
-        for line in self._lines.read_text(encoding="utf-8").splitlines():
+        for text in self._lines.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                found.append(json.loads(line))
+                line = json.loads(text)
             except ValueError:
                 continue  # the line that was being written when the run was cut off
+            if isinstance(line, dict) and {"step", "kind"} <= line.keys():
+                found.append(line)
         return found
 
     def _whole(self) -> bool:
