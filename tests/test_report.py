@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from calling import call
-from media import fill_plane, flat_film, make_film, true_ab
+from media import fill_plane, flat_film, make_film, times_of, true_ab
 from test_shots_apart import cut_film
 
 from vidcolor.colorspace import BT2020, ab_from_rgb
@@ -386,6 +386,19 @@ def test_before_and_after_show_the_same_frame_of_sequences_and_parts(
     assert call(tmp_path / source, tmp_path / target, "-q", *given, "--report", page) == 0
     after, before = (picture(image).mean() for image in Page(page).images)
     assert abs(after - before) < 4
+
+
+def test_before_and_after_show_the_same_frame_of_a_film_that_begins_before_zero(tmp_path: Path) -> None:
+    source = make_film(
+        tmp_path / "a.ts",
+        pts=[40 * number - 2000 for number in range(30)],
+        time_base=Fraction(1, 1000),
+        container_options={"avoid_negative_ts": "disabled"},
+    )
+    assert times_of(source)[0] == -2
+    assert call(source, tmp_path / "b.mkv", "-q", "--crf", "0") == 0
+    found = measure(str(source), str(tmp_path / "b.mkv"))
+    assert [shot.apart for shot in found.shots] == [0.0]
 
 
 def test_films_that_do_not_belong_together_are_told(

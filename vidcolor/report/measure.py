@@ -135,7 +135,7 @@ def measure(
         middle = found.times[at]
         gap = abs(middle - found.times[at - 1 if at else min(1, len(found.times) - 1)])
         one = _frame_at(after, made, middle, cancel)
-        other = _frame_at(before, source, max(middle + lag - gap / 2, Fraction(0)), cancel)
+        other = _frame_at(before, source, max(middle + lag - gap / 2, first.seconds), cancel)
         if one is None or other is None:
             continue
         picture = _picture(one)
