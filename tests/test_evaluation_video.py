@@ -554,6 +554,17 @@ def test_the_command_measures_and_writes(tmp_path: Path, clips: Path, weights: s
     assert stored["options"]["limit"] == 16 and len(stored["weights"]["sha256"]) == 64
 
 
+def test_strips_that_cannot_be_written_lose_no_scores(tmp_path: Path, clips: Path, weights: str) -> None:
+    film = tmp_path / f"{'n' * 246}.mkv"  # the name of its strips would be longer than a folder takes
+    film.write_bytes((clips / "one.mkv").read_bytes())
+    results = tmp_path / "results.json"
+    given = ("--strips", tmp_path / "strips", "--results", results, "--limit", "4", "--json")
+    result = command(film, "--weights", weights, *given)
+    assert result.exit_code == 5 and "cannot be written" in result.stderr
+    found = json.loads(result.stdout)
+    assert json.loads(results.read_text())["scores"]["means"] == found["means"]
+
+
 def test_the_command_shows_a_line_for_each_clip_and_the_aims(clips: Path, weights: str) -> None:
     result = command(
         clips, "--weights", weights, "--temporal", "average", "--smoothing", "0.5", "--limit", "8"

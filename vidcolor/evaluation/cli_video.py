@@ -119,12 +119,14 @@ def _score(options: VideoOptions, paths: list[Path], as_json: bool) -> int:
         raise InputError("no clip could be measured")
     described = {"weights": options.weights, "render_size": options.render_size, "temporal": options.temporal}
     described |= {"smoothing": options.smoothing, "seed": options.seed, "flow": judge["name"]}
-    if options.strips is not None:
-        save_strips(options.strips, clips)
-    if options.results is not None:
-        origin = (generator.path, generator.metadata)
-        write_results(options.results, results(clips, options, damaged, judge, origin))
-    show(json.dumps(described | as_dict(clips)) if as_json else table(clips, options, judge["name"]))
+    try:
+        if options.results is not None:
+            origin = (generator.path, generator.metadata)
+            write_results(options.results, results(clips, options, damaged, judge, origin))
+        if options.strips is not None:
+            save_strips(options.strips, clips)
+    finally:  # what cannot be written loses no scores
+        show(json.dumps(described | as_dict(clips)) if as_json else table(clips, options, judge["name"]))
     return EXIT_LOSSES if damaged else EXIT_DONE
 
 
