@@ -201,6 +201,11 @@ def test_weights_that_may_not_be_read_are_said_to_be_closed_not_missing(weights:
         load_generator(weights)
 
 
+def test_weights_that_cannot_be_looked_for_are_no_fault() -> None:
+    with pytest.raises(WeightsError, match="File name too long"):
+        load_generator("n" * 300)
+
+
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="what is mapped cannot be looked up here")
 def test_weights_are_not_mapped_while_they_are_in_use_or_written_over(weights: str, tmp_path: Path) -> None:
     copy, replace = rewritten(weights, tmp_path / "copy.safetensors"), os.replace

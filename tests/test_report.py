@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
 import re
 import shutil
@@ -223,6 +224,13 @@ def test_a_name_that_no_folder_holds_is_refused_before_the_work(tmp_path: Path) 
     (tmp_path / "link.html").symlink_to(tmp_path / "none" / "x.html")
     with pytest.raises(OutputError, match="there is no folder"):
         check_report("in.mkv", "out.mkv", tmp_path / "link.html", overwrite=False)
+
+
+def test_a_folder_that_may_not_be_entered_is_no_fault(tmp_path: Path) -> None:
+    closed = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    refusing = mock.patch("vidcolor.writing.os.lstat", side_effect=closed)
+    with refusing, pytest.raises(OutputError, match="Permission denied"):
+        check_report("in.mkv", "out.mkv", tmp_path / "closed" / "x.html", overwrite=False)
 
 
 def test_a_page_takes_the_place_of_pages_alone(tmp_path: Path) -> None:

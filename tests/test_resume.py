@@ -789,6 +789,11 @@ def test_two_runs_on_one_target_are_one_too_many(tmp_path: Path) -> None:
     assert run(source, target).frames == 6, "a crash leaves no lock behind"
 
 
+def test_the_status_of_what_cannot_be_looked_at_is_no_fault(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be looked at"):
+        job_status(str(tmp_path / f"{'n' * 300}.mkv"))
+
+
 def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     status = job_status(str(stopped[1]))
     assert (status.state, status.frames, status.total) == ("stopped", 18, 30)

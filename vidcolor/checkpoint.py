@@ -54,7 +54,7 @@ def find_weights(name: str) -> Path:
     """Return the file that ``name`` stands for: a path, or the name of weights that came with vidcolor.
 
     Raises:
-        WeightsError: there is none; the message names every place looked at.
+        WeightsError: there is none, and the message names every place looked at; or one cannot be looked at.
     """
     package = Path(__file__).resolve().parent
     shipped = [package / "weights", package.parent / "weights"]
@@ -62,8 +62,11 @@ def find_weights(name: str) -> Path:
     if Path(name).suffix or Path(name).name != name:
         candidates = candidates[::-1]  # clearly a file; a bare name is first that of shipped weights
     for candidate in candidates:
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError as error:  # a folder that may not be entered, a name too long
+            raise _unreadable(candidate, error) from error
     places = ", ".join(dict.fromkeys(map(str, candidates)))
     raise WeightsError(f"no weights {name!r}; looked for {places}")
 

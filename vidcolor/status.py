@@ -47,14 +47,17 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
     """Look at the work folder of ``target``; nothing is changed.
 
     Raises:
-        InputError: there is neither a job nor a film.
+        InputError: there is neither a job nor a film, or it cannot be told.
         OutputError: what is kept cannot be read.
         ResumeMismatch: the job is of another version.
     """
     try:
-        return _status(target, work_dir)
-    except (FileNotFoundError, OutputError):  # the job was tidied up while it was looked at
-        return _status(target, work_dir)
+        try:
+            return _status(target, work_dir)
+        except (FileNotFoundError, OutputError):  # the job was tidied up while it was looked at
+            return _status(target, work_dir)
+    except OSError as error:  # a folder that may not be entered, a name too long
+        raise InputError(f"{target}: cannot be looked at ({error.strerror})") from error
 
 
 def _status(target: str, work_dir: str | None) -> Status:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import secrets
 from collections.abc import Callable
@@ -31,13 +30,12 @@ def check_writable(path: Path) -> None:
     """
     path = followed(path)
     folder = path.parent
-    with suppress(FileNotFoundError, NotADirectoryError):
-        try:
-            os.lstat(path.with_name(path.name + ".part"))
-        except OSError as error:
-            if error.errno == errno.ENAMETOOLONG:
-                raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-            raise
+    try:
+        os.lstat(path.with_name(path.name + ".part"))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     if not folder.is_dir():
         raise OutputError(f"{path}: cannot be written, there is no folder {folder}")
     if path.is_dir():
