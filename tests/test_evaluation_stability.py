@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,14 @@ def test_the_command_refuses_an_empty_folder(tmp_path: Path, weights: str) -> No
     result = CliRunner().invoke(main, ["stability", str(tmp_path), "--weights", weights])
     assert result.exit_code == 3
     assert "no picture" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there hold none")
+def test_control_characters_of_names_do_not_reach_the_terminal(tmp_path: Path, weights: str) -> None:
+    save_photos(tmp_path, 1)
+    (tmp_path / "a\nb\x1b[31m.png").write_bytes(b"no picture")
+    given = ["stability", str(tmp_path), "--weights", weights, "--render-size", str(SIDE)]
+    result = CliRunner().invoke(main, given, color=True)
+    assert result.exit_code == 7
+    [line] = [line for line in result.stderr.splitlines() if "left out" in line]
+    assert line == "vidcolor-eval: a b [31m.png: is damaged, or no picture; left out"

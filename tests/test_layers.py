@@ -14,8 +14,9 @@ MODULES = sorted(ROOT.rglob("*.py"))
 # from the top downwards; a module imports what stands below its own line
 LAYERS = [
     ["__main__"],
-    ["cli", "training.cli", "evaluation.cli", "evaluation.cli_video", "report.cli"],
-    ["cli_inspect"],
+    ["cli", "training.cli", "evaluation.cli", "report.cli"],
+    ["evaluation.cli_images", "evaluation.cli_stability", "evaluation.cli_video"],
+    ["cli_inspect", "evaluation.cli_common", "training.cli_progress"],
     ["cli_process", "cli_progress", "cli_options"],
     ["training", "evaluation", "report"],
     ["job", "status", "preview"],

@@ -421,6 +421,19 @@ def test_films_that_do_not_belong_together_are_told(
     assert f"{pair[1]}: shows something else than {other} at the same times" in capsys.readouterr().err
 
 
+def test_control_characters_of_names_do_not_reach_the_terminal(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "a\nb\x1b[31m.html")
+    for code in (0, 5):  # the page is there already then
+        arguments = ["vidcolor-report", *pair, "-o", out]
+        with mock.patch.object(sys, "argv", arguments), pytest.raises(SystemExit) as ended:
+            main()
+        assert int(ended.value.code or 0) == code
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("vidcolor-report: ") and "a b [31m.html" in line
+
+
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")
 def test_names_need_not_be_unicode(pair: tuple[str, str], tmp_path: Path) -> None:
     odd = tmp_path / os.fsdecode(b"f\xe9.mkv")

@@ -21,16 +21,21 @@ class Lines(logging.Formatter):
     """``vidcolor: …`` on standard error.
 
     Attributes:
+        program: what stands before each line.
         about: names of the film at work, where there are several: one stands before what names none of them.
     """
 
     about: tuple[str, ...] = ()
 
+    def __init__(self, program: str = "vidcolor") -> None:
+        super().__init__()
+        self.program = program
+
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """The line of a record: one, whatever names hold; control characters are not for the terminal."""
         text = super().formatMessage(record)
         named = not self.about or any(name in text for name in self.about)
-        return printable(f"vidcolor: {text if named else f'{self.about[0]}: {text}'}")
+        return printable(f"{self.program}: {text if named else f'{self.about[0]}: {text}'}")
 
 
 def printable(text: str) -> str:
@@ -48,6 +53,18 @@ def set_up_log(quiet: bool, verbose: bool) -> Lines:
     log.setLevel(logging.DEBUG if verbose else logging.INFO)
     handler.setLevel(logging.ERROR if quiet else logging.NOTSET)  # a report hears warnings all the same
     return lines
+
+
+def log_all_as(program: str, level: int, *, alone: bool = False) -> None:
+    """Have all that is logged from ``level`` on stand on standard error.
+
+    Args:
+        program: what stands before each line.
+        alone: also where somebody else takes it already, who then gets it no more.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(Lines(program))
+    logging.basicConfig(handlers=[handler], level=level, force=alone)
 
 
 def complain(message: str, debug: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 import click
 
+from vidcolor.cli_process import log_all_as, printable
 from vidcolor.errors import EXIT_BUG, EXIT_DONE, EXIT_LOSSES, OutputError, ReaderClosed, VidcolorError, fault
 from vidcolor.options import MAX_RENDER_SIZE, Options
 
@@ -36,6 +38,7 @@ def reporting(command: Callable[P, int]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         debug = kwargs.pop("debug")
+        log_all_as("vidcolor-eval", logging.WARNING)
         try:
             code = command(*args, **kwargs)
         except ReaderClosed as error:  # as SIGPIPE ends others, without a word
@@ -67,7 +70,7 @@ def _leave(code: int) -> NoReturn:
 
 def say(line: str) -> None:
     """One line for people."""
-    click.echo(f"vidcolor-eval: {line}", err=True)
+    click.echo(printable(f"vidcolor-eval: {line}"), err=True)
 
 
 def show(text: str) -> None:
@@ -79,7 +82,7 @@ def show(text: str) -> None:
     """
     try:
         if sys.stdout is not None and sys.stdout.isatty():
-            click.echo(text.encode("utf-8", "replace").decode())
+            click.echo("\n".join(map(printable, text.split("\n"))))
         else:  # names of files as they are, whatever they hold
             click.echo(text.encode("utf-8", "surrogateescape"))
     except BrokenPipeError as error:

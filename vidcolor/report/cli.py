@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from vidcolor.cli_options import file_names, printing
-from vidcolor.cli_process import cancelled_by_signals, complain
+from vidcolor.cli_process import cancelled_by_signals, complain, log_all_as
 from vidcolor.errors import EXIT_BUG, VidcolorError, fault
 
 log = logging.getLogger("vidcolor")
@@ -52,7 +52,7 @@ def _debugged() -> bool:
 
 def main() -> None:
     """Entry point of ``vidcolor-report``."""
-    logging.basicConfig(format="vidcolor-report: %(message)s", level=logging.INFO, force=True)
+    log_all_as("vidcolor-report", logging.INFO, alone=True)
     try:
         with printing():
             code = command.main(prog_name="vidcolor-report", standalone_mode=False)

@@ -223,7 +223,7 @@ def _run(
         state = build_state(options, files, place.device)  # refuses what does not fit before work begins
         with held(work) if place.leads else nullcontext():
             for line in missing_networks(options, files) if place.leads else []:
-                click.echo(f"vidcolor-train: {line}", err=True)
+                click.echo(printable(f"vidcolor-train: {line}"), err=True)
             wait_for_all(place)
             found = cache or work / "cache"
             photos = photos_shown(list(data), found, options.crop, place, cache_on_device, quiet)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vidcolor.cli_process import printable
+
 if TYPE_CHECKING:
     from vidcolor.training.data import PhotoSet
     from vidcolor.training.options import Files, TrainOptions
@@ -23,7 +25,6 @@ def photos_shown(
     """Open the cache; where several processes make it, one does and the others wait."""
     from tqdm import tqdm
 
-    from vidcolor.cli_process import printable
     from vidcolor.training.data import load_photos
 
     with tqdm(unit="picture", desc="decoding", leave=False, disable=True if quiet else None) as bar:
@@ -37,7 +38,7 @@ def photos_shown(
         left_out = photos.report.summary()
         click.echo(f"{len(photos)} pictures" + (f"; left out: {left_out}" if left_out else ""), err=True)
         for line in photos.report.lines():
-            click.echo(f"  {printable(line)}", err=True)
+            click.echo(printable(f"  {line}"), err=True)
     return photos.on(place.device) if on_device else photos
 
 
@@ -103,4 +104,4 @@ def train_shown(
     if place.leads:
         done = "already done, " if outcome.already else ""
         spent = f"{outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes"
-        click.echo(f"{files.out}: {done}{spent}", err=True)
+        click.echo(printable(f"{files.out}: {done}{spent}"), err=True)
