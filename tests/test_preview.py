@@ -249,7 +249,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         command(source, tmp_path / "sheet.png", "--preview", "--render-size", "64", "--render-size", "96")
         == 0
     )
-    assert "8 shots, rows: grey; render-size 64; render-size 96" in capsys.readouterr().err
+    assert "8 pictures, rows: grey; render-size 64; render-size 96" in capsys.readouterr().err
     assert command("--preview", source, tmp_path / "sheet.png") == 5
     assert "-y overwrites" in one_line(capsys.readouterr().err)
     assert command(source, tmp_path / "sheet.png", "-y", "--preview", "2") == 0

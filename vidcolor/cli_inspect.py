@@ -57,7 +57,8 @@ def show_preview(inputs: tuple[str, ...], out: str, looks: list[Options], shots:
             if caught.signal is not None:
                 return 128 + caught.signal
             raise
-    log.info("%s: %d shots, rows: %s", out, len(made.times), "; ".join(made.rows))
+    count = len(made.times)
+    log.info("%s: %d picture%s, rows: %s", out, count, "s" * (count != 1), "; ".join(made.rows))
     return 0
 
 
