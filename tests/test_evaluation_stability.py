@@ -101,6 +101,19 @@ def test_the_seed_makes_the_grain_repeat() -> None:
     assert measured(by_lightness, change) == measured(by_lightness, change)
 
 
+def test_the_standard_error_is_that_of_the_pictures_and_unknown_of_one() -> None:
+    change = Change(name="gamma", gamma=0.8)
+    pictures = [(str(seed), photo(seed, SIDE, SIDE + 32)) for seed in range(2)]
+    alone = [
+        measure_stability([one], Fake(by_lightness), SIDE, changes=(change,))  # type: ignore[arg-type]
+        for one in pictures
+    ]
+    assert [one.spread for one in alone] == [{"gamma": None}] * 2
+    both = measure_stability(pictures, Fake(by_lightness), SIDE, changes=(change,))  # type: ignore[arg-type]
+    moves = [one.moved["gamma"] * one.chroma for one in alone]
+    assert both.spread["gamma"] == pytest.approx(abs(moves[1] - moves[0]) / 2.0 / both.chroma)
+
+
 def test_a_generator_that_leaves_everything_grey_has_no_stability() -> None:
     with pytest.raises(InputError, match="grey"):
         measured(lambda lightness: np.zeros((*lightness.shape, 2)))

@@ -73,5 +73,6 @@ def _table(found: Stability, weights: str, render_size: int, seed: int) -> str:
     head = f"{weights}: {count} (seed {seed}), render size {render_size}, "
     lines = [head + f"mean chroma {found.chroma:.2f}", f"change of ab over mean chroma (aim: < {TARGET})", ""]
     for name, moved in found.moved.items():
-        lines.append(f"{name:20}{moved:8.3f} ± {found.spread[name]:.3f}")
+        spread = found.spread[name]
+        lines.append(f"{name:20}{moved:8.3f}" + ("" if spread is None else f" ± {spread:.3f}"))
     return "\n".join(lines)

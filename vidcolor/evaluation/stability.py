@@ -90,13 +90,14 @@ class Stability:
         pictures: how many were looked at.
         chroma: mean length of ab without any change, Lab units.
         moved: by the name of the change, mean distance of ab from ab without it, over ``chroma``.
-        spread: standard error of each, from picture to picture (the chroma taken as exact).
+        spread: standard error of each, from picture to picture (the chroma taken as exact); None of a single
+            picture, which tells nothing of others.
     """
 
     pictures: int
     chroma: float
     moved: dict[str, float]
-    spread: dict[str, float]
+    spread: dict[str, float | None]
 
 
 def measure_stability(
@@ -126,13 +127,13 @@ def measure_stability(
     chroma = float(table[:, 0].mean())
     if chroma < 1e-3:
         raise InputError("the generator leaves every picture grey: there is no colour that could move")
-    errors = table[:, 1:].std(0) / math.sqrt(len(rows)) / chroma
+    errors = table[:, 1:].std(0, ddof=1) / math.sqrt(len(rows)) / chroma if len(rows) > 1 else None
     names = [change.name for change in changes]
     return Stability(
         pictures=len(rows),
         chroma=chroma,
         moved=dict(zip(names, map(float, table[:, 1:].mean(0) / chroma), strict=True)),
-        spread=dict(zip(names, map(float, errors), strict=True)),
+        spread=dict(zip(names, [None] * len(names) if errors is None else map(float, errors), strict=True)),
     )
 
 
