@@ -35,9 +35,9 @@ from vidcolor.evaluation.cache import load_measures, save_measures
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.cli_common import _leave, load_predictor, show
 from vidcolor.evaluation.collect import Collector, Measures
-from vidcolor.evaluation.images import Sample, colour_pictures
+from vidcolor.evaluation.images import Sample, colour_pictures, luma_of
 from vidcolor.evaluation.pictures import list_pictures
-from vidcolor.evaluation.pixels import colourfulness
+from vidcolor.evaluation.pixels import colourfulness, psnr
 from vidcolor.evaluation.report import build_report
 from vidcolor.evaluation.sheet import ContactSheet
 from vidcolor.manifest import digest_weights
@@ -534,6 +534,11 @@ def test_pictures_without_colours_are_named(folder: Path, weights: str, judges: 
     grey = np.repeat(photo(3)[..., :1], 3, -1)
     Image.fromarray(grey).save(folder / "grey.png")
     assert "pictures without colours: 1;" in run(folder, *given).stderr
+    near = np.minimum(grey, 250) + np.array((0, 1, 3), np.uint8)  # as JPEG leaves them
+    Image.fromarray(near).save(folder / "near.png")
+    assert psnr(np.repeat(luma_of(near)[..., None], 3, -1), near) < 60
+    said = run(folder, *given).stderr
+    assert "pictures without colours: 2;" in said and "within 3 codes" in said
 
 
 def test_scores_that_are_recorded_do_not_make_other_weights(
