@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -130,6 +131,16 @@ def test_the_command_reports_each_change(tmp_path: Path, weights: str) -> None:
     assert all(value > 0 for value in found["moved"].values())
     table = CliRunner().invoke(main, arguments).stdout
     assert all(change.name in table for change in CHANGES)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no sh")
+def test_the_command_does_without_standard_error(tmp_path: Path, weights: str) -> None:
+    folder = save_photos(tmp_path / "photos", 1)
+    given = [str(folder), "--weights", weights, "--render-size", "96"]
+    shell = '"$0" -c "from vidcolor.evaluation.cli import main; main()" stability "$@" 2>&-'
+    done = subprocess.run(["sh", "-c", shell, sys.executable, *given], capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"1 picture" in done.stdout
 
 
 def test_the_command_refuses_an_empty_folder(tmp_path: Path, weights: str) -> None:

@@ -794,6 +794,14 @@ def test_the_status_of_what_cannot_be_looked_at_is_no_fault(tmp_path: Path) -> N
         job_status(str(tmp_path / f"{'n' * 300}.mkv"))
 
 
+def test_a_status_that_nobody_can_be_told_is_no_fault(
+    stopped: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mock.patch("vidcolor.cli_inspect.sys.stdout", None):
+        assert call("--status", stopped[1]) == 5
+    assert "standard output is closed" in capsys.readouterr().err
+
+
 def test_status_of_a_job(stopped: tuple[Path, Path]) -> None:
     status = job_status(str(stopped[1]))
     assert (status.state, status.frames, status.total) == ("stopped", 18, 30)

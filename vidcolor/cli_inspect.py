@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from vidcolor.cli_process import Caught, cancelled_by_signals, complain, printable
-from vidcolor.errors import UsageError, VidcolorError, worst
+from vidcolor.errors import OutputError, UsageError, VidcolorError, worst
 from vidcolor.options import Options
 
 if TYPE_CHECKING:
@@ -76,9 +76,15 @@ def _given_but(used: frozenset[str]) -> list[str]:
 
 
 def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool) -> int:
-    """Say how far the jobs of these targets are; the exit code."""
+    """Say how far the jobs of these targets are; the exit code.
+
+    Raises:
+        OutputError: there is no standard output.
+    """
     from vidcolor.status import job_status
 
+    if sys.stdout is None:
+        raise OutputError("standard output is closed")
     codes = []
     for target in targets:
         try:

@@ -95,7 +95,8 @@ def progress(items: Iterable[T], total: int, unit: str = "picture") -> Iterator[
     """Pass ``items`` on, with a bar where somebody sees it."""
     from tqdm import tqdm
 
-    yield from tqdm(items, total=total, unit=unit, disable=None)
+    unseen = True if sys.stderr is None else None  # None: where it is no terminal
+    yield from tqdm(items, total=total, unit=unit, disable=unseen)
 
 
 def check_result(path: Path, own: bytes, *, first: bool = False) -> None:
