@@ -36,3 +36,9 @@ def test_an_interruption_has_the_code_of_its_signal() -> None:
 def test_the_worst_of_several_codes(codes: list[int], gravest: int) -> None:
     assert errors.worst(codes) == gravest
     assert errors.worst(codes[::-1]) == gravest
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_what_the_system_does_not_give_is_no_fault_of_vidcolor(error: Exception) -> None:
+    assert "no more memory, or threads" in errors.fault(error)
+    assert "a fault of vidcolor itself (KeyError: 'a')" in errors.fault(KeyError("a"))

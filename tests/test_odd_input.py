@@ -644,7 +644,7 @@ def test_a_film_becomes_an_animated_png(tmp_path: Path, frames: int) -> None:
         mock.patch("vidcolor.resumable._FEWEST_FRAMES", 4),
         mock.patch("vidcolor.resumable._MOST_FRAMES", 16),
     ):
-        assert call(source, tmp_path / "b.apng", "--format", "apng") == 0
+        assert call(source, tmp_path / "b.apng") == 0
     assert len(read_film(tmp_path / "b.apng")) == frames
 
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from calling import call
+from calling import call, one_line
 from media import fill_plane, flat_film, make_film, times_of, true_ab
 from test_shots_apart import cut_film
 
@@ -240,6 +240,15 @@ def test_a_page_takes_the_place_of_pages_alone(tmp_path: Path) -> None:
     for name, text in (("old.html", "<!doctype html>\n<html lang='en'>"), ("empty.html", "")):
         (tmp_path / name).write_text(text)
         check_report("in.mkv", "out.mkv", tmp_path / name, overwrite=True)
+
+
+def test_a_film_that_shows_before_and_after_itself_gets_no_report(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    film = make_film(tmp_path / "in.mkv", frames=1)
+    assert call(film, tmp_path / "out.mkv", "--compare", "side", "--report", tmp_path / "r.html") == 2
+    assert "with --compare it would be wrong" in one_line(capfd.readouterr().err)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 def test_pipes_that_have_names_are_refused_before_the_work(tmp_path: Path) -> None:

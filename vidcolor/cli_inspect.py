@@ -108,6 +108,8 @@ def check_reports(targets: list[tuple[str, str]], report: Path, options: Options
 
     if len(targets) > 1:
         raise UsageError("--report is about one film: vidcolor-report makes one of each pair")
+    if options.compare is not None:
+        raise UsageError("--report shows before and after by itself: with --compare it would be wrong")
     source, target = targets[0]
     there = is_about(report, target) and already_done(source, target, options) is not None
     check_report(source, target, report, overwrite=options.overwrite or there)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
+from vidcolor.media.containers import label
 from vidcolor.media.encoders import is_image
 from vidcolor.media.pixels import has_captions, has_exif, tells_active_format
 from vidcolor.result import clock
@@ -98,7 +99,10 @@ class Watch:
         behind = frame.seconds - self._first.seconds - self.written / self._rate
         if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate) and "rate" not in said:
             said.add("rate")
-            log.warning("%s holds one frame rate: frames of other times are shown too early", self._muxer)
+            when = "early" if behind > 0 else "late"
+            log.warning(
+                "%s holds one frame rate: frames of other times are shown too %s", label(self._muxer), when
+            )
         before = self.pace[0]
         if self._follows_a_hole(frame) and "hole" not in said:
             said.add("hole")

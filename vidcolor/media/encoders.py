@@ -17,8 +17,8 @@ _MUXERS = {
     "webm": "webm", "avi": "avi", "ts": "mpegts", "m2ts": "mpegts", "mts": "mpegts", "mpg": "mpeg",
     "mpeg": "mpeg", "vob": "vob", "nut": "nut", "flv": "flv", "ogv": "ogg", "y4m": "yuv4mpegpipe",
     "wmv": "asf",
-    "mxf": "mxf", "gif": "gif", "ivf": "ivf", "png": "image2", "jpg": "image2", "jpeg": "image2",
-    "tif": "image2", "tiff": "image2", "bmp": "image2", "webp": "webp",
+    "mxf": "mxf", "gif": "gif", "apng": "apng", "ivf": "ivf", "png": "image2", "jpg": "image2",
+    "jpeg": "image2", "tif": "image2", "tiff": "image2", "bmp": "image2", "webp": "webp",
 }  # fmt: skip
 _MANY_FILES = (
     "hls", "dash", "hds", "smoothstreaming", "segment", "stream_segment", "ssegment", "tee", "fifo",
