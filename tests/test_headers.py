@@ -13,6 +13,7 @@ from quick import colour
 from test_pipes import piped
 
 from vidcolor.media.headers import mend_file, with_aspect
+from vidcolor.sink import Sink
 
 ASPECT = Fraction(16, 15)  # of 64 pixels in width, this is not rounded to a whole number
 WIDE = Fraction(5, 4)
@@ -78,6 +79,39 @@ def test_so_does_matroska_in_a_pipe(tmp_path: Path, format_: str) -> None:
     assert (code, told(tmp_path / "b.mkv")) == (0, (WIDE, None))
 
 
+def test_long_headers_of_other_tracks_do_not_hide_it_in_a_pipe(tmp_path: Path) -> None:
+    plain = make_film(tmp_path / "a.mkv", frames=3, sample_aspect_ratio=WIDE)
+    styles = "".join(f"Style: S{i},Arial,20,&Hffffff\n" for i in range(9000))
+    text = tmp_path / "a.ass"
+    line = "Dialogue: 0,0:00:00.00,0:00:00.10,S1,,0,0,0,,Hello\n"
+    text.write_text(f"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\n{styles}\n[Events]\n{line}")
+    with (
+        av.open(str(plain)) as old,
+        av.open(str(text)) as words,
+        av.open(str(tmp_path / "b.mkv"), "w") as film,
+    ):
+        film.add_stream_from_template(words.streams.subtitles[0])
+        picture = film.add_stream_from_template(old.streams.video[0])
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = picture
+                film.mux(packet)
+    code, written = piped(tmp_path / "b.mkv", "-", "--format", "matroska", "--codec", "ffv1")
+    (tmp_path / "c.mkv").write_bytes(written)
+    assert written.index(b"Style: S8999") < written.index(b"\x54\xb0\x81\x50")
+    assert (code, told(tmp_path / "c.mkv")) == (0, (WIDE, None))
+
+
+def test_a_pipe_that_ends_within_the_header_gets_all_of_it(tmp_path: Path) -> None:
+    with open(tmp_path / "out", "wb") as file:
+        sink = Sink(f"pipe:{file.fileno()}", lambda data: b"")
+        for part in (b"ab", b"c"):
+            assert sink.write(part) == len(part)
+        sink.close()
+        sink.close()
+    assert (tmp_path / "out").read_bytes() == b"abc"
+
+
 def test_square_pixels_change_nothing(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=3)
     colour(source, tmp_path / "b.mkv", codec="ffv1")
@@ -109,15 +143,21 @@ def test_tracks_far_behind_the_beginning_of_a_file_are_found(tmp_path: Path) -> 
     assert b"\x54\xb0\x81\x44\x54\xba\x81\x30" in mended  # 68 pixels, of 68.27
 
 
-def test_a_header_that_is_cut_off_anywhere_stays_as_it_is(tmp_path: Path) -> None:
+def test_of_a_header_that_comes_in_pieces_more_is_wanted_until_its_tracks_are_there(tmp_path: Path) -> None:
     data = made(tmp_path)
     whole = data.index(b"\x1f\x43\xb6\x75")  # the first cluster
-    mended = with_aspect("matroska", data[:whole], ASPECT)
-    assert mended != data[:whole]
-    assert len(mended) == whole
-    end = next(n for n in range(whole) if with_aspect("matroska", data[:n], ASPECT) != data[:n])
-    assert with_aspect("matroska", data[:end], ASPECT) == mended[:end]
-    assert with_aspect("matroska", b"\0" * 99, ASPECT) == b"\0" * 99
+    pieces = [with_aspect("matroska", data[:n], ASPECT) for n in range(1, whole + 1)]
+    end = next(n for n, piece in enumerate(pieces) if piece)
+    assert tracks_of(data) < end < whole
+    assert all(piece == pieces[-1][: n + 1] for n, piece in enumerate(pieces[end:], end))
+    assert pieces[-1] != data[:whole]
+    assert with_aspect("matroska", b"\0" * 99, ASPECT) == b""
+
+
+def test_headers_of_other_containers_stay_as_they_are(tmp_path: Path) -> None:
+    data = made(tmp_path)
+    assert with_aspect("mpegts", data, ASPECT) == data
+    assert with_aspect("matroska", data, Fraction(1)) == data
 
 
 def test_what_is_in_the_file_stays_as_it_is(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ class Sink:
 
     Args:
         address: ``pipe:N`` or ``file:NAME``.
-        mend: makes of the first bytes, the film's header, what is written instead of them.
+        mend: makes of the first bytes what is written instead of them; empty while it needs more.
     """
 
     def __init__(self, address: str, mend: Callable[[bytes], bytes] | None = None) -> None:
-        self._mend = mend
+        self._mend, self._first = mend, b""
         kind, _, name = address.partition(":")
         self._own = kind == "file"
         self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
@@ -27,14 +27,22 @@ class Sink:
         if self._error is not None:
             raise self._error
         try:
-            left = memoryview(self._mend(data) if self._mend else data)
-            self._mend = None
-            while left:
-                left = left[self._write_some(left) :]
+            if self._mend is None:
+                self._write_all(data)
+            else:
+                self._first += data
+                if mended := self._mend(self._first):
+                    self._mend = None
+                    self._write_all(mended)
         except OSError as error:
             self._error = error
             raise
         return len(data)
+
+    def _write_all(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[self._write_some(left) :]
 
     def _write_some(self, data: memoryview) -> int:
         try:
@@ -51,6 +59,9 @@ class Sink:
         Raises:
             OSError: something has not been written.
         """
+        if self._mend is not None and self._error is None:  # it ended before all that was needed
+            self._mend = None
+            self.write(self._first)
         if self._own:
             os.close(self._descriptor)
             self._own = False

@@ -33,16 +33,19 @@ def make_room(muxer: str, stream: VideoStream, aspect: Fraction) -> None:
 
 
 def with_aspect(muxer: str, header: bytes, aspect: Fraction) -> bytes:
-    """The first bytes of a film with the pixels' aspect ratio in them; as long as they were.
+    """The first bytes of a film with the pixels' aspect ratio in them; empty while there are too few of them.
 
     Args:
-        header: at least all that stands before the pictures.
+        header: the first bytes.
         aspect: width of a pixel to its height.
     """
     if muxer == "yuv4mpegpipe":
         return header.replace(b" A0:0 ", f" A{aspect.numerator}:{aspect.denominator} ".encode(), 1)
-    if muxer not in MATROSKA_FAMILY or aspect == 1 or (tracks := _tracks(header)) is None:
+    if muxer not in MATROSKA_FAMILY or aspect == 1:
         return header
+    tracks = _tracks(header)
+    if tracks is None:
+        return b"" if len(header) < _LONGEST else header
     begin, end = tracks
     return header[:begin] + _with_shape(header[begin:end], aspect) + header[end:]
 
