@@ -87,22 +87,7 @@ class Watch:
             said: what has been said; it is added to.
             late: seconds by which the encoder has to put it after its time.
         """
-        counts = self._muxer not in _ONE_RATE and not is_image(self._muxer)  # pictures have no times
-        if counts and late > 1 / (2 * self._rate) and "late" not in said:
-            said.add("late")
-            log.warning(
-                "at %s frames come faster than the %s a second that this codec or container counts in: they, "
-                "and those after them, are shown late",
-                clock(float(frame.seconds)),
-                f"{float(self._rate):.6g}",
-            )
-        behind = frame.seconds - self._first.seconds - self.written / self._rate
-        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate) and "rate" not in said:
-            said.add("rate")
-            when = "early" if behind > 0 else "late"
-            log.warning(
-                "%s holds one frame rate: frames of other times are shown too %s", label(self._muxer), when
-            )
+        self._look_at_time(frame, said, late)
         before = self.pace[0]
         if self._follows_a_hole(frame) and "hole" not in said:
             said.add("hole")
@@ -148,6 +133,25 @@ class Watch:
                 clock(float(frame.seconds)),
             )
         self.written += 1
+
+    def _look_at_time(self, frame: Frame, said: set[str], late: Fraction) -> None:
+        """Say so if frames cannot have their times."""
+        counts = self._muxer not in _ONE_RATE and not is_image(self._muxer)  # pictures have no times
+        if counts and late > 1 / (2 * self._rate) and "late" not in said:
+            said.add("late")
+            log.warning(
+                "at %s frames come faster than the %s a second that this codec or container counts in: they, "
+                "and those after them, are shown late",
+                clock(float(frame.seconds)),
+                f"{float(self._rate):.6g}",
+            )
+        behind = frame.seconds - self._first.seconds - self.written / self._rate
+        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate) and "rate" not in said:
+            said.add("rate")
+            when = "early" if behind > 0 else "late"
+            log.warning(
+                "%s holds one frame rate: frames of other times are shown too %s", label(self._muxer), when
+            )
 
     def _look_for_turns(self, frame: Frame, said: set[str]) -> None:
         if frame.orientation == self._first.orientation or "turned" in said:
