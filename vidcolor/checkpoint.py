@@ -101,14 +101,16 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
 
 
 class _WithoutInitialisation(TorchFunctionMode):
-    """Leaves new tensors as they are: values drawn for ``meta`` tensors are none, and to draw them torch
-    imports its compiler, which takes seconds and 190 MB."""
+    """Leaves new tensors as they are: values drawn for ``meta`` tensors are none, and to draw them (in torch
+    2.6 to make zeros or ones, too) torch imports its compiler, which takes seconds and 190 MB."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
             return (kwargs or {}).get("tensor", args[0] if args else None)
+        if func in (torch.zeros, torch.ones):
+            func = torch.empty
         return func(*args, **(kwargs or {}))
 
 
