@@ -21,7 +21,7 @@ from vidcolor.training.batches import Batch, prepare
 from vidcolor.training.building import build_state
 from vidcolor.training.loop import train
 from vidcolor.training.options import Files, TrainOptions
-from vidcolor.training.parallel import Place
+from vidcolor.training.parallel import Place, average_gradients, mean_of, same_everywhere
 from vidcolor.training.recipes import RECIPES
 from vidcolor.training.schedule import stages_of
 from vidcolor.training.state import TrainState
@@ -113,6 +113,20 @@ def test_processes_share_what_batchnorm_knows_of_its_pictures() -> None:
     ]
     said = [process.communicate(timeout=120)[0].strip() for process in pair]
     assert said == ["[2.0, 2.0] [1.0, 1.0] [1.0, 1.0]", "[2.0, 2.0] [1.0, 1.0] [3.0, 3.0]"]
+
+
+def test_what_was_exchanged_last_is_held_until_the_processes_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Tensor] = []
+    monkeypatch.setattr("torch.distributed.all_reduce", given.append)
+    monkeypatch.setattr("torch.distributed.broadcast", lambda tensor, _: given.append(tensor))
+    place, weight = Place(world=2), torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    average_gradients([weight], place)
+    assert place.last[0] is given[0]
+    mean_of({"loss": 1.0}, place)
+    assert place.last[0] is given[1]
+    same_everywhere(1.0, place)
+    assert len(place.last) == 1 and place.last[0] is given[2]
 
 
 def test_each_step_has_the_processes_share_their_statistics() -> None:

@@ -19,11 +19,17 @@ from vidcolor.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """This process among those that train together: its number, theirs, its device."""
+    """This process among those that train together: its number, theirs, its device.
+
+    ``last`` is what was exchanged last, held until the group is gone. Gloo's thread may let go of a tensor
+    late, and for one that Python has forgotten it needs the GIL, which torch before 2.8 keeps while it waits
+    for that thread to end: the process would hang.
+    """
 
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    last: list[Tensor] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def leads(self) -> bool:
@@ -53,10 +59,12 @@ def joined(device: torch.device) -> Iterator[Place]:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    place = Place(rank=dist.get_rank(), world=world, device=device)
     try:
-        yield Place(rank=dist.get_rank(), world=world, device=device)
+        yield place
     finally:
         dist.destroy_process_group()
+        place.last.clear()
 
 
 def wait_for_all(place: Place) -> None:
@@ -77,6 +85,7 @@ def _average(tensors: list[Tensor], place: Place) -> None:
         return
     flat = torch.cat([t.reshape(-1) for t in tensors])  # all of them, (sum of sizes,)
     dist.all_reduce(flat)
+    place.last[:] = [flat]
     flat /= place.world
     at = 0
     for tensor in tensors:
@@ -102,6 +111,7 @@ def mean_of(values: dict[str, float], place: Place) -> dict[str, float]:
         return values
     tensor = torch.tensor([values[k] for k in sorted(values)], dtype=torch.float64, device=place.device)
     dist.all_reduce(tensor)
+    place.last[:] = [tensor]
     return dict(zip(sorted(values), (tensor / place.world).tolist(), strict=True))
 
 
@@ -111,4 +121,5 @@ def same_everywhere(value: float, place: Place) -> float:
         return value
     tensor: Tensor = torch.tensor([value], dtype=torch.float64, device=place.device)
     dist.broadcast(tensor, 0)
+    place.last[:] = [tensor]
     return float(tensor.item())
