@@ -235,6 +235,8 @@ def test_a_cpu_computes_in_bf16_where_that_is_quicker(
     monkeypatch.setattr("vidcolor.networks.bfloat16.cpu_vendor", lambda: vendor)
     expected = torch.bfloat16 if quick else torch.float32
     assert resolve_precision("auto", CPU) == training_precision("auto", CPU) == expected
+    assert resolve_precision("auto", CPU, "onnxruntime") == torch.float32  # which knows no other
+    assert resolve_precision("bf16", CPU, "onnxruntime") == torch.bfloat16  # and is refused
 
 
 def test_a_torch_that_cannot_tell_what_the_cpu_has_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:

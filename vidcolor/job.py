@@ -133,7 +133,7 @@ class _Job:
 
     def run(self) -> Result:
         device = self._device()
-        dtype = resolve_precision(self.options.precision, device)
+        dtype = resolve_precision(self.options.precision, device, self.options.engine)
         generator = load_generator(self.options.weights)
         engine = resolve_engine(self.options.engine, generator, device, dtype)
         predictor = Predictor(generator, device, dtype, Sharing(), engine)

@@ -112,7 +112,7 @@ def make_preview(
     rows = [("grey", [_grey(frame) for frame in frames])]
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
-        dtype = resolve_precision(look.precision, device)
+        dtype = resolve_precision(look.precision, device, look.engine)
         generator = load_generator(look.weights)
         engine = resolve_engine(look.engine, generator, device, dtype)
         predictor = Predictor(generator, device, dtype, Sharing(), engine)
