@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from quick import colour
 from vidcolor.errors import UsageError
 from vidcolor.media.audio import AudioConverter
 from vidcolor.media.containers import can_copy
+from vidcolor.media.layouts import lists_channels
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder
 
 CLICKS = (0.3, 1.0, 1.75)  # seconds
@@ -503,3 +507,52 @@ def test_flv_has_mp3_of_a_rate_that_it_holds(rate: int, expected: int, tmp_path:
         converter = AudioConverter(sound.streams.audio[0], output, default_encoder(output))
         output.start_encoding()  # refuses other rates
         assert converter.stream.sample_rate == expected
+
+
+_ODD_LAYOUT = """
+import sys
+from pathlib import Path
+import av
+import numpy as np
+from media import make_film
+from quick import colour
+folder = Path(sys.argv[1])
+picture, source = make_film(folder / "picture.mov", frames=10), folder / "source.mov"
+with av.open(str(picture)) as film, av.open(str(source), "w") as out:
+    video = out.add_stream_from_template(film.streams.video[0])
+    sound = out.add_stream("pcm_s16le", rate=48_000)
+    sound.layout = "5.1"
+    for packet in film.demux(video=0):
+        if packet.size:
+            packet.stream = video
+            out.mux(packet)
+    for begin in range(0, 19_200, 960):
+        frame = av.AudioFrame.from_ndarray(np.full((1, 960 * 6), begin, np.int16), "s16", "5.1")
+        frame.rate, frame.pts = 48_000, begin
+        out.mux(sound.encode(frame))
+    out.mux(sound.encode(None))
+whole = source.read_bytes()
+at = whole.index(b"chan") + 8
+for tag in (122, 123, 124):  # QuickTime's MPEG_5_1_B, C, D: L R Ls Rs C LFE, L C R Ls Rs LFE, C L R Ls Rs LFE
+    source.write_bytes(whole[:at] + (tag << 16 | 6).to_bytes(4, "big") + bytes(4) + whole[at + 8 :])
+    for target in ("copied.mov", "copied.mkv", "anew.mp4", "anew.mxf"):
+        colour(source, folder / target, overwrite=True)
+        with av.open(str(folder / target)) as film:  # frames would spoil the memory of this test, too
+            assert sum(packet.size for packet in film.demux(audio=0)) > 0
+print("whole")
+"""
+
+
+def test_channels_in_an_unusual_order_do_not_end_the_process(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ODD_LAYOUT, str(tmp_path)]
+    paths = os.pathsep.join(filter(None, sys.path))
+    # a process of its own, which what spoils memory ends
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "whole"), done.stderr
+
+
+def test_only_lists_of_channels_in_an_order_of_their_own_are_kept_from_pyav() -> None:
+    assert lists_channels("8 channels (FL+FR+FC+LFE+SL+SR+BL+BR)")
+    assert lists_channels("2 channels (UNSD+FL)")
+    for name in ("mono", "5.1(side)", "7.1(wide)", "6 channels", "1 channels (FL)", "2 channels (FL+LFE)"):
+        assert not lists_channels(name)

@@ -8,6 +8,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY
+from vidcolor.media.layouts import channels_of
 from vidcolor.media.soundchoice import Watch
 
 _RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350)
@@ -44,7 +45,7 @@ def header_of(stream: Stream) -> bytes | None:
     """AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of a track of AAC; None where it is of a rare kind."""
     assert isinstance(stream, AudioStream)
     context = stream.codec_context
-    profile, rate, channels = context.profile or "", context.sample_rate, context.layout.nb_channels
+    profile, rate, channels = context.profile or "", context.sample_rate, channels_of(context)
     rate //= 2 if profile.startswith("HE-") else 1
     channels = 1 if profile == "HE-AACv2" else channels
     if profile not in _OBJECTS or rate not in _RATES or channels not in _LAYOUTS:

@@ -22,6 +22,7 @@ from av.stream import Stream
 
 from vidcolor.errors import UsageError
 from vidcolor.media.containers import describe, label
+from vidcolor.media.layouts import USUAL, channels_of, layout_of, lists_channels
 from vidcolor.media.soundchoice import find_encoder
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,6 @@ _LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
 """Below this sample rate (Hz) layers II and III of MPEG audio end at this bit rate."""
 _UNKNOWN = "fltp"
 """Sample format of sound of which nothing has been decoded when the film begins: it is damaged there."""
-_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 
 
 def _rate(codec: Codec, wanted: int, format_name: str) -> int:
@@ -74,10 +74,10 @@ def _sample_format(codec: Codec, wanted: str) -> str:
 
 def _layouts(source: AudioCodecContext) -> list[str]:
     """Return channel layouts to offer an encoder, the source's own first."""
-    count = source.channels or 2
-    plain = [_LAYOUTS[n] for n in range(min(count, 8), 0, -1)]
-    own = source.layout.name
-    return plain if own.endswith("channels") or not source.channels else [own, *plain]
+    count = channels_of(source)
+    plain = [USUAL[n] for n in range(min(count or 2, 8), 0, -1)]
+    own = layout_of(source).name
+    return plain if own.endswith("channels") or lists_channels(own) or not count else [own, *plain]
 
 
 def _configure(
@@ -89,7 +89,7 @@ def _configure(
     context.layout = layout
     context.time_base = Fraction(1, context.sample_rate)
     if codec.name in _LOSSY:
-        usual = context.channels * _BITS_PER_CHANNEL
+        usual = channels_of(context) * _BITS_PER_CHANNEL
         slow = codec.name in _LAYERS and context.sample_rate < _LOW_RATES
         context.bit_rate = min(usual, _MOST_AT_LOW_RATES) if slow else usual
     if codec.experimental:
@@ -110,7 +110,7 @@ def _accepted_layout(codec: Codec, source: AudioCodecContext, rate: int) -> str:
         else:
             return layout
     raise UsageError(
-        f"encoder {codec.name!r} takes no sound of {source.sample_rate} Hz, {source.layout.name}"
+        f"encoder {codec.name!r} takes no sound of {source.sample_rate} Hz, {layout_of(source).name}"
     ) from failure
 
 
@@ -137,7 +137,7 @@ class AudioConverter:
         self.stream = added
         _configure(added.codec_context, codec, source.codec_context, rate, layout)
         added.time_base = Fraction(1, rate)
-        before, after = source.codec_context.channels, added.codec_context.channels
+        before, after = channels_of(source.codec_context), channels_of(added.codec_context)
         if after < before:
             log.warning("%s: of its %d channels %d are made", describe(source), before, after)
         self.damaged = 0
@@ -157,7 +157,7 @@ class AudioConverter:
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """Give the encoded packets that one demuxed packet completes, as they are made."""
         try:
-            frames = self._source.decode(packet)
+            frames = self._decoded(packet)
         except av.FFmpegError:
             self.damaged += 1
             return
@@ -168,7 +168,7 @@ class AudioConverter:
     def flush(self) -> Iterator[Packet[Stream]]:
         """Give what is still inside decoder, resampler and encoder, and say what was damaged."""
         try:
-            for frame in self._source.decode(None):
+            for frame in self._decoded(None):
                 self.heard = True
                 yield from self._push(frame)
         except av.FFmpegError:
@@ -187,6 +187,12 @@ class AudioConverter:
         """Whether there were packets, and none of them could be decoded."""
         return self.damaged > 0 and not self.heard
 
+    def _decoded(self, packet: Packet[Stream] | None) -> list[AudioFrame]:
+        frames = self._source.decode(packet)
+        for frame in frames:
+            layout_of(frame)  # from now on it can be let go of without harm
+        return frames
+
     def _push(self, frame: AudioFrame) -> Iterator[Packet[Stream]]:
         if not frame.samples or not frame.sample_rate:
             return
@@ -197,12 +203,12 @@ class AudioConverter:
                 "%s: its first %.3f s are left out: %s begins with the picture",
                 describe(self._source), float(self._first - begin), label(self._format),
             )  # fmt: skip
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        kind = (frame.format.name, layout_of(frame).name, frame.sample_rate)
         if self._first is not None and begin - self._here > _LONGEST_FILL:
             yield from self._silence(kind, begin)
         if kind != self._input or begin - self._next > _LONGEST_FILL:
             yield from self._drain()
-            self._graph, self._input, self._tick = self._build(frame, time_base), kind, time_base
+            self._graph, self._input, self._tick = self._build(frame, kind[1], time_base), kind, time_base
         frame.time_base, frame.pts = self._tick, round(begin / self._tick)  # the graph knows but one
         self._next = begin + Fraction(frame.samples, frame.sample_rate)
         assert self._graph is not None
@@ -217,6 +223,8 @@ class AudioConverter:
     def _silence(self, kind: tuple[str, str, int], until: Fraction) -> Iterator[Packet[Stream]]:
         """Give packets of silence from where sound has come to; in pieces, for it may be hours."""
         (name, layout, rate), at = kind, self._here
+        if lists_channels(layout):  # PyAV would free it while the frame has it
+            layout = USUAL.get(channels_of(self._source.codec_context), "stereo")
         while (samples := min(rate, round((until - at) * rate))) > 0:
             frame = AudioFrame(format=name, layout=layout, samples=samples)
             for plane in frame.planes:
@@ -232,10 +240,10 @@ class AudioConverter:
         if self._here > end + AUDIBLE:
             log.warning("%s: what sounds after the picture's end is left out", describe(self._source))
         target = self.stream.codec_context
-        own = (target.format.name, target.layout.name, target.sample_rate)
+        own = (target.format.name, layout_of(target).name, target.sample_rate)
         return self._silence(self._input or own, end)
 
-    def _build(self, frame: AudioFrame, time_base: Fraction) -> Graph:
+    def _build(self, frame: AudioFrame, layout: str, time_base: Fraction) -> Graph:
         """Return a filter graph from frames like ``frame`` to an unbroken stream of the encoder's kind."""
         target = self.stream.codec_context
         sync = f"{target.sample_rate}:{_SYNC}"
@@ -246,13 +254,13 @@ class AudioConverter:
             graph.add(
                 "abuffer",
                 f"time_base={time_base}:sample_rate={frame.sample_rate}"
-                f":sample_fmt={frame.format.name}:channel_layout={frame.layout.name}",
+                f":sample_fmt={frame.format.name}:channel_layout={layout}",
             ),
             graph.add("aresample", sync),
             graph.add(
                 "aformat",
                 f"sample_rates={target.sample_rate}:sample_fmts={target.format.name}"
-                f":channel_layouts={target.layout.name}",
+                f":channel_layouts={layout_of(target).name}",
             ),
             graph.add("abuffersink"),
         ]

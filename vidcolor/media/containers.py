@@ -19,6 +19,7 @@ from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from vidcolor.media.languages import three_letters
+from vidcolor.media.layouts import channels_of, layout_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -139,9 +140,9 @@ def add_copy(output: OutputContainer, template: Stream) -> Stream:
         return _add_unblocked(output, template)
     stream = output.add_stream_from_template(template, opaque=True)
     context = stream.codec_context
-    if isinstance(context, AudioCodecContext) and context.layout.name.endswith("channels"):
+    if isinstance(context, AudioCodecContext) and layout_of(context).name.endswith("channels"):
         # Headers of PCM in mp4 need a named layout; files of PCM often state only a count.
-        context.layout = {1: "mono", 2: "stereo"}.get(context.channels, context.layout.name)
+        context.layout = {1: "mono", 2: "stereo"}.get(channels_of(context), layout_of(context).name)
     return stream
 
 
@@ -149,7 +150,7 @@ def _add_unblocked(output: OutputContainer, template: AudioStream) -> Stream:
     """Add a stream for such packets without their source's block size, by which AVI would count time."""
     stream = output.add_stream(_UNBLOCKED[codec_name(template)], rate=template.sample_rate)
     assert isinstance(stream, AudioStream)
-    stream.layout = template.layout.name
+    stream.layout = layout_of(template.codec_context).name
     stream.bit_rate = template.bit_rate or stream.bit_rate
     stream.time_base = Fraction(1, template.sample_rate)
     return stream

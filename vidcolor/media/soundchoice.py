@@ -16,6 +16,7 @@ from av.stream import Stream
 
 from vidcolor.errors import UsageError
 from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label, makes_blu_ray, may_hold, takes
+from vidcolor.media.layouts import channels_of, layout_of
 
 log = logging.getLogger(__name__)
 Watch: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
@@ -57,7 +58,7 @@ def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
     context = source.codec_context
     samples = context.format.name.rstrip("p") if context.format is not None else ""
     short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
-    usually = context.channels <= 2 or context.layout.name in _USUAL_LAYOUTS
+    usually = channels_of(context) <= 2 or layout_of(context).name in _USUAL_LAYOUTS
     return usual if usual and short and usually else _PCM.get(samples)
 
 
