@@ -243,6 +243,21 @@ def test_an_order_as_ffmpeg_writes_it_stays(top_first: bool, tmp_path: Path) -> 
 
 
 @tells_order
+@pytest.mark.parametrize("top_first", [True, False])
+@pytest.mark.parametrize("kind", ["mpeg2video.mxf", "libx264.mxf", "prores_ks.mxf", "ffv1.avi"])
+def test_an_order_that_the_container_does_not_tell_rightly_is_the_frames_own(
+    kind: str, top_first: bool, tmp_path: Path
+) -> None:
+    codec, _, suffix = kind.partition(".")
+    pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv422p"
+    source = interlaced(tmp_path / "a.mkv", top_first=top_first, pix_fmt=pix_fmt, mixed=True)
+    colour(source, tmp_path / f"b.{suffix}", codec=codec, format=suffix)
+    colour(tmp_path / f"b.{suffix}", tmp_path / "c.mp4", pix_fmt="yuv420p")
+    with av.open(str(tmp_path / "c.mp4")) as film:
+        assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
+
+
+@tells_order
 @pytest.mark.parametrize("order", ["tt", "bb"])
 def test_fields_that_the_container_alone_tells_of_stay_in_order(order: str, tmp_path: Path) -> None:
     kind = {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"field_order": order}}

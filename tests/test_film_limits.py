@@ -23,7 +23,7 @@ from vidcolor.errors import UsageError
 from vidcolor.film_limits import untold_order
 from vidcolor.frames import Frame
 from vidcolor.media.encoders import plan_encoder
-from vidcolor.media.pixels import field_order_of
+from vidcolor.media.fieldorder import field_order_of
 from vidcolor.watching import Watch
 
 Said = pytest.CaptureFixture[str]
@@ -246,7 +246,7 @@ def test_an_order_of_fields_that_pyav_does_not_tell_is_named() -> None:
     old, new = (SimpleNamespace(codec_context=SimpleNamespace(**given)) for given in ({}, {"field_order": 3}))
     assert "Python 3.11" in untold_order(fields, old)[0]  # type: ignore[arg-type]
     assert untold_order(whole, old) == untold_order(fields, new) == []  # type: ignore[arg-type]
-    assert [field_order_of(stream, 1) for stream in (old, new)] == [0, 3]  # type: ignore[arg-type]
+    assert [field_order_of(stream) for stream in (old, new)] == [0, 3]  # type: ignore[arg-type]
 
 
 def with_clean_aperture(path: Path) -> Path:

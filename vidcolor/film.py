@@ -19,10 +19,11 @@ from vidcolor.errors import UsageError
 from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
 from vidcolor.media.encoders import EncoderPlan, plan_encoder
 from vidcolor.media.failures import mapped_errors
+from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.headers import make_room, mend_file, with_aspect
 from vidcolor.media.opening import sane_rate
-from vidcolor.media.pixels import depth_of, display_matrix, field_order_of, has_exif, subsampling_of
+from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsampling_of
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
@@ -37,7 +38,6 @@ from vidcolor.watching import Pace, Watch
 log = logging.getLogger(__name__)
 
 _ONE_PICTURE = "holds one picture, and the film has more; out_%05d.png takes them all, --preview shows a few"
-_PROGRESSIVE = 1
 
 
 class Film:
@@ -178,7 +178,7 @@ class Film:
         return stream
 
     def _field_order(self) -> int:
-        return _PROGRESSIVE if self._options.deinterlace else field_order_of(self._stream, self._first.fields)
+        return field_order_of(self._stream, self._first.video, whole=self._options.deinterlace)
 
     def _remux_settings(self, offset: Fraction) -> RemuxSettings:
         options = self._options

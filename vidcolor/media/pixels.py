@@ -15,7 +15,6 @@ import torch
 from av.dictionary import Dictionary
 from av.sidedata.sidedata import SideDataContainer
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import BT470BG, BT709, BT2020, MATRICES, SMPTE170M, Matrix, luma_from_rgb
@@ -32,7 +31,6 @@ _OF_EVERY_TIFF = frozenset(
      *range(322, 326), 338, 339, 347, 530, 532]
 )  # fmt: skip
 """Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
-_BOTTOM_FIRST = 3  # AV_FIELD_BB
 _UNSPECIFIED_CODE = 2
 _KNOWN_CODES = {
     "colorspace": frozenset(range(18)) - {3},
@@ -170,17 +168,6 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     codes = np.rint(y * np.float32(white - black) + np.float32(black))
     result: Codes = codes.astype(np.uint8 if signal.depth == 8 else np.uint16)
     return result
-
-
-def field_order_of(stream: VideoStream, fields: int) -> int:
-    """Which field comes first (AVFieldOrder); 0, unknown, with PyAV 17, which does not tell.
-
-    Of DV, whose lower field comes first, FFmpeg does not tell before a frame is decoded; ``fields`` are
-    those of a frame: 2, or 1.
-    """
-    told = int(getattr(stream.codec_context, "field_order", 0))
-    untold = told == 0 and fields == 2
-    return _BOTTOM_FIRST if untold and stream.codec_context.name == "dvvideo" else told
 
 
 def without_refused_codes(video: av.VideoFrame) -> str | None:

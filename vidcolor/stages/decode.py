@@ -17,10 +17,10 @@ from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
+from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import (
     display_matrix,
-    field_order_of,
     luma_of,
     signal_of,
     without_refused_codes,
@@ -282,7 +282,7 @@ def _describe(
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
-        bottom_first=bool(interlaced) and field_order_of(stream, 2) in _BOTTOM_FIRST,
+        bottom_first=bool(interlaced) and field_order_of(stream, video) in _BOTTOM_FIRST,
         orientation=orientation,
         # the decoder's where the beginning of the file told nothing
         aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),
