@@ -556,3 +556,19 @@ def test_only_lists_of_channels_in_an_order_of_their_own_are_kept_from_pyav() ->
     assert lists_channels("2 channels (UNSD+FL)")
     for name in ("mono", "5.1(side)", "7.1(wide)", "6 channels", "1 channels (FL)", "2 channels (FL+LFE)"):
         assert not lists_channels(name)
+
+
+@pytest.mark.parametrize(("codec", "samples", "made"), [("flac", "s32", "s24"), ("flac", "s16", "s16")])
+def test_mxf_holds_24_bits_of_whatever_loses_none(
+    codec: str, samples: str, made: str, tmp_path: Path
+) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        stream = out.add_stream(codec, rate=48_000)
+        stream.format = samples
+        frame = av.AudioFrame(format=samples, layout="stereo", samples=4096)
+        frame.rate, frame.pts = 48_000, 0
+        out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with av.open(str(tmp_path / "a.mkv")) as film, av.open(io.BytesIO(), "w", format="mxf") as out:
+        assert default_encoder(out, film.streams.audio[0]) == f"pcm_{made}le"
+        out.add_stream("mpeg2video", rate=25).pix_fmt = "yuv420p"

@@ -37,8 +37,8 @@ def default_encoder(output: OutputContainer, source: AudioStream | None = None, 
     if makes_blu_ray(name, suffix):
         return "ac3"
     if name == "mxf":
-        fine = source is not None and re.match(r"pcm_[sfu](24|32|64)", source.codec_context.name)
-        return "pcm_s24le" if fine else "pcm_s16le"
+        fine = source is not None and _LOSSLESS.match(source.codec_context.name)
+        return "pcm_s24le" if fine and _samples(source) not in ("", "u8", "s16") else "pcm_s16le"
     if name in MOV_FAMILY or name == "matroska":
         usual = {"matroska": "flac", "mov": "alac"}.get(name)  # few players know of either in mp4
         return (usual and _lossless(source, usual)) or "aac"
@@ -56,10 +56,16 @@ def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
     if source is None or not _LOSSLESS.match(source.codec_context.name):
         return None
     context = source.codec_context
-    samples = context.format.name.rstrip("p") if context.format is not None else ""
+    samples = _samples(source)
     short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
     usually = channels_of(context) <= 2 or layout_of(context).name in _USUAL_LAYOUTS
     return usual if usual and short and usually else _PCM.get(samples)
+
+
+def _samples(source: AudioStream | None) -> str:
+    """How its decoder gives samples, planar or packed alike; "" where it is not known."""
+    form = None if source is None else source.codec_context.format
+    return "" if form is None else form.name.rstrip("p")
 
 
 def same_encoder(source: AudioStream, fallback: str) -> str:
