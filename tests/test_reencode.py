@@ -14,6 +14,7 @@ from media import luma_of_film, make_film, planes_of, read_film, times_of
 from quick import colour, same_luma
 from test_decode import interlaced
 
+from vidcolor.errors import UsageError
 from vidcolor.stages import reencode
 
 
@@ -194,3 +195,14 @@ def test_rgb_is_no_darker_than_the_luma_that_it_is_made_of(tmp_path: Path) -> No
     error = rgb @ np.array([0.2126, 0.7152, 0.0722]) - wanted  # BT.709, as it has more than 576 lines
     assert abs(error.mean()) < 0.1
     assert np.abs(error).mean() < 0.5
+
+
+def test_what_dnxhd_takes_is_said_where_it_refuses(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=2, size=(256, 144), codec="ffv1", pix_fmt="yuv422p10le")
+    with pytest.raises(UsageError, match="profile=dnxhr_hqx"):
+        colour(source, tmp_path / "b.mov", codec="dnxhd")
+    colour(source, tmp_path / "b.mov", codec="dnxhd", encoder_options={"profile": "dnxhr_hqx"})
+    colour(
+        source, tmp_path / "c.mov", codec="dnxhd", pix_fmt="yuv422p", encoder_options={"profile": "dnxhr_hq"}
+    )
+    assert len(read_film(tmp_path / "b.mov")) == len(read_film(tmp_path / "c.mov")) == 2

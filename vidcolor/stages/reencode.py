@@ -48,6 +48,10 @@ UNWOVEN = frozenset(
     ]
 )
 """Encoders that refuse to code fields."""
+_OF_DNXHD = (
+    "DNxHD has a few sizes, rates and bit rates (b=120M) alone; --encoder-option profile=dnxhr_hqx (10 bits) "
+    "or dnxhr_hq with --pix-fmt yuv422p takes whole frames from 256×120 on"
+)
 _TOP_FIRST = (0, 1, 2, 4)  # unknown, progressive, top first (AVFieldOrder; see _BOTTOM_FIRST in decode)
 
 
@@ -132,6 +136,8 @@ def add_video_stream(
         advice = "Another --codec or container may take them"
         if _HARDWARE.search(plan.codec):
             advice = "Is its hardware there, with its driver?"
+        if plan.codec == "dnxhd":
+            advice = _OF_DNXHD
         raise UsageError(
             f"{plan.codec} refuses its settings ({width}×{height} {plan.pix_fmt}, {float(rate):.6g} frames a "
             f"second{', ' * bool(given)}{given}): {getattr(error, 'strerror', error)}. {advice}"
