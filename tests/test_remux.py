@@ -944,3 +944,22 @@ def test_flac_in_wmv_would_be_read_late_and_is_re_encoded(tmp_path, caplog):
     with av.open(str(tmp_path / "b.wmv")) as film:
         times = [float(p.pts * p.time_base) for p in film.demux(audio=0) if p.size and p.pts is not None]
     assert max(b - a for a, b in pairwise(times)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("target", "kept"), [("b.mov", True), ("b.mp4", False), ("b.mkv", False), ("b.avi", False)]
+)
+def test_the_name_of_a_timecodes_reel_is_kept_or_named(
+    target: str, kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = make_film(tmp_path / "film.mkv", frames=5)
+    with av.open(str(picture)) as film, av.open(str(tmp_path / "a.mov"), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        stream.metadata.update({"timecode": "10:00:00:00", "reel_name": "REEL7"})
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    colour(tmp_path / "a.mov", tmp_path / target)
+    assert (b"REEL7" in (tmp_path / target).read_bytes()) == kept
+    assert ("the reel's name, REEL7, is left out" in caplog.text) == (not kept)

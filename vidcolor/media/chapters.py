@@ -108,23 +108,26 @@ def place_timecode(
     for key in [k for k in video.metadata if k.lower() == "timecode"]:
         del video.metadata[key]
     rate = video.average_rate
+    reel = {k: v for s in tracks for k, v in s.metadata.items() if k == "reel_name" and v}
+    name = f"the reel's name, {reel['reel_name']}, is left out" if reel else ""
+    also = f"; {name}" if name else ""
     named = values or [v for k, v in source.metadata.items() if k.lower() == "timecode"]
     if named and format_name in MOV_FAMILY and not timecode_fits(named[0], rate):
-        log.warning("timecode %s is left out: it does not fit %s frames a second", named[0], rate)
+        log.warning("timecode %s is left out: it does not fit %s frames a second%s", named[0], rate, also)
         return
     if not values:  # a tag of the file goes with the others
         return
     if not holds_timecode(format_name):
-        log.warning("timecode %s is left out: %s cannot hold it", values[0], label(format_name))
+        log.warning("timecode %s is left out: %s cannot hold it%s", values[0], label(format_name), also)
         return
     moved = moved_timecode({"timecode": values[0]}, coloured, clock, rate)["timecode"]
     video.metadata["timecode"] = moved
-    reel = {k: v for s in tracks for k, v in s.metadata.items() if k == "reel_name"}
-    if format_name in MOV_FAMILY:
+    if format_name == "mov":
         video.metadata.update(reel)
-    elif tracks:
-        name = f"; the reel's name, {reel['reel_name']}, is left out" if reel else ""
-        log.warning("%s becomes a tag of the picture: %s%s", describe(tracks[0]), moved, name)
+    elif format_name in MOV_FAMILY and name:
+        log.warning("%s: %s cannot hold it", name, label(format_name))
+    elif tracks and format_name not in MOV_FAMILY:
+        log.warning("%s becomes a tag of the picture: %s%s", describe(tracks[0]), moved, also)
 
 
 def moved_timecode(
