@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from av.sidedata.sidedata import Type as SideDataType
 from calling import call, one_line
-from media import make_film, read_film
+from media import grey_frame, make_film, read_film
 from PIL import Image
 from quick import colour
 from test_decode import oriented
@@ -327,3 +327,25 @@ def test_further_metadata_of_hdr_is_named(tmp_path: Path, caplog: pytest.LogCapt
 def test_a_container_whose_codec_has_no_encoder_is_told_another(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no encoder for theora.*--codec"):
         colour(make_film(tmp_path / "a.mkv", frames=1), tmp_path / "b.ogv")
+
+
+def test_rate_and_timecode_that_scans_are_marked_with_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(2):  # FFmpeg writes no header for television: offsets by SMPTE ST 268
+        with av.open(str(tmp_path / f"{number}.dpx"), "w", format="image2", options={"update": "1"}) as out:
+            stream = out.add_stream("dpx", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "gray16be"
+            out.mux(stream.encode(grey_frame(64, 48, "gray16be", number, full=True)))
+        data = bytearray((tmp_path / f"{number}.dpx").read_bytes())
+        data[1664:1664] = bytes(256) + b"\xff" * 128
+        struct.pack_into(">I", data, 4, 2048)
+        struct.pack_into(">I", data, 1920, 0x10000000 | number)
+        struct.pack_into(">f", data, 1724, 24.0)
+        (tmp_path / f"{number}.dpx").write_bytes(data)
+    colour(str(tmp_path / "%d.dpx"), tmp_path / "a.mkv")
+    assert "marked with 24 frames a second and shown at 25: --framerate 24 " in caplog.text
+    assert "the pictures' timecode, 10:00:00:00 in the first, is left out" in caplog.text
+    caplog.clear()
+    colour(str(tmp_path / "%d.dpx"), tmp_path / "b.mkv", framerate=Fraction(18))
+    assert "frames a second and shown" not in caplog.text

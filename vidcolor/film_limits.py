@@ -16,6 +16,7 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import further_metadata, loses_hdr
+from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
@@ -40,6 +41,8 @@ _HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
 _STATE_FIELDS = _ALWAYS_LIMITED | {"libx264", "h264_nvenc", "mpeg4", "libxvid", "ffv1", "dnxhd", "dvvideo"}
 _LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
+_SCANS = ("dpx", "exr")
+_RATES_DIFFER = 1e-4
 _FINEST_TIMESCALE = 10_000_000
 _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
@@ -137,9 +140,25 @@ def oddities(
     source: InputContainer, stream: VideoStream, first: Frame, options: Options, muxer: str, codec: str
 ) -> list[str]:
     """Lines for what is odd in the source itself."""
-    found = lost_pages(source) + untold_order(first, stream)
+    found = lost_pages(source) + untold_order(first, stream) + scanners_notes(stream, first, options)
     found += [] if muxer in _COUNT_THEMSELVES else late_beginning(first, options)
     return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
+
+
+def scanners_notes(stream: VideoStream, first: Frame, options: Options) -> list[str]:
+    """Lines for what scans (DPX, EXR) say of their film that is not kept: its rate, and a timecode."""
+    found = []
+    rate, marked = sane_rate(stream), stream.codec_context.framerate
+    scanned = stream.codec_context.name in _SCANS
+    if scanned and options.framerate is None and marked and abs(marked / rate - 1) > _RATES_DIFFER:
+        found.append(
+            f"the pictures are marked with {float(marked):.6g} frames a second and shown at "
+            f"{float(rate):.6g}: --framerate {marked} keeps theirs"
+        )
+    timecode = getattr(first.video, "metadata", {}).get("timecode")
+    if timecode and scanned:
+        found.append(f"the pictures' timecode, {timecode} in the first, is left out")
+    return found
 
 
 def late_beginning(first: Frame, options: Options) -> list[str]:
