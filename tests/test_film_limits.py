@@ -349,3 +349,15 @@ def test_rate_and_timecode_that_scans_are_marked_with_are_named(
     caplog.clear()
     colour(str(tmp_path / "%d.dpx"), tmp_path / "b.mkv", framerate=Fraction(18))
     assert "frames a second and shown" not in caplog.text
+
+
+def test_dv_in_avi_states_the_pixels_aspect_ratio_itself(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    aspect = Fraction(64, 45)
+    source = make_film(tmp_path / "a.mp4", frames=2, size=(720, 576), sample_aspect_ratio=aspect)
+    colour(source, tmp_path / "b.avi", codec="dvvideo")
+    assert "aspect ratio" not in caplog.text
+    with av.open(str(tmp_path / "b.avi")) as film:
+        stream = film.streams.video[0]
+        assert aspect in (stream.sample_aspect_ratio, stream.codec_context.sample_aspect_ratio)

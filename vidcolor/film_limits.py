@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _STATE_THEIR_ASPECT = frozenset([
     "libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video", "h263p", "mjpeg",
-    "png", "ffv1",
+    "png", "ffv1", "dvvideo",
 ])  # fmt: skip
 _STATE_RANGE_AND_MATRIX = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
