@@ -410,6 +410,33 @@ def test_damage_among_the_last_frames_costs_no_others_and_is_counted(
         assert found == [40 * number for number in range(frames) if number not in lost]
 
 
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [
+        ("libx264", {"g": "10", "bf": "3"}),
+        ("libx265", {"x265-params": "log-level=none:keyint=10:bframes=3"}),
+        ("mpeg4", {"g": "10", "bf": "2"}),
+    ],
+)
+def test_frames_that_wait_to_be_shown_are_not_lost_with_a_damaged_end(
+    codec: str, options: dict[str, str], tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=40, codec=codec, options=options)
+    with av.open(str(source)) as film:
+        sound = sorted([p.pts for p in film.demux(video=0) if p.size and p.pts is not None][:25])
+    change_packets(source, tmp_path / "b.mkv", lambda index, data: b"\0" * 9 if index >= 25 else data)
+    report = DecodeReport(video_index=0)
+    with av.open(str(tmp_path / "b.mkv")) as film:
+        stream = film.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "FRAME", 4
+        found = [f for f in decode(film, stream, DecodeSettings(), report) if isinstance(f, Frame)]
+    assert len(found) + report.lost == 40
+    if int(av.__version__.split(".")[0]) > 17:
+        assert [frame.pts for frame in found] == sound
+    whole = luma_of_film(source)
+    assert all(np.array_equal(frame.luma, whole[frame.pts // 40]) for frame in found)
+
+
 def test_a_span_begins_at_a_key_frame_of_the_picture_that_is_coloured(tmp_path: Path) -> None:
     """The track that FFmpeg would seek in by itself has other ones."""
     with av.open(str(tmp_path / "a.mkv"), "w") as out:
