@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import struct
 import subprocess
@@ -412,6 +413,25 @@ def test_frames_that_an_avi_left_out_on_purpose_are_not_lost(tmp_path: Path) -> 
     source = make_film(tmp_path / "a.avi", pts=[0, 1, 2, 20, 21, 40], codec="ffv1")
     result = colour(source, tmp_path / "b.mkv")
     assert (result.frames, result.exit_code) == (6, 0)
+
+
+def test_an_avi_that_went_through_a_pipe_has_no_count_to_be_believed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipe = io.BytesIO()
+    written = SimpleNamespace(write=pipe.write)  # which cannot go back to fill in the count
+    with av.open(str(make_film(tmp_path / "a.mkv", frames=10))) as film, av.open(written, "w", "avi") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    (tmp_path / "a.avi").write_bytes(pipe.getvalue())
+    with av.open(str(tmp_path / "a.avi")) as film:
+        assert film.streams.video[0].frames == 1 << 30
+    result = colour(tmp_path / "a.avi", tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (10, 0, 0)
+    assert "MB may be needed" not in caplog.text
 
 
 def test_an_edit_list_that_ends_a_late_film_early_is_no_loss(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
 from vidcolor.media.opening import beginning, sane_rate, tagged_length
+from vidcolor.media.repair import counted_frames
 from vidcolor.options import TORCH, Options
 
 
@@ -132,7 +133,7 @@ class Meter:
         """Frames in all, as far as is known; else 0."""
         duration = self.duration()
         whole = self.options.start is None and self.options.duration is None
-        counted = self.stream.frames if whole else 0
+        counted = counted_frames(self.stream) if whole else 0
         return counted or (round(duration * float(sane_rate(self.stream))) if duration else 0)
 
     def tell(self, last: Frame, count: int) -> None:

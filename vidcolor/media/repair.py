@@ -25,7 +25,14 @@ _MOST_HELD = 64
 _RANGES = {False: "limited", True: "full"}
 _SWSCALE = {False: ColorRange.MPEG, True: ColorRange.JPEG}
 Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
+_UNTOLD = 1 << 30
+"""How many frames FFmpeg says that an AVI has which it wrote to a pipe."""
 _TRUE_DURATION = ("matroska", "mov", "flv", "asf")
+
+
+def counted_frames(stream: VideoStream) -> int:
+    """Frames in all by the source's own count; 0 where it has none, or one that nobody could fill in."""
+    return stream.frames if stream.frames < _UNTOLD else 0
 
 
 @dataclass(kw_only=True)
@@ -131,7 +138,7 @@ def _stated_end(container: InputContainer, stream: VideoStream) -> Fraction | No
     """When the film ends by its own headers, in seconds; None where they do not say."""
     name = container.format.name
     if name == "avi":  # its count includes frames that were dropped, so it is a time; FFmpeg trims durations
-        return stream.frames * stream.time_base if stream.frames and stream.time_base else None
+        return counted_frames(stream) * stream.time_base or None if stream.time_base else None
     if not container.duration or not any(known in name for known in _TRUE_DURATION):
         return None
     if "mov" not in name:
