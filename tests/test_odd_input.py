@@ -27,7 +27,7 @@ from media import (
     read_film,
     times_of,
 )
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
@@ -642,6 +642,16 @@ def test_a_picture_in_tiles_is_refused() -> None:
     )
     with pytest.raises(InputError, match="picture in 4 tiles"):
         pick_video(container, "grid.heic")  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow writes no AVIF here")
+def test_all_frames_of_an_animated_avif_are_coloured(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(luma_codes(64, 48, number)) for number in range(6)]
+    times = [40, 100, 30, 500, 70, 20]
+    pictures[0].save(tmp_path / "a.avif", save_all=True, append_images=pictures[1:], duration=times)
+    assert colour(tmp_path / "a.avif", tmp_path / "b.mkv").frames == 6
+    found = [round(float(time) * 1000) for time in times_of(tmp_path / "b.mkv")]
+    assert found == [sum(times[:number]) for number in range(6)]
 
 
 def test_texts_that_are_no_utf_8_are_read_as_windows_1252(tmp_path: Path) -> None:

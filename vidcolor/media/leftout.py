@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream
 
 from vidcolor.media.chapters import clip_chapters
 from vidcolor.media.containers import describe, live_metadata
+from vidcolor.media.covers import is_still
 from vidcolor.media.packets import Clock
 
 log = logging.getLogger(__name__)
@@ -35,3 +37,12 @@ def say_left_out(
         left.append(f"{len(chapters)} chapters")
     if left:
         log.warning("%s holds the picture only; left out: %s", label, ", ".join(left))
+
+
+def unwanted(stream: VideoStream, coloured: VideoStream) -> str:
+    """Why a second picture is none to be kept; else nothing."""
+    if stream.discard == Discard.all:
+        return "it holds pictures of chapters, which the demuxer does not give out"
+    if is_still(stream) and not is_still(coloured):
+        return "it is a picture of the animation that is coloured"
+    return ""

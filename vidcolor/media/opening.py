@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.covers import is_still
 from vidcolor.options import parse_seconds
 
 STDIN = "-"
@@ -263,7 +264,8 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
             f"{name}: is a picture in {len(tiles)} tiles (HEIF or AVIF), which come one by one: join them "
             "first (with heif-convert or ImageMagick, say)"
         )
-    film = next((s for s in films if s.disposition & av.stream.Disposition.default), films[0])
+    first, *others = [s for s in films if s.disposition & av.stream.Disposition.default] or films
+    film = next((s for s in others if is_still(first) and s.frames > 1), first)
     if film.codec_context is None:
         raise InputError(f"{name}: no decoder for its video")
     return film

@@ -26,7 +26,7 @@ from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
 from vidcolor.media.containers import describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
-from vidcolor.media.leftout import UNTOLD, say_left_out
+from vidcolor.media.leftout import UNTOLD, say_left_out, unwanted
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter, target_codec
@@ -247,8 +247,8 @@ class Remuxer:
     def _add_video(self, stream: VideoStream) -> None:
         """Copy a second picture: a cover, or another view."""
         cover = bool(stream.disposition & Disposition.attached_pic)
-        if stream.discard == Discard.all:
-            self._leave_out(stream, "it holds pictures of chapters, which the demuxer does not give out")
+        if why := unwanted(stream, self._coloured):
+            self._leave_out(stream, why)
         elif cover and self._format == "matroska":
             self._sinks[stream.index] = CoverAttachment(self._output, stream, lambda: self._started)
         elif (
