@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from media import make_film, planes_of, read_film, times_of
+from PIL import Image
 from quick import colour, quickly
 
 from vidcolor.cli import command
@@ -173,6 +179,35 @@ def test_what_holds_no_picture_is_refused_with_the_reason(tmp_path: Path) -> Non
         out.mux(stream.encode(None))
     with open_source(str(tmp_path / "sound.wav")) as source, pytest.raises(InputError, match="only sound"):
         pick_video(source, "sound.wav")
+
+
+@contextmanager
+def piped(path: Path) -> Iterator[None]:
+    """The file comes through standard input."""
+    kept = os.dup(0)
+    with subprocess.Popen(["cat", path], stdout=subprocess.PIPE) as cat:
+        assert cat.stdout is not None
+        os.dup2(cat.stdout.fileno(), 0)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 0)
+            os.close(kept)
+            cat.stdout.close()
+
+
+def test_why_an_animation_is_not_read_is_said(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(np.full((16, 16, 3), 40 * number, np.uint8)) for number in range(4)]
+    more: dict[str, Any] = {"save_all": True, "append_images": pictures[1:]}
+    for name in ("a.png", "a.webp", "a.tiff"):
+        pictures[0].save(tmp_path / name, **more, duration=[40, 90, 10, 40])
+    with pytest.raises(InputError, match="no animated WebP"):
+        colour(tmp_path / "a.webp", tmp_path / "b.mkv")
+    with piped(tmp_path / "a.png"), pytest.raises(InputError, match="cannot be read from a pipe"):
+        colour("-", tmp_path / "b.mkv")
+    with piped(tmp_path / "a.tiff"), pytest.raises(InputError, match=r"no frame of it decodes$"):
+        colour("-", tmp_path / "b.mkv")
+    assert colour(tmp_path / "a.png", tmp_path / "b.mkv").frames == 4
 
 
 def test_a_missing_picture_of_a_sequence_is_named(tmp_path: Path) -> None:

@@ -289,9 +289,10 @@ def luma_check(frame: Frame) -> int:
     return zlib.crc32(frame.luma.tobytes())
 
 
-def nothing_decodes(name: str, options: Options, report: DecodeReport) -> InputError:
-    """The error of a source without a frame, which says why if it can."""
-    said = "no frame of it decodes" + "; in a pipe mp4 needs its index first (+faststart)" * reads_once(name)
+def nothing_decodes(name: str, options: Options, report: DecodeReport, format: str) -> InputError:
+    """The error of a source of FFmpeg's ``format`` without a frame, which says why if it can."""
+    said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
+    said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
     if report.video_packets and (options.start, options.duration) != (None, None):
         late = options.duration is None or report.last_seen <= (options.start or 0)
         said = "nothing to colour: it ends before --start" if late else f"{said} within the span"

@@ -292,7 +292,7 @@ class _Job:
         whole = options.start is None and settings.end is None
         report.close(container, stream, whole=whole, end=settings.end)
         if frames == 0:
-            raise nothing_decodes(self.name, options, report)
+            raise nothing_decodes(self.name, options, report, container.format.name)
         place.commit()
         counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=film.silent)
         return counts, film.codec

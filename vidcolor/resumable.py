@@ -109,7 +109,8 @@ class ResumableJob:
         first = source.first()
         if first is None:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
-            raise nothing_decodes(self.order.name, self.order.options, source.report)
+            kind = source.container.format.name
+            raise nothing_decodes(self.order.name, self.order.options, source.report, kind)
         self.order.meter.container, self.order.meter.stream = source.container, source.stream
         if source.spool is not None:
             known = identify_pipe(source.container, first)

@@ -223,6 +223,8 @@ def sequence_address(path: Path) -> str:
 def _reason(name: str, error: Exception) -> str:
     if isinstance(error, av.error.EOFError):
         return "holds no picture; there is nothing to colour"
+    if isinstance(error, av.error.NotImplementedError) and reads_once(name):
+        return "cannot be read from a pipe, in which there is no going back (as for APNG); name the file"
     if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError)):
         head = b"" if reads_once(name) else _head(name)
         if b"ffconcat" in head or b"#EXTM3U" in head or b"<MPD" in head or head.startswith(b"v=0"):
