@@ -613,6 +613,15 @@ def test_what_a_film_called_m2ts_has_no_place_for_is_left_out_and_named(kind, tm
     assert "left out" not in caplog.text
 
 
+def test_what_mxf_says_of_the_old_file_goes_without_a_line(tmp_path, caplog):
+    source = make_film(tmp_path / "a.mxf", frames=5, codec="mpeg2video", size=(128, 96))
+    with av.open(str(source)) as film:
+        assert {"uid", "product_uid", "material_package_umid"} <= film.metadata.keys()
+    for target in ("b.mxf", "b.mov"):
+        colour(source, tmp_path / target)
+    assert "no place" not in caplog.text
+
+
 def test_stale_metadata_goes_and_other_metadata_stays(tmp_path):
     source = tmp_path / "in.mkv"
     with av.open(str(source), "w") as output:

@@ -73,7 +73,9 @@ _MOV_CODES = {
 
 _STALE = re.compile(
     r"(encoder|major_brand|minor_version|compatible_brands|rotate|_statistics_.*"
-    r"|(bps|duration|number_of_frames|number_of_bytes)(-\w+)?)$",
+    r"|(bps|duration|number_of_frames|number_of_bytes)(-\w+)?"
+    r"|((generation|product)_)?uid|(material|file)_package_umid|operational_pattern_ul"  # of MXF
+    r"|(product|toolkit)_version_num|application_platform)$",
     re.IGNORECASE,
 )
 
