@@ -45,7 +45,7 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing", "devices"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "hearing", "captions", "torchthreads", "sink"],
+    ["writing", "arrayfiles", "hearing", "captions", "torchthreads", "sink"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

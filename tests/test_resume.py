@@ -32,6 +32,7 @@ from filelock import FileLock
 from media import change_packets, grey_frame, make_film, planes_of, read_film
 from quick import quickly
 
+from vidcolor import segments
 from vidcolor.assembly import assemble
 from vidcolor.checkpoint import load_generator
 from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch, UsageError
@@ -42,7 +43,7 @@ from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
-from vidcolor.segments import Coded, Segment, SegmentStore
+from vidcolor.segments import SUFFIX, Coded, Segment, SegmentStore
 from vidcolor.stages.predict import Predictor
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
@@ -735,19 +736,92 @@ def test_what_cannot_be_made_clears_nothing_away(stopped: tuple[Path, Path], giv
 
 
 def test_a_job_that_ends_while_its_status_is_asked_for_is_done(stopped: tuple[Path, Path]) -> None:
-    find = SegmentStore.find
+    listed = SegmentStore._listed
 
-    def late(self: SegmentStore, **given: Any) -> dict[int, Path]:
-        found = find(self, **given)
+    def once(self: SegmentStore) -> list[Path]:
+        SegmentStore._listed = listed  # type: ignore[method-assign]
+        found = listed(self)
         run(*stopped)
         return found
 
-    def once(self: SegmentStore, **given: Any) -> dict[int, Path]:
-        SegmentStore.find = find  # type: ignore[method-assign]
-        return late(self, **given)
-
-    with mock.patch.object(SegmentStore, "find", once):
+    with mock.patch.object(SegmentStore, "_listed", once):
         assert job_status(str(stopped[1])).state == "done"
+
+
+@contextmanager
+def segments_read() -> Iterator[list[Path]]:
+    """Segments of which more than the header and the last state is read, each as often as it is."""
+    read: list[Path] = []
+    whole, digest = Path.read_bytes, segments._digest_of
+
+    def read_bytes(path: Path) -> bytes:
+        read.extend([path] if path.suffix == SUFFIX else [])
+        return whole(path)
+
+    def digest_of(path: Path, *given: Any) -> str:
+        read.append(path)
+        return digest(path, *given)
+
+    with (
+        mock.patch.object(Path, "read_bytes", read_bytes),
+        mock.patch.object(segments, "_digest_of", digest_of),
+    ):
+        yield read
+
+
+def test_status_reads_headers_alone(stopped: tuple[Path, Path]) -> None:
+    with segments_read() as read:
+        assert job_status(str(stopped[1])).frames == 18
+    assert read == []
+
+
+def test_status_does_not_count_what_is_cut_off(stopped: tuple[Path, Path]) -> None:
+    last = max(Workplace(stopped[1]).folder.glob(f"*{SUFFIX}"))
+    os.truncate(last, last.stat().st_size - 1)
+    assert job_status(str(stopped[1])).frames == 12
+    os.truncate(last, 3)
+    assert job_status(str(stopped[1])).frames == 12
+
+
+def test_what_is_finished_is_read_once_before_the_job_goes_on(stopped: tuple[Path, Path]) -> None:
+    """It is checked; and it is read again when the film is put together."""
+    with segments_read() as read, pytest.raises(Stop):
+        run(*stopped, stop_after=0)
+    assert len(read) == len(set(read)) == 3
+
+
+def test_an_interrupted_job_does_not_read_what_it_keeps(
+    stopped: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    cancel = threading.Event()
+
+    def progress(_: Progress) -> None:
+        read.clear()
+        cancel.set()
+
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    with caplog.at_level("INFO", logger="vidcolor"), short_segments(), segments_read() as read:
+        with pytest.raises(Interrupted):
+            colorize(*stopped, options, progress, cancel=cancel)
+        assert read == []
+    assert "stopped; the same command goes on from 00:00:00" in caplog.text
+
+
+def test_the_check_of_what_is_finished_can_be_interrupted(stopped: tuple[Path, Path]) -> None:
+    """With many GB it takes minutes."""
+    cancel, checked = threading.Event(), segments._digest_of
+
+    def slow(*given: Any) -> str:
+        cancel.set()
+        return checked(*given)
+
+    kept = sorted(os.listdir(Workplace(stopped[1]).folder))
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    with short_segments(), mock.patch.object(segments, "_digest_of", mock.Mock(side_effect=slow)) as digest:
+        with pytest.raises(Interrupted):
+            colorize(*stopped, options, cancel=cancel)
+        assert digest.call_count == 1
+    assert sorted(os.listdir(Workplace(stopped[1]).folder)) == kept
 
 
 def test_no_resume_keeps_nothing(tmp_path: Path) -> None:

@@ -127,8 +127,12 @@ class Maker:
         return SegmentStore(self.work.folder, self.order.place.name)
 
     def find(self) -> None:
-        """Look again which segments are finished."""
-        self.found = self.store.find()
+        """Look again which segments are finished.
+
+        Raises:
+            Interrupted: told to stop meanwhile.
+        """
+        self.found = self.store.find(cancel=self.order.cancel)
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
@@ -159,13 +163,18 @@ class Maker:
         """Where the finished segment of that number ends, if there is one that begins at ``place``.
 
         One that does not, by the count of frames, is removed.
+
+        Raises:
+            Interrupted: told to stop.
         """
         path = self.found.get(number)
         if path is None:
             return None
-        segment = self.store.read(path)
-        if segment.after.frames - segment.frames == (place.frames if place else 0):
-            return segment.after
+        if self.order.cancel.is_set():
+            raise Interrupted(signal.SIGINT)
+        frames, after = self.store.end_of(path)
+        if after.frames - frames == (place.frames if place else 0):
+            return after
         # it followed another one, that was lost and has come out longer or shorter when it was made again
         log.warning("%s: segment %d does not follow on: it is made anew", self.order.place.name, number)
         path.unlink(missing_ok=True)
@@ -191,8 +200,9 @@ class Maker:
         """Look for what is finished; one line for who runs the command again."""
         self.find()
         if self.found:
-            kept = finished_segments(self.found)  # workers may have made others after a missing one
-            share = share_done(frames_in(self.found), self.order.meter.total())
+            seen = {number: self.store.describe(path) for number, path in self.found.items()}
+            kept = finished_segments(seen)  # workers may have made others after a missing one
+            share = share_done(frames_in(seen), self.order.meter.total())
             at = clock(kept[-1].seconds if kept else 0.0)
             log.info("%s: resuming at %s%s", self.order.place.name, at, share)
 

@@ -94,7 +94,11 @@ class ResumableJob:
         return counts
 
     def _say_kept(self, work: Workplace) -> None:
-        kept = finished_segments(SegmentStore(work.folder, self.order.place.name).find(clean=False))
+        try:
+            kept = finished_segments(SegmentStore(work.folder, self.order.place.name).glance())
+        except OSError as error:
+            log.debug("%s: cannot be listed: %r", work.folder, error)
+            return
         at = clock(kept[-1].seconds) if kept else "the beginning"
         log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 

@@ -13,15 +13,20 @@ import logging
 import os
 import re
 import secrets
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from vidcolor.errors import OutputError
+from vidcolor.arrayfiles import content_without, metadata_of
+from vidcolor.errors import Interrupted, OutputError
 from vidcolor.statearrays import Arrays, arrays_of, state_of
 from vidcolor.temporal import TemporalState
 from vidcolor.writing import sync_folder
@@ -32,6 +37,7 @@ SUFFIX = ".segment"
 _NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
 _SEGMENT = ("number", "frames", "delay")
 _PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
+_CODED = ("data", "sizes", "pts", "durations", "keys", "extradata")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,28 +133,31 @@ class SegmentStore:
         self._folder = folder
         self._name = name
 
-    def find(self, *, clean: bool = True, since: int = 0) -> dict[int, Path]:
+    def find(
+        self, *, clean: bool = True, since: int = 0, cancel: threading.Event | None = None
+    ) -> dict[int, Path]:
         """Files of the segments by number, from ``since`` on; what is unfinished or damaged is removed, if
-        ``clean``.
+        ``clean``. To read all takes minutes where they are large.
 
         Raises:
+            Interrupted: ``cancel`` is set meanwhile.
             OutputError: they cannot be read, or are gone.
         """
         try:
-            return self._found(clean, since)
+            return self._found(clean, since, cancel)
         except OSError as error:
             raise OutputError(
                 f"{self._name}: what is finished in {self._folder} cannot be read ({error.strerror}); run "
                 "the same command again when that is mended"
             ) from error
 
-    def _found(self, clean: bool, since: int) -> dict[int, Path]:
+    def _found(self, clean: bool, since: int, cancel: threading.Event | None) -> dict[int, Path]:
         found: dict[int, Path] = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name)
             if match and int(match[1]) < since:
                 continue
-            if match and _digest_of(path) == match[2]:
+            if match and _digest_of(path, cancel) == match[2]:
                 found[int(match[1])] = path
             elif clean and (match or path.name.endswith(".part")):
                 if match:
@@ -156,12 +165,30 @@ class SegmentStore:
                 path.unlink()
         return found
 
+    def glance(self) -> dict[int, Summary]:
+        """What the headers say, by number, of segments that are as long as they should be; the rest of them
+        is not read.
+
+        Raises:
+            OSError: the folder cannot be listed, or it or one of them is taken away meanwhile.
+        """
+        seen: dict[int, Summary] = {}
+        for path in self._listed():
+            try:
+                seen[int(path.name.split("-")[0])] = self.describe(path)
+            except OutputError:
+                path.stat()
+        return seen
+
     def listed(self) -> list[Path]:
         """Files of segments by their names alone, whether whole or not; none where the folder is gone."""
         try:
-            return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
+            return self._listed()
         except OSError:
             return []
+
+    def _listed(self) -> list[Path]:
+        return [path for path in self._folder.iterdir() if _NAME.fullmatch(path.name)]
 
     def write(self, segment: Segment) -> Path:
         """Add a segment; it is on disk when this returns.
@@ -194,17 +221,24 @@ class SegmentStore:
         """What a segment's header says; its packets stay on disk.
 
         Raises:
-            OutputError: it has become unreadable.
+            OutputError: it is damaged, or has become unreadable.
         """
-        try:
-            with open(path, "rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-            described = json.loads(header["__metadata__"]["segment"])
+        with _readable(path):
+            described = json.loads(metadata_of(path)["segment"])
             return Summary(
                 frames=described["frames"], seconds=described["after"]["seconds"], delay=described["delay"]
             )
-        except (OSError, KeyError, ValueError) as error:
-            raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
+
+    @staticmethod
+    def end_of(path: Path) -> tuple[int, Place]:
+        """Frames of a segment, and the place where it ends; its packets stay on disk.
+
+        Raises:
+            OutputError: it has become unreadable since :meth:`find` has named it.
+        """
+        with _readable(path):
+            segment = _unpack(content_without(path, _CODED))
+        return segment.frames, segment.after
 
     @staticmethod
     def read(path: Path) -> Segment:
@@ -213,29 +247,34 @@ class SegmentStore:
         Raises:
             OutputError: it has become unreadable since.
         """
-        try:
+        with _readable(path):
             return _unpack(path.read_bytes())
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
 
 
-def finished_segments(found: dict[int, Path]) -> list[Summary]:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise OutputError(f"{path}: cannot be read ({error}); run the same command again") from error
+
+
+def finished_segments(seen: dict[int, Summary]) -> list[Summary]:
     """Those from the beginning on, up to the first that is missing."""
-    kept: list[Summary] = []
-    while len(kept) in found:
-        kept.append(SegmentStore.describe(found[len(kept)]))
-    return kept
+    return [seen[number] for number in takewhile(seen.__contains__, count())]
 
 
-def frames_in(found: dict[int, Path]) -> int:
+def frames_in(seen: dict[int, Summary]) -> int:
     """Frames of all of them, also of those after one that is missing."""
-    return sum(SegmentStore.describe(path).frames for path in found.values())
+    return sum(segment.frames for segment in seen.values())
 
 
-def _digest_of(path: Path) -> str:
+def _digest_of(path: Path, cancel: threading.Event | None) -> str:
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
+            if cancel is not None and cancel.is_set():
+                raise Interrupted(signal.SIGINT)
             digest.update(block)
     return digest.hexdigest()[:32]
 

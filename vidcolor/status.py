@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vidcolor.errors import InputError, OutputError
+from vidcolor.errors import InputError
 from vidcolor.finished import frames_marked
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
@@ -48,13 +48,12 @@ def job_status(target: str, work_dir: str | None = None) -> Status:
 
     Raises:
         InputError: there is neither a job nor a film, or it cannot be told.
-        OutputError: what is kept cannot be read.
         ResumeMismatch: the job is of another version.
     """
     try:
         try:
             return _status(target, work_dir)
-        except (FileNotFoundError, OutputError):  # the job was tidied up while it was looked at
+        except FileNotFoundError:  # the job was tidied up while it was looked at
             return _status(target, work_dir)
     except OSError as error:  # a folder that may not be entered, a name too long
         raise InputError(f"{target}: cannot be looked at ({error.strerror})") from error
@@ -71,12 +70,12 @@ def _status(target: str, work_dir: str | None) -> Status:
             frames = frames_marked(target)
             return Status(target=target, state="done" if frames else "unmarked", frames=frames, total=frames)
         raise InputError(f"{target}: there is no such film, and no job for it")
-    found = SegmentStore(work.folder, target).find(clean=False)
-    kept = finished_segments(found)
+    seen = SegmentStore(work.folder, target).glance()
+    kept = finished_segments(seen)
     return Status(
         target=target,
         state="running" if work.busy() else "stopped",
-        frames=frames_in(found),
+        frames=frames_in(seen),
         total=terms.total,
         position=kept[-1].seconds if kept else 0.0,
     )
