@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,18 +21,22 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.container import InputContainer
 from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
 from vidcolor.crew import Crew, Hands
 from vidcolor.errors import Interrupted, OutputError, UsageError
+from vidcolor.framesource import WITNESSES, FrameSource, luma_check
 from vidcolor.job import colorize
 from vidcolor.making import Maker
+from vidcolor.media.opening import open_source
 from vidcolor.options import Options
 from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
 from vidcolor.segments import Place, Segment, SegmentStore
+from vidcolor.stages.decode import DecodeSettings
 
 LENGTHS = (9, 8, 30, 7, 7, 4)
 
@@ -363,3 +368,63 @@ def test_where_shots_begin_is_found_without_motion(tmp_path: Path) -> None:
     with never:
         assert shipped(source, target, jobs=2).frames == 31
     assert fingerprint(target) == fingerprint(tmp_path / "alone.mkv")
+
+
+def slides(path: Path, lengths: tuple[int, ...]) -> Path:
+    """Pictures of which each stands still for so many frames."""
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for number, length in enumerate(lengths):
+            for _ in range(length):
+                frame = av.VideoFrame(96, 64, "yuv420p")
+                fill_plane(frame.planes[0], np.full((64, 96), 40 + 20 * number, np.uint8))
+                for plane in frame.planes[1:]:
+                    fill_plane(plane, np.full((32, 48), 128, np.uint8))
+                out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
+def places_in(name: str, lengths: tuple[int, ...]) -> list[Place]:
+    """Where shots of these lengths end."""
+    source = FrameSource(lambda: open_source(name), DecodeSettings(name=name), 10, threading.Event())
+    source.first()
+    frames = list(source.span(sum(lengths)))
+    source.close()
+    return [
+        Place(
+            frames=count,
+            last=frames[count - 1].pts,
+            lumas=tuple(luma_check(frame) for frame in frames[count - WITNESSES : count]),
+            seconds=float(frames[count - 1].seconds),
+            lost=0,
+            damaged=0,
+            ticks=0,
+            state=None,
+        )
+        for count in accumulate(lengths)
+    ]
+
+
+@pytest.mark.parametrize("film", ["in.avi", "in.mkv"])
+def test_a_worker_does_not_begin_anew_where_there_is_no_seeking(film: str, tmp_path: Path) -> None:
+    """In AVI, and in pictures that stand still: the whole would be decoded again for each shot."""
+    lengths = (20,) * 8
+    name = str(cut_film(tmp_path / film, lengths) if film == "in.avi" else slides(tmp_path / film, lengths))
+    places, opened = places_in(name, lengths), []
+
+    def open_it() -> InputContainer:
+        opened.append(name)
+        return open_source(name)
+
+    source = FrameSource(open_it, DecodeSettings(name=name), 3, threading.Event())
+    source.first()
+    for number in (2, 4, 6, 3):
+        source.go_to(number, places[number - 1])
+        shot = list(source.span(20))[:20]
+        source.finish_span(number, 20)
+        assert len(opened) == 1 + (number == 3), "what lies behind is read again"
+        assert tuple(map(luma_check, shot))[-WITNESSES:] == places[number].lumas
+        assert shot[-1].pts == places[number].last
+    source.close()

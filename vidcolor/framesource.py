@@ -17,11 +17,10 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor.errors import InputError, Interrupted, ResumeMismatch
+from vidcolor.errors import Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.media.opening import pick_video, reads_once, sane_rate
+from vidcolor.media.opening import pick_video, sane_rate
 from vidcolor.media.repair import DecodeReport
-from vidcolor.options import Options
 from vidcolor.segments import Place
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import DecodeSettings, decode, other_packets
@@ -78,6 +77,7 @@ class FrameSource:
         self._count = 0
         self.sought = self.ended = self._opened = False
         self._before: Place | None = None
+        self._last: int | None = None  # pts of the frame that was read last
         self._losses: deque[tuple[int, int, int]] = deque()
 
     def losses(self, last: int) -> tuple[int, int]:
@@ -217,10 +217,15 @@ class FrameSource:
         if before is None:
             self._open(None)
             return
+        # times that are guessed differ after seeking, and of a picture that stands still no frame is known
+        blindly = _GUESSED_TIMES in self.container.format.name or len(set(before.lumas)) == 1
+        lies_ahead = self._last is not None and self._last < before.last
+        if blindly and lies_ahead and self._skip_to(before, exactly=False, last=False):
+            self._count_from_here()
+            return
         ahead = max(Fraction(_BEFORE), (WITNESSES + 1) / sane_rate(self.stream))
         place = max(before.last * self._base - ahead, Fraction(0))
-        # times that are guessed differ after seeking
-        for seek in (None,) if _GUESSED_TIMES in self.container.format.name else (place, None):
+        for seek in (None,) if blindly else (place, None):
             self._open(seek)
             if self._skip_to(before, exactly=seek is not None, last=last):
                 self._count_from_here()
@@ -249,6 +254,7 @@ class FrameSource:
         for kept in (self._carried, self._given, self._recent, self._losses):
             kept.clear()
         self.sought = self.ended = False
+        self._last = None
         settings = replace(self._settings, seek=seek)
         self._frames = self._only_frames(decode(self.container, self.stream, settings, self.report))
 
@@ -256,6 +262,7 @@ class FrameSource:
         for item in items:
             if isinstance(item, Frame):
                 self._losses.append((item.pts, self.report.lost, self.report.damaged))
+                self._last = item.pts
                 yield item
             elif self.spool is not None:
                 self.spool.keep(item)
@@ -287,13 +294,3 @@ class FrameSource:
 def luma_check(frame: Frame) -> int:
     """CRC-32 of a frame's luma codes."""
     return zlib.crc32(frame.luma.tobytes())
-
-
-def nothing_decodes(name: str, options: Options, report: DecodeReport, format: str) -> InputError:
-    """The error of a source of FFmpeg's ``format`` without a frame, which says why if it can."""
-    said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
-    said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
-    if report.video_packets and (options.start, options.duration) != (None, None):
-        late = options.duration is None or report.last_seen <= (options.start or 0)
-        said = "nothing to colour: it ends before --start" if late else f"{said} within the span"
-    return InputError(f"{name}: {said}")

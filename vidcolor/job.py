@@ -17,8 +17,7 @@ from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
-from vidcolor.framesource import nothing_decodes
-from vidcolor.making import Order, on_its_clock, open_as_asked
+from vidcolor.making import Order, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import (
     Manifest,
     describe_machine,

@@ -21,7 +21,8 @@ from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
 from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import beginning, open_source, pick_video
+from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
+from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
@@ -59,6 +60,16 @@ def on_its_clock(options: Options, container: InputContainer, name: str) -> Opti
     if not begin or (options.start is None and options.duration is None):
         return options
     return replace(options, start=(options.start or Fraction(0)) + begin)
+
+
+def nothing_decodes(name: str, options: Options, report: DecodeReport, format: str) -> InputError:
+    """The error of a source of FFmpeg's ``format`` without a frame, which says why if it can."""
+    said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
+    said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
+    if report.video_packets and (options.start, options.duration) != (None, None):
+        late = options.duration is None or report.last_seen <= (options.start or 0)
+        said = "nothing to colour: it ends before --start" if late else f"{said} within the span"
+    return InputError(f"{name}: {said}")
 
 
 @dataclass(kw_only=True)

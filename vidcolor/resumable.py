@@ -20,9 +20,9 @@ from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.framesource import FrameSource, nothing_decodes
+from vidcolor.framesource import FrameSource
 from vidcolor.hearing import hushed
-from vidcolor.making import Maker, Order
+from vidcolor.making import Maker, Order, nothing_decodes
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
