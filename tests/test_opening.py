@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from quick import colour, quickly
 
 from vidcolor.cli import command
 from vidcolor.errors import InputError, UsageError
-from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.opening import open_source, pick_video, sequence_files
 from vidcolor.media.pixels import display_matrix
 
 RAMP = np.repeat(np.linspace(20, 235, 128).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
@@ -208,6 +209,18 @@ def test_why_an_animation_is_not_read_is_said(tmp_path: Path) -> None:
     with piped(tmp_path / "a.tiff"), pytest.raises(InputError, match=r"no frame of it decodes$"):
         colour("-", tmp_path / "b.mkv")
     assert colour(tmp_path / "a.png", tmp_path / "b.mkv").frames == 4
+
+
+def test_the_pictures_of_a_sequence_are_not_looked_at_one_by_one(tmp_path: Path) -> None:
+    """On a network each look takes its time, and there may be 100 000 of them."""
+    for number in range(20):
+        (tmp_path / f"p_{number:03d}.png").touch()
+    (tmp_path / "p_0004.png").touch()  # FFmpeg does not find it by this name
+    (tmp_path / "p_020.png").symlink_to("p_000.png")
+    (tmp_path / "p_021.png").symlink_to("nowhere.png")
+    with mock.patch("os.stat", wraps=os.stat) as looked:
+        assert list(sequence_files(str(tmp_path / "p_%03d.png"))) == list(range(21))
+    assert looked.call_count <= 2, "but for links"
 
 
 def test_a_missing_picture_of_a_sequence_is_named(tmp_path: Path) -> None:
