@@ -27,6 +27,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from av.video.stream import VideoStream
 from calling import call
 from filelock import FileLock
 from media import change_packets, grey_frame, make_film, planes_of, read_film
@@ -39,6 +40,7 @@ from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
+from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import processors
 from vidcolor.options import Options
 from vidcolor.result import Progress, Result
@@ -822,6 +824,23 @@ def test_the_check_of_what_is_finished_can_be_interrupted(stopped: tuple[Path, P
             colorize(*stopped, options, cancel=cancel)
         assert digest.call_count == 1
     assert sorted(os.listdir(Workplace(stopped[1]).folder)) == kept
+
+
+def test_the_look_at_a_finished_film_can_be_interrupted(tmp_path: Path) -> None:
+    """All of it is read, which takes minutes where it has many GB."""
+    source, target = make_film(tmp_path / "in.mp4", frames=6), tmp_path / "out.mp4"
+    run(source, target)
+    cancel, made = threading.Event(), target.read_bytes()
+
+    def opened(*given: Any) -> VideoStream:
+        cancel.set()
+        return pick_video(*given)
+
+    options = Options(render_size=32, device="cpu", precision="fp32")
+    with short_segments(), mock.patch("vidcolor.finished.pick_video", opened), pytest.raises(Interrupted):
+        colorize(source, target, options, cancel=cancel)
+    assert target.read_bytes() == made
+    assert run(source, target).already
 
 
 def test_no_resume_keeps_nothing(tmp_path: Path) -> None:

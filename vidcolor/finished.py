@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 
 import av
@@ -53,10 +54,13 @@ def _is_of(left: Workplace, own_print: str) -> bool:
     return left.empty if terms is None else terms.fingerprint == own_print
 
 
-def already_done(name: str, target: str, options: Options) -> Result | None:
+def already_done(
+    name: str, target: str, options: Options, cancel: threading.Event | None = None
+) -> Result | None:
     """What is known of a finished target that was made from the same source with the same options.
 
-    What came through a pipe is known only where its job had no time to tidy up.
+    What came through a pipe is known only where its job had no time to tidy up. Nothing is known of anything
+    once ``cancel`` is set: all of the target has to be read.
     """
     if options.overwrite or options.restart:
         return None
@@ -73,7 +77,11 @@ def already_done(name: str, target: str, options: Options) -> Result | None:
                 return None
             # the whole file is read only where there is reason to: it may have been cut off since
             stream = pick_video(container, target)
-            frames = sum(packet.size > 0 for packet in container.demux(stream))
+            frames = 0
+            for packet in container.demux(stream):
+                if cancel is not None and cancel.is_set():
+                    return None
+                frames += packet.size > 0
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
         return None
     weights = digest_weights(load_generator(options.weights).path)

@@ -86,9 +86,12 @@ def colorize(
     name, wanted = os.fspath(source), as_dash(os.fspath(target))
     if options.match_shots and not os.path.isfile(name):
         raise UsageError(f"{name}: --match-shots reads its source twice: it has to be a file")
-    done = already_done(name, wanted, options)
+    cancel = cancel or threading.Event()
+    done = already_done(name, wanted, options, cancel)
     if done is not None:
         return done
+    if cancel.is_set():
+        raise Interrupted(signal.SIGINT)
     _refuse_fork()
     place = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
@@ -97,7 +100,7 @@ def colorize(
             "--jobs, --ray and several devices need a file to read and a film to write that can be made in "
             "parts, as pictures, GIF, APNG and pipes cannot"
         )
-    job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel or threading.Event())
+    job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel)
     try:
         return job.run()
     except BaseException:
