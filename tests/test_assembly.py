@@ -16,7 +16,8 @@ from test_resume import Stop, run
 
 from vidcolor.assembly import stamped
 from vidcolor.errors import OutputError
-from vidcolor.segments import Coded, SegmentStore
+from vidcolor.packing import Coded
+from vidcolor.segments import SegmentStore
 from vidcolor.stages.decode import other_packets
 from vidcolor.workplace import Workplace
 

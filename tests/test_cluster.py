@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,13 @@ from test_resume import Stop, fingerprint, left_in
 from test_shots_apart import cut_film, shipped
 
 import vidcolor.cluster
+from vidcolor import segments
 from vidcolor.crew import Setup, setup_of
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch, UsageError
+from vidcolor.hearing import Ear
 from vidcolor.making import Maker
 from vidcolor.options import Options
-from vidcolor.segments import Place
+from vidcolor.packing import Place
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -139,6 +142,28 @@ def setup(film: Path, tmp_path: Path) -> Setup:
     (tmp_path / ".out.mkv.vidcolor").mkdir(exist_ok=True)
     made[0].terms.write(made[0].work.manifest)
     return made[0]
+
+
+def test_a_worker_reads_none_of_what_lies_behind_its_shot(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The whole film may be finished there but for one shot, and each worker would read it for each shot."""
+    monkeypatch.setattr(vidcolor.cluster, "_worker", None)
+    monkeypatch.setattr(vidcolor.cluster, "_ear", Ear())
+    vidcolor.cluster._make_shot(setup, 0, None)
+    made = sorted(setup.work.folder.glob("*.segment"))
+    for number in range(50, 60):
+        shutil.copy(made[0], made[0].with_name(f"{number:06d}{made[0].name[6:]}"))
+    with (
+        mock.patch("vidcolor.segments._digest_of", side_effect=segments._digest_of) as digest,
+        mock.patch.object(Maker, "make", side_effect=AssertionError("it is there")),
+    ):
+        vidcolor.cluster._make_shot(setup, 0, None)
+    assert [call.args[0] for call in digest.call_args_list] == made
+    made[0].write_bytes(made[0].read_bytes()[:-1] + b"x")  # its hash is another one now
+    again = mock.patch.object(Maker, "make", side_effect=OutputError("made again"))
+    with again, pytest.raises(OutputError, match="made again"):
+        vidcolor.cluster._make_shot(setup, 0, None)
 
 
 def test_a_worker_that_would_make_another_film_refuses(setup: Setup, film: Path, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from vidcolor.media.pixels import display_matrix, luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.media.seeking import _earlier
 from vidcolor.options import Options
-from vidcolor.segments import Place
+from vidcolor.packing import Place
 from vidcolor.stages.decode import DecodeSettings, _describe, decode
 
 ONE = 1 << 16

@@ -21,8 +21,9 @@ from vidcolor.errors import Interrupted, OutputError
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
+from vidcolor.packing import Place, Segment
 from vidcolor.result import Progress
-from vidcolor.segments import Place, Segment, SegmentStore
+from vidcolor.segments import SegmentStore
 
 LONG = 60.0
 """Seconds after which what has not happened does not happen."""

@@ -36,6 +36,7 @@ LAYERS = [
     ["pipeline"],
     ["batches", "scan"],
     ["segments"],
+    ["packing"],
     ["statearrays"],
     ["matching"],
     ["temporal"],

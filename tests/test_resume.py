@@ -43,9 +43,10 @@ from vidcolor.manifest import identify
 from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import processors
 from vidcolor.options import Options
+from vidcolor.packing import Coded, Segment
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
-from vidcolor.segments import SUFFIX, Coded, Segment, SegmentStore
+from vidcolor.segments import SUFFIX, SegmentStore
 from vidcolor.stages.predict import Predictor
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
@@ -1282,7 +1283,7 @@ def test_what_a_killed_run_left_beside_a_finished_film_is_tidied_up(tmp_path: Pa
 
 
 def test_looking_at_what_is_finished_leaves_packets_on_disk(stopped: tuple[Path, Path]) -> None:
-    with mock.patch("vidcolor.segments.load", side_effect=AssertionError("only headers are needed")):
+    with mock.patch("vidcolor.packing.load", side_effect=AssertionError("only headers are needed")):
         assert job_status(str(stopped[1])).frames == 18
 
 

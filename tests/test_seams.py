@@ -22,7 +22,7 @@ from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.motion import Luma
 from vidcolor.options import Options
-from vidcolor.segments import Place
+from vidcolor.packing import Place
 from vidcolor.stages.propagate import PropagationState
 from vidcolor.stages.shots import ShotState
 from vidcolor.statearrays import arrays_of, state_of

@@ -32,10 +32,11 @@ from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.media.opening import open_source
 from vidcolor.options import Options
+from vidcolor.packing import Place, Segment
 from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
-from vidcolor.segments import Place, Segment, SegmentStore
+from vidcolor.segments import SegmentStore
 from vidcolor.stages.decode import DecodeSettings
 
 LENGTHS = (9, 8, 30, 7, 7, 4)

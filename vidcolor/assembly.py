@@ -12,7 +12,7 @@ from av.stream import Disposition, Stream
 from vidcolor.errors import OutputError
 from vidcolor.film import Film
 from vidcolor.media.lasting import Lasting
-from vidcolor.segments import Coded
+from vidcolor.packing import Coded
 
 
 def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Packet[Stream]]) -> None:

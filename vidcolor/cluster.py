@@ -32,7 +32,8 @@ from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.manifest import PROCESSORS, Manifest, describe_machine, digest_weights, identify
 from vidcolor.memory import keep_freed_memory
-from vidcolor.segments import Place, SegmentStore
+from vidcolor.packing import Place
+from vidcolor.segments import SegmentStore
 from vidcolor.threads import unless_cancelled
 
 _RETRIES = 3
@@ -197,7 +198,8 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
             _worker = setup, maker_of(setup, device, threading.Event(), None)
         _ear = _ear or Ear().listen()
         maker = _worker[1]
-        maker.found = maker.store.find(clean=False, since=number)  # what a lost worker has finished
+        # what a lost worker has finished; there may be all of the film behind the shot
+        maker.found, maker.unread = maker.store.numbered(), True
         maker.make_shot(number, place)
     except VidcolorError as error:
         raise type(error)(f"on {node}: {error}") from None

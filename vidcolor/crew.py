@@ -30,9 +30,9 @@ from vidcolor.manifest import Manifest
 from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.options import TORCH, Options
+from vidcolor.packing import Place
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
-from vidcolor.segments import Place
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor, resolve_engine

@@ -14,7 +14,7 @@ from av.stream import Stream
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.framesource import WITNESSES, luma_check
-from vidcolor.segments import Coded, Place, Segment
+from vidcolor.packing import Coded, Place, Segment
 
 
 class SegmentWriter:

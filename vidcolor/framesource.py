@@ -21,7 +21,7 @@ from vidcolor.errors import Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
 from vidcolor.media.opening import pick_video, sane_rate
 from vidcolor.media.repair import DecodeReport
-from vidcolor.segments import Place
+from vidcolor.packing import Place
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import DecodeSettings, decode, other_packets
 from vidcolor.threads import unless_cancelled

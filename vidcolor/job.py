@@ -18,13 +18,7 @@ from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
 from vidcolor.making import Order, nothing_decodes, on_its_clock, open_as_asked
-from vidcolor.manifest import (
-    Manifest,
-    describe_machine,
-    describe_options,
-    digest_weights,
-    identify,
-)
+from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
@@ -34,12 +28,7 @@ from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
-from vidcolor.stages.predict import (
-    Predictor,
-    choose_batch_size,
-    resolve_engine,
-    resolve_precision,
-)
+from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_engine, resolve_precision
 from vidcolor.streaming import StreamedFilm
 from vidcolor.target import Target, as_dash, prepare_target
 from vidcolor.temporal import Anchor, Key

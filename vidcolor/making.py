@@ -24,9 +24,10 @@ from vidcolor.manifest import Manifest
 from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
+from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter, clock, share_done
-from vidcolor.segments import Place, SegmentStore, finished_segments, frames_in
+from vidcolor.segments import SegmentStore, finished_segments, frames_in
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.streaming import Discard
@@ -124,6 +125,8 @@ class Maker:
     terms: Manifest
     said: set[str] = field(default_factory=set)
     found: dict[int, Path] = field(default_factory=dict)
+    unread: bool = False
+    """Whether those found have to be checked when they are wanted."""
     anchors: Mapping[Key, Anchor] | None = None
     pace: dict[int, Pace] = field(default_factory=dict)
     """How evenly frames came before the next segment to be made."""
@@ -138,12 +141,8 @@ class Maker:
         return SegmentStore(self.work.folder, self.order.place.name)
 
     def find(self) -> None:
-        """Look again which segments are finished.
-
-        Raises:
-            Interrupted: told to stop meanwhile.
-        """
-        self.found = self.store.find(cancel=self.order.cancel)
+        """Look again which segments are finished; Interrupted if told to stop meanwhile."""
+        self.found = self.store.find(self.order.cancel)
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
@@ -183,6 +182,8 @@ class Maker:
             return None
         if self.order.cancel.is_set():
             raise Interrupted(signal.SIGINT)
+        if self.unread and not self.store.is_whole(path, self.order.cancel):
+            return None
         frames, after = self.store.end_of(path)
         if after.frames - frames == (place.frames if place else 0):
             return after

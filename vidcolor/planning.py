@@ -11,7 +11,7 @@ from fractions import Fraction
 from vidcolor.batches import Batcher, Span
 from vidcolor.errors import Interrupted
 from vidcolor.framesource import WITNESSES, FrameSource, luma_check
-from vidcolor.segments import Place
+from vidcolor.packing import Place
 from vidcolor.stages.luminance import luminance
 from vidcolor.temporal import Linker
 

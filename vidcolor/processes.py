@@ -23,8 +23,8 @@ from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.memory import keep_freed_memory
+from vidcolor.packing import Place
 from vidcolor.result import Progress
-from vidcolor.segments import Place
 
 _POLL_SECONDS = 0.2
 _STOP, _LEAVE = 1, 2

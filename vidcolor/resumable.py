@@ -28,9 +28,10 @@ from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import TORCH
+from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
 from vidcolor.result import Counts, clock
-from vidcolor.segments import Coded, Place, SegmentStore, finished_segments
+from vidcolor.segments import SegmentStore, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import other_packets
 from vidcolor.stages.predict import engine_installed

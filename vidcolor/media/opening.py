@@ -19,50 +19,15 @@ from vidcolor.media.covers import is_still
 from vidcolor.options import parse_seconds
 
 STDIN = "-"
-_FOLLOWERS = frozenset(
-    [
-        "concat",
-        "hls",
-        "dash",
-        "imf",
-        "vobsub",
-        "sdp",
-        "rtsp",
-        "rtp",
-        "sap",
-        "hds",
-        "smoothstreaming",
-        "webm_dash_manifest",
-        "avisynth",
-        "vapoursynth",
-    ]
-)
-_DEVICES = frozenset(
-    [
-        "alsa",
-        "fbdev",
-        "lavfi",
-        "video4linux2,v4l2",
-        "x11grab",
-        "kmsgrab",
-        "oss",
-        "pulse",
-        "jack",
-        "dshow",
-        "gdigrab",
-        "avfoundation",
-        "vfwcap",
-        "iec61883",
-        "decklink",
-        "openal",
-        "sndio",
-        "android_camera",
-        "xcbgrab",
-        "bktr",
-        "libdc1394",
-        "libcdio",
-    ]
-)
+_FOLLOWERS = frozenset([
+    "concat", "hls", "dash", "imf", "vobsub", "sdp", "rtsp", "rtp", "sap", "hds", "smoothstreaming",
+    "webm_dash_manifest", "avisynth", "vapoursynth",
+])  # fmt: skip
+_DEVICES = frozenset([
+    "alsa", "fbdev", "lavfi", "video4linux2,v4l2", "x11grab", "kmsgrab", "oss", "pulse", "jack", "dshow",
+    "gdigrab", "avfoundation", "vfwcap", "iec61883", "decklink", "openal", "sndio", "android_camera",
+    "xcbgrab", "bktr", "libdc1394", "libcdio",
+])  # fmt: skip
 _TEXT_ART = frozenset(["tty", "bin", "xbin", "adf", "idf"])
 NUMBER = re.compile(r"%0?\d*d")
 """Where a sequence's name has its number."""

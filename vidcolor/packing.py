@@ -1,0 +1,141 @@
+"""What a segment holds, and the content of its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from safetensors.numpy import load, save
+
+from vidcolor.statearrays import Arrays, arrays_of, state_of
+from vidcolor.temporal import TemporalState
+
+CODED = ("data", "sizes", "pts", "durations", "keys", "extradata")
+"""Names of the arrays that are its packets."""
+_SEGMENT = ("number", "frames", "delay")
+_PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coded:
+    """Packets of compressed video, in the order of decoding.
+
+    Attributes:
+        data: of each.
+        pts, durations: in ticks of the encoder; a duration may be 0, for unknown.
+        keys: whether each can be decoded without what came before.
+        extradata: the encoder's header.
+    """
+
+    data: tuple[bytes, ...]
+    pts: tuple[int, ...]
+    durations: tuple[int, ...]
+    keys: tuple[bool, ...]
+    extradata: bytes
+
+    @property
+    def delay(self) -> int:
+        """Smallest d with which the i-th packet's decode time can be the (i - d)-th smallest pts."""
+        place = {pts: i for i, pts in enumerate(sorted(self.pts))}
+        return max((i - place[pts] for i, pts in enumerate(self.pts)), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A place between two frames, and all that the film depends on from there on.
+
+    Attributes:
+        frames: how many come before it.
+        last: pts of the last of them, in the clock of the source.
+        lumas: CRC-32 of the luma codes of the last few of them, by which the place is known again.
+        seconds: time of the last of them.
+        lost, damaged: frames of the source, so far, that did not decode, or not well.
+        ticks: pts of the last of them, in the clock of the encoder.
+        state: to go on from; None at the end of the film.
+    """
+
+    frames: int
+    last: int
+    lumas: tuple[int, ...]
+    seconds: float
+    lost: int
+    damaged: int
+    ticks: int
+    state: TemporalState | None
+
+    @property
+    def independent(self) -> bool:
+        """Whether a shot begins here, so that no colour depends on what comes before."""
+        return self.state is not None and self.state.filter is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A finished part of a film.
+
+    Attributes:
+        number: from 0.
+        frames: how many it has.
+        delay: pictures by which decoding runs ahead of presentation, at least.
+        coded: the picture.
+        after: the place where it ends.
+    """
+
+    number: int
+    frames: int
+    delay: int
+    coded: Coded
+    after: Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """Of a segment, what is needed of all of them at once; see :class:`Segment`."""
+
+    frames: int
+    seconds: float
+    delay: int
+
+
+def pack(segment: Segment) -> bytes:
+    """The content of a segment's file (safetensors)."""
+    coded = segment.coded
+    arrays: Arrays = {
+        "data": np.frombuffer(b"".join(coded.data), np.uint8),
+        "sizes": np.array([len(d) for d in coded.data], np.int64),
+        "pts": np.array(coded.pts, np.int64),
+        "durations": np.array(coded.durations, np.int64),
+        "keys": np.array(coded.keys, np.uint8),
+        "extradata": np.frombuffer(coded.extradata, np.uint8),
+    }
+    if segment.after.state is not None:
+        arrays |= arrays_of(segment.after.state)
+    after = {name: getattr(segment.after, name) for name in _PLACE}
+    described = json.dumps({name: getattr(segment, name) for name in _SEGMENT} | {"after": after})
+    # safetensors has no arrays without elements
+    return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
+
+
+def unpack(content: bytes) -> Segment:
+    """The segment of such content; with no packets where the arrays of :data:`CODED` are left out.
+
+    Raises:
+        SafetensorError, KeyError, ValueError: it is none.
+    """
+    arrays = load(content)
+    length = int.from_bytes(content[:8], "little")
+    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["segment"])
+    none = np.zeros(0, np.uint8)
+    ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
+    data = arrays.get("data", none).tobytes()
+    coded = Coded(
+        data=tuple(data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)),
+        pts=tuple(arrays.get("pts", none).tolist()),
+        durations=tuple(arrays.get("durations", none).tolist()),
+        keys=tuple(bool(key) for key in arrays.get("keys", none)),
+        extradata=arrays.get("extradata", none).tobytes(),
+    )
+    after = described.pop("after")
+    after["lumas"] = tuple(after["lumas"])
+    return Segment(coded=coded, after=Place(state=state_of(arrays), **after), **described)
