@@ -246,12 +246,13 @@ def test_an_order_as_ffmpeg_writes_it_stays(top_first: bool, tmp_path: Path) -> 
 @pytest.mark.parametrize("top_first", [True, False])
 @pytest.mark.parametrize("kind", ["mpeg2video.mxf", "libx264.mxf", "prores_ks.mxf", "ffv1.avi"])
 def test_an_order_that_the_container_does_not_tell_rightly_is_the_frames_own(
-    kind: str, top_first: bool, tmp_path: Path
+    kind: str, top_first: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     codec, _, suffix = kind.partition(".")
     pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv422p"
     source = interlaced(tmp_path / "a.mkv", top_first=top_first, pix_fmt=pix_fmt, mixed=True)
     colour(source, tmp_path / f"b.{suffix}", codec=codec, format=suffix)
+    assert ("mxf says of H.264" in caplog.text) == (kind == "libx264.mxf" and not top_first)
     colour(tmp_path / f"b.{suffix}", tmp_path / "c.mp4", pix_fmt="yuv420p")
     with av.open(str(tmp_path / "c.mp4")) as film:
         assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)

@@ -90,6 +90,8 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     told = muxer in ("mov", "matroska", "yuv4mpegpipe") or codec.removesuffix("rgb") in _STATE_FIELDS
     if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))):
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
+    if muxer == "mxf" and codec == "libx264" and first.bottom_first:
+        found.append("mxf says of H.264 that the upper field comes first: its frames alone tell the truth")
     if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
     if is_rgb(av.VideoFormat(plan.pix_fmt)) and not is_image(muxer) and not is_rgb(first.video.format):
