@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -69,6 +70,21 @@ def test_so_does_ffv1_and_the_checksum_of_the_tracks_is_right(tmp_path: Path) ->
     assert data[begin : begin + 2] == b"\xbf\x84"
     checksum = zlib.crc32(data[begin + 6 : begin + size])
     assert data[begin + 2 : begin + 6] == checksum.to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("aspect", [Fraction(2**31 - 1), Fraction(1, 2**31 - 1)])
+@pytest.mark.parametrize("target", ["b.webm", "b.mkv"])
+def test_an_absurd_aspect_ratio_costs_no_film(tmp_path: Path, target: str, aspect: Fraction) -> None:
+    plain = make_film(tmp_path / "a.y4m", frames=3, codec="rawvideo").read_bytes()
+    shape = f" A{aspect.numerator}:{aspect.denominator}".encode()
+    header, _, frames = plain.partition(b"\n")
+    (tmp_path / "a.y4m").write_bytes(re.sub(rb" A\d+:\d+", shape, header) + b"\n" + frames)
+    colour(tmp_path / "a.y4m", tmp_path / target)
+    assert told(tmp_path / target)[1] is None
+    data = (tmp_path / target).read_bytes()
+    shown = data[data.index(b"\x54\xb0", tracks_of(data)) :][2:]
+    wide = int.from_bytes(shown[1 : 1 + (shown[0] & 0x7F)], "big")
+    assert wide == (2**32 - 1 if aspect > 1 else 1)
 
 
 @pytest.mark.parametrize("format_", ["webm", "matroska"])

@@ -19,6 +19,8 @@ _ROOM = " [pixels' aspect]"
 """Characters that a name is longer by: more bytes than the shape of the picture takes."""
 _LONGEST = 1 << 26
 """Bytes of a file in which its tracks are looked for: fonts and covers come behind them."""
+_WIDEST = (1 << 32) - 1
+"""Pixels that a picture is shown in at most: its shape has to fit the room."""
 
 _SEGMENT, _TRACKS, _TRACK, _NAME = b"\x18\x53\x80\x67", b"\x16\x54\xae\x6b", b"\xae", b"\x53\x6e"
 _VIDEO, _PIXEL_WIDTH, _PIXEL_HEIGHT = b"\xe0", b"\xb0", b"\xba"
@@ -142,6 +144,7 @@ def _video_with_shape(video: bytes, aspect: Fraction) -> bytes:
     children = {kind: video[begin:end] for kind, begin, end in _elements(video, 0)}
     width, height = (int.from_bytes(children[kind], "big") for kind in (_PIXEL_WIDTH, _PIXEL_HEIGHT))
     children.pop(_DISPLAY_UNIT, None)  # pixels, unless it says otherwise: FFmpeg writes that it is not known
-    for kind, shown in ((_DISPLAY_WIDTH, round(width * aspect)), (_DISPLAY_HEIGHT, height)):
+    wide = min(max(round(width * aspect), 1), _WIDEST)  # what damage says may be any ratio
+    for kind, shown in ((_DISPLAY_WIDTH, wide), (_DISPLAY_HEIGHT, height)):
         children[kind] = shown.to_bytes(4, "big").lstrip(b"\0")
     return b"".join(_element(kind, payload) for kind, payload in children.items())
