@@ -33,17 +33,18 @@ def told(path: Path) -> tuple[Fraction | None, str | None]:
         return picture.sample_aspect_ratio, picture.metadata.get("title")
 
 
-def titled(path: Path, title: str | None) -> Path:
-    """The film in Matroska, its picture with a title."""
-    with av.open(str(path)) as source, av.open(str(path.with_suffix(".titled.mkv")), "w") as film:
+def titled(path: Path, title: str | None, key: str = "title", suffix: str = ".mkv") -> Path:
+    """The film in another container, by default Matroska, its picture with a title."""
+    target = path.with_suffix(".titled" + suffix)
+    with av.open(str(path)) as source, av.open(str(target), "w") as film:
         stream = film.add_stream_from_template(source.streams.video[0])
         if title is not None:
-            stream.metadata["title"] = title
+            stream.metadata[key] = title
         for packet in source.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
                 film.mux(packet)
-    return path.with_suffix(".titled.mkv")
+    return target
 
 
 @pytest.mark.parametrize("title", [None, "The picture", "long" * 60])
@@ -58,6 +59,13 @@ def test_matroska_tells_the_pixels_aspect_ratio_whatever_the_codec(
     assert told(tmp_path / target) == (WIDE, title)
     assert not any("aspect" in line for line in caplog.messages)
     assert colour(source, tmp_path / target, codec=codec).already
+
+
+def test_a_title_in_capitals_is_kept(tmp_path: Path) -> None:
+    plain = make_film(tmp_path / "a.mp4", frames=3, sample_aspect_ratio=WIDE)
+    source = titled(plain, "The picture", "TITLE", ".nut")
+    colour(source, tmp_path / "b.mkv")
+    assert told(tmp_path / "b.mkv") == (WIDE, "The picture")
 
 
 def test_so_does_ffv1_and_the_checksum_of_the_tracks_is_right(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ _CRC, _VOID = b"\xbf", b"\xec"
 def make_room(muxer: str, stream: VideoStream, aspect: Fraction) -> None:
     """Before the header is written, have it leave room for what :func:`with_aspect` puts there."""
     if muxer in MATROSKA_FAMILY and aspect != 1:
-        stream.metadata["title"] = stream.metadata.get("title", "") + _ROOM
+        # Ogg has TITLE, which is the same to FFmpeg
+        key = next((k for k in stream.metadata if k.lower() == "title"), "title")
+        stream.metadata[key] = stream.metadata.get(key, "") + _ROOM
 
 
 def with_aspect(muxer: str, header: bytes, aspect: Fraction) -> bytes:
