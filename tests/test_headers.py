@@ -61,6 +61,16 @@ def test_matroska_tells_the_pixels_aspect_ratio_whatever_the_codec(
     assert colour(source, tmp_path / target, codec=codec).already
 
 
+@pytest.mark.parametrize(("target", "codec"), [("b.wmv", "wmv2"), ("b.wmv", "msmpeg4"), ("b.apng", None)])
+def test_what_else_tells_the_pixels_aspect_ratio_is_not_said_to_lose_it(
+    tmp_path: Path, target: str, codec: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mp4", frames=3, sample_aspect_ratio=WIDE)
+    colour(source, tmp_path / target, codec=codec)
+    assert told(tmp_path / target)[0] == WIDE
+    assert not any("aspect" in line for line in caplog.messages)
+
+
 def test_a_title_in_capitals_is_kept(tmp_path: Path) -> None:
     plain = make_film(tmp_path / "a.mp4", frames=3, sample_aspect_ratio=WIDE)
     source = titled(plain, "The picture", "TITLE", ".nut")

@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 _STATE_THEIR_ASPECT = frozenset([
     "libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video", "h263p", "mjpeg",
-    "png", "ffv1", "dvvideo",
+    "png", "apng", "ffv1", "dvvideo",
 ])  # fmt: skip
+_HOLD_ASPECT = MOV_FAMILY | MATROSKA_FAMILY | {"asf"}
 _STATE_RANGE_AND_MATRIX = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
 )
@@ -82,7 +83,7 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in MOV_FAMILY | MATROSKA_FAMILY or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
+    held = muxer in _HOLD_ASPECT or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         where = f"{codec} in {label(muxer)}"
