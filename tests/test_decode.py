@@ -411,6 +411,27 @@ def test_damage_among_the_last_frames_costs_no_others_and_is_counted(
         assert found == [40 * number for number in range(frames) if number not in lost]
 
 
+@pytest.mark.parametrize("bad", [{24}, {43}, {44, 47, 49}, {14, 15, 16}, set()])
+@pytest.mark.parametrize("kind", ["mkv", "mp4", "ts"])
+def test_frames_that_damaged_h265_has_not_are_counted(kind: str, bad: set[int], tmp_path: Path) -> None:
+    """Its decoder gives neither them nor an error."""
+    options = {"x265-params": "log-level=none:open-gop=1:keyint=10"}
+    source = make_film(tmp_path / "a.mkv", frames=50, codec="libx265", options=options)
+    noise = np.random.default_rng(7)
+
+    def damaged(index: int, data: bytearray) -> bytearray:
+        if index in bad:
+            data[len(data) // 4 :] = noise.bytes(len(data) - len(data) // 4)
+        return data
+
+    change_packets(source, tmp_path / f"b.{kind}", damaged)
+    result = colour(tmp_path / f"b.{kind}", tmp_path / "c.mkv", codec="ffv1")
+    assert result.frames + result.lost == 50
+    assert result.lost or not bad & {24, 43}
+    assert not (result.lost and not bad)
+    assert colour(tmp_path / f"b.{kind}", tmp_path / "d.mkv", codec="ffv1", start=1).lost <= result.lost
+
+
 @pytest.mark.parametrize(
     ("codec", "options"),
     [

@@ -18,6 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vidcolor.media.opening import sane_rate
+from vidcolor.media.unshown import Unshown
 
 _WHOLE = Fraction(3, 4)
 """Part of a frame's time after the last one from which on a packet is no second field of it."""
@@ -40,9 +41,13 @@ class Tail:
         self._groups: deque[deque[tuple[Packet[Stream], int]]] = deque()  # each with the failures before it
         self._held = self._bytes = self._failures = 0
         self._last: int | None = None
+        self._unshown = Unshown(stream)
 
-    def note(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame], *, failed: bool) -> None:
-        """Take a packet that was sent, and what came then: frames, or a failure that is counted."""
+    def note(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame], *, failed: bool) -> int:
+        """Take a packet that was sent, and what came then: frames, or a failure that is counted.
+
+        Gives how many frames before the last one are newly known to have been left out without one.
+        """
         for frame in frames:
             if frame.pts is not None:
                 self._last = frame.pts if self._last is None else max(self._last, frame.pts)
@@ -56,6 +61,7 @@ class Tail:
             while self._held > _MOST_HELD or (self._bytes > _MOST_BYTES and self._held > self._threads):
                 self._forget(1)
         self._failures += failed
+        return self._unshown.note(packet, frames, failed=failed)
 
     def rest(self) -> tuple[list[av.VideoFrame], int]:
         """After the emptying: frames that it has left out, and how many did not decode and were not counted.

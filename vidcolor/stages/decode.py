@@ -216,7 +216,7 @@ class _Decoder:
                 raise InputError(f"{self._name}: decoding stopped ({error.strerror}); {advice}") from error
         except av.FFmpegError as error:
             self._fail(packet, error)
-        self._tail.note(packet, frames, failed=self._report.lost > lost)
+        self._report.lost += self._tail.note(packet, frames, failed=self._report.lost > lost)
         if packet is None:
             left_out, lost = self._tail.rest()
             frames += left_out
