@@ -786,6 +786,16 @@ def test_status_does_not_count_what_is_cut_off(stopped: tuple[Path, Path]) -> No
     assert job_status(str(stopped[1])).frames == 12
 
 
+@pytest.mark.parametrize("length", [1 << 47, 1 << 63], ids=["more than there is memory", "no index"])
+def test_status_does_not_count_what_says_it_is_of_another_length(
+    length: int, stopped: tuple[Path, Path]
+) -> None:
+    last = max(Workplace(stopped[1]).folder.glob(f"*{SUFFIX}"))
+    with open(last, "r+b") as file:
+        file.write(length.to_bytes(8, "little"))
+    assert job_status(str(stopped[1])).frames == 12
+
+
 def test_what_is_finished_is_read_once_before_the_job_goes_on(stopped: tuple[Path, Path]) -> None:
     """It is checked; and it is read again when the film is put together."""
     with segments_read() as read, pytest.raises(Stop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,6 +48,8 @@ def content_without(path: Path, names: Collection[str]) -> bytes:
 def _header_of(file: BinaryIO) -> tuple[dict[str, Any], int]:
     """The header, and where the arrays begin."""
     length = int.from_bytes(file.read(8), "little")
+    if length > os.fstat(file.fileno()).st_size:  # so much would be asked of the memory
+        raise ValueError("it is not whole")
     header = json.loads(file.read(length))
     if not isinstance(header, dict):
         raise ValueError("it has no header")
