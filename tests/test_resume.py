@@ -786,6 +786,15 @@ def test_status_does_not_count_what_is_cut_off(stopped: tuple[Path, Path]) -> No
     assert job_status(str(stopped[1])).frames == 12
 
 
+def test_segments_that_may_not_be_read_are_not_said_to_be_none(stopped: tuple[Path, Path]) -> None:
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    with (
+        mock.patch("vidcolor.segments.metadata_of", side_effect=refused),
+        pytest.raises(InputError, match=r"cannot be looked at \(Permission denied\)"),
+    ):
+        job_status(str(stopped[1]))
+
+
 @pytest.mark.parametrize("length", [1 << 47, 1 << 63], ids=["more than there is memory", "no index"])
 def test_status_does_not_count_what_says_it_is_of_another_length(
     length: int, stopped: tuple[Path, Path]

@@ -84,14 +84,15 @@ class SegmentStore:
         is not read.
 
         Raises:
-            OSError: the folder cannot be listed, or it or one of them is taken away meanwhile.
+            OSError: the folder cannot be listed, or one of them not read, as when it is taken away meanwhile.
         """
         seen: dict[int, Summary] = {}
         for path in self._listed():
             try:
                 seen[_number(path)] = self.describe(path)
-            except OutputError:
-                path.stat()
+            except OutputError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise error.__cause__ from None
         return seen
 
     def numbered(self) -> dict[int, Path]:
