@@ -143,6 +143,27 @@ def test_folders_that_cannot_be_listed_are_not_passed_over_in_silence(
     assert photos.report.names == {"a folder that cannot be read (Permission denied)": ["closed"]}
 
 
+def test_folders_that_may_be_listed_but_not_entered_are_no_fault_and_no_links(
+    folder: Path, tmp_path: Path
+) -> None:
+    shut = folder / "shut"
+    shut.mkdir()
+    save(photograph(50), shut / "50.png")
+    save(photograph(51), shut / "51.png")
+    whole = Path.stat
+
+    def refusing(path: Path, **given: Any) -> os.stat_result:
+        if path.parent == shut:
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return whole(path, **given)
+
+    with mock.patch.object(Path, "stat", refusing):
+        photos = load_photos([folder], tmp_path / "cache", smallest=64)
+    reason = "a file that cannot be looked at (Permission denied)"
+    assert photos.report.names == {reason: ["shut/50.png", "shut/51.png"]}
+    assert len(photos) == 6
+
+
 def test_files_of_others_in_the_cache_folder_stay(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "film.mkv.part").touch()
     (tmp_path / "photos-0.rgb.part").touch()

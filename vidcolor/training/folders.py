@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,14 @@ from vidcolor.errors import InputError
 from vidcolor.training.records import CURVES, METRICS, SAMPLES
 
 _NO_TARGET = "a link that leads nowhere"
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def files_below(folder: Path) -> list[tuple[Path, str]]:
     """Files below a folder, but what is hidden and what a training run has drawn there, by name.
 
-    Beside each stands why it cannot be read, if so: folders that may not be listed, and links to nothing.
+    Beside each stands why it cannot be read, if so: folders that may not be listed or entered, and links to
+    nothing.
 
     Raises:
         InputError: the folder itself may not be listed.
@@ -45,9 +48,20 @@ def _walked(folder: Path) -> Iterator[tuple[Path, str]]:
         # sorted, so that of two ways to a folder always the same is taken
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for path in (Path(root, name) for name in names):
-            yield path, "" if os.path.exists(path) else _NO_TARGET
+            yield path, _problem(path)
     for error in closed:
         path = Path(error.filename)
         if path == folder:
             raise InputError(f"{folder}: cannot be read ({error.strerror})") from error
         yield path, f"a folder that cannot be read ({error.strerror})"
+
+
+def _problem(path: Path) -> str:
+    """Why nothing can be known of a file; empty where something is."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in _NOWHERE:
+            return _NO_TARGET
+        return f"a file that cannot be looked at ({error.strerror})"
+    return ""

@@ -105,11 +105,12 @@ def _files(sources: list[Path]) -> Iterator[_File]:
 
 
 def state_of(sources: list[Path]) -> str:
-    """SHA-256 over name, size and time of change of every file that would be read."""
+    """SHA-256 over name, size and time of change of every file that would be read, or why one cannot be."""
     digest = hashlib.sha256()
     for file in _files(sources):
-        status = file.path.lstat() if file.problem else file.path.stat()
-        line = f"{file.path.absolute()} {status.st_size} {status.st_mtime_ns}\n"
+        status = None if file.problem else file.path.stat()
+        known = file.problem if status is None else f"{status.st_size} {status.st_mtime_ns}"
+        line = f"{file.path.absolute()} {known}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
 
