@@ -595,6 +595,25 @@ def test_an_engine_that_is_no_more_needs_leave(tmp_path: Path, weights: str) -> 
         assert again(accept_drift=True) == "torch"
 
 
+def test_onnx_runtime_asked_for_goes_on_in_its_own_precision(
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what was begun in bf16, which it does not know."""
+    pytest.importorskip("onnxruntime")
+    source, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "out.mkv"
+    monkeypatch.setattr("vidcolor.stages.predict.quick_in_bf16", lambda: True)
+
+    def again(**given: Any) -> Result:
+        return run(source, target, network=load_generator(weights).network, precision="auto", **given)
+
+    with pytest.raises(Stop):
+        again(stop_after=14)
+    with pytest.raises(ResumeMismatch, match=r"precision was bfloat16, now float32"):
+        again(engine="onnxruntime")
+    gone_on = again(engine="onnxruntime", accept_drift=True)
+    assert (gone_on.precision, gone_on.engine.split()[0]) == ("float32", "onnxruntime")
+
+
 def test_the_same_film_with_onnx_runtime(tmp_path: Path, weights: str) -> None:
     pytest.importorskip("onnxruntime")
     source, whole, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "w.mkv", tmp_path / "o.mkv"

@@ -27,7 +27,7 @@ from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
-from vidcolor.options import TORCH
+from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
 from vidcolor.result import Counts, clock
@@ -212,7 +212,7 @@ class ResumableJob:
         """Have ``auto`` mean what it meant where the job was begun, if it can; what it means then."""
         options, predictor = self.order.options, self.order.predictor
         if predictor.device.type == begun["device"] == "cpu":
-            if options.precision == "auto":
+            if options.precision == "auto" and options.engine != ONNX_RUNTIME:  # which has one alone
                 predictor.dtype = getattr(torch, begun["precision"])
             if options.engine == "auto" and begun["engine"] in (TORCH, engine_installed()):
                 predictor.engine = begun["engine"]
