@@ -46,7 +46,7 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing", "devices"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "arrayfiles", "hearing", "captions", "torchthreads", "sink"],
+    ["writing", "hearing", "captions", "torchthreads", "sink"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

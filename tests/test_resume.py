@@ -808,7 +808,7 @@ def test_status_does_not_count_what_is_cut_off(stopped: tuple[Path, Path]) -> No
 def test_segments_that_may_not_be_read_are_not_said_to_be_none(stopped: tuple[Path, Path]) -> None:
     refused = PermissionError(errno.EACCES, "Permission denied")
     with (
-        mock.patch("vidcolor.segments.metadata_of", side_effect=refused),
+        mock.patch("vidcolor.segments.summary_of", side_effect=refused),
         pytest.raises(InputError, match=r"cannot be looked at \(Permission denied\)"),
     ):
         job_status(str(stopped[1]))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import load, save
 
 from vidcolor.statearrays import Arrays, arrays_of, state_of
 from vidcolor.temporal import TemporalState
 
-CODED = ("data", "sizes", "pts", "durations", "keys", "extradata")
-"""Names of the arrays that are its packets."""
+_CODED = ("data", "sizes", "pts", "durations", "keys", "extradata")
 _SEGMENT = ("number", "frames", "delay")
 _PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
 
@@ -118,14 +121,14 @@ def pack(segment: Segment) -> bytes:
 
 
 def unpack(content: bytes) -> Segment:
-    """The segment of such content; with no packets where the arrays of :data:`CODED` are left out.
+    """The segment of such content.
 
     Raises:
         SafetensorError, KeyError, ValueError: it is none.
     """
     arrays = load(content)
     length = int.from_bytes(content[:8], "little")
-    described = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["segment"])
+    described = _described(json.loads(content[8 : 8 + length])["__metadata__"])
     none = np.zeros(0, np.uint8)
     ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
     data = arrays.get("data", none).tobytes()
@@ -136,6 +139,43 @@ def unpack(content: bytes) -> Segment:
         keys=tuple(bool(key) for key in arrays.get("keys", none)),
         extradata=arrays.get("extradata", none).tobytes(),
     )
-    after = described.pop("after")
-    after["lumas"] = tuple(after["lumas"])
-    return Segment(coded=coded, after=Place(state=state_of(arrays), **after), **described)
+    after = _place(described.pop("after"), arrays)
+    return Segment(coded=coded, after=after, **described)
+
+
+def summary_of(path: Path) -> Summary:
+    """What the header of a segment's file says, the rest of which is not read.
+
+    Raises:
+        OSError: it cannot be read.
+        SafetensorError, KeyError, ValueError: it is none, or not as long as it should be.
+    """
+    with _opened(path) as file:
+        known = _described(file.metadata())
+    return Summary(frames=known["frames"], seconds=known["after"]["seconds"], delay=known["delay"])
+
+
+def end_of(path: Path) -> tuple[int, Place]:
+    """Frames of the segment in a file, and the place where it ends; its packets are not read.
+
+    Raises:
+        OSError, SafetensorError, KeyError, ValueError: as :func:`summary_of`.
+    """
+    with _opened(path) as file:
+        known = _described(file.metadata())
+        arrays = {name: file.get_tensor(name) for name in set(file.keys()).difference(_CODED)}
+    return known["frames"], _place(known["after"], arrays)
+
+
+def _opened(path: Path) -> Any:
+    with open(path, "rb"):  # what may not be read safetensors calls missing
+        return safe_open(path, framework="np")
+
+
+def _described(metadata: Mapping[str, str] | None) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((metadata or {})["segment"])
+    return described
+
+
+def _place(after: dict[str, Any], arrays: Arrays) -> Place:
+    return Place(state=state_of(arrays), **after | {"lumas": tuple(after["lumas"])})

@@ -8,7 +8,6 @@ its last picture. It is whole, or it is not there.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import re
@@ -22,9 +21,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from vidcolor.arrayfiles import content_without, metadata_of
 from vidcolor.errors import Interrupted, OutputError
-from vidcolor.packing import CODED, Place, Segment, Summary, pack, unpack
+from vidcolor.packing import Place, Segment, Summary, end_of, pack, summary_of, unpack
 from vidcolor.writing import sync_folder
 
 log = logging.getLogger(__name__)
@@ -143,8 +141,7 @@ class SegmentStore:
             OutputError: it is damaged, or has become unreadable.
         """
         with _readable(path):
-            known = json.loads(metadata_of(path)["segment"])
-            return Summary(frames=known["frames"], seconds=known["after"]["seconds"], delay=known["delay"])
+            return summary_of(path)
 
     @staticmethod
     def end_of(path: Path) -> tuple[int, Place]:
@@ -154,8 +151,7 @@ class SegmentStore:
             OutputError: it has become unreadable since :meth:`find` has named it.
         """
         with _readable(path):
-            segment = unpack(content_without(path, CODED))
-        return segment.frames, segment.after
+            return end_of(path)
 
     @staticmethod
     def read(path: Path) -> Segment:
