@@ -345,7 +345,8 @@ def test_rate_and_timecode_that_scans_are_marked_with_are_named(
         (tmp_path / f"{number}.dpx").write_bytes(data)
     colour(str(tmp_path / "%d.dpx"), tmp_path / "a.mkv")
     assert "marked with 24 frames a second and shown at 25: --framerate 24 " in caplog.text
-    assert "the pictures' timecode, 10:00:00:00 in the first, is left out" in caplog.text
+    told = hasattr(av.VideoFrame, "metadata")  # not by PyAV 17
+    assert ("the pictures' timecode, 10:00:00:00 in the first, is left out" in caplog.text) == told
     caplog.clear()
     colour(str(tmp_path / "%d.dpx"), tmp_path / "b.mkv", framerate=Fraction(18))
     assert "frames a second and shown" not in caplog.text
