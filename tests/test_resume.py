@@ -534,7 +534,7 @@ def test_the_engine_is_that_with_which_the_job_was_begun(tmp_path: Path, weights
     def again(to: Path, **given: Any) -> str:
         return run(source, to, network=load_generator(weights).network, **given).engine
 
-    with mock.patch("vidcolor.stages.predict.installed", lambda: None):
+    with mock.patch.dict("vidcolor.stages.predict.BY_NAME", clear=True):
         assert again(whole) == "torch"
         with pytest.raises(Stop):
             again(target, stop_after=14)
@@ -589,7 +589,7 @@ def test_an_engine_that_is_no_more_needs_leave(tmp_path: Path, weights: str) -> 
         again(stop_after=14)
     with pytest.raises(ResumeMismatch, match=r"engine was onnxruntime \S+, now torch"):
         again(engine="torch")
-    with mock.patch("vidcolor.stages.predict.installed", lambda: None):
+    with mock.patch.dict("vidcolor.stages.predict.BY_NAME", clear=True):
         with pytest.raises(ResumeMismatch, match=r"engine was onnxruntime \S+, now torch.*--accept-drift"):
             again()
         assert again(accept_drift=True) == "torch"
@@ -614,14 +614,34 @@ def test_onnx_runtime_asked_for_goes_on_in_its_own_precision(
     assert (gone_on.precision, gone_on.engine.split()[0]) == ("float32", "onnxruntime")
 
 
-def test_the_same_film_with_onnx_runtime(tmp_path: Path, weights: str) -> None:
-    pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize(("engine", "precision"), [("onnxruntime", "fp32"), ("openvino", "bf16")])
+def test_the_same_film_with_another_engine(engine: str, precision: str, tmp_path: Path, weights: str) -> None:
+    pytest.importorskip(engine)
     source, whole, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "w.mkv", tmp_path / "o.mkv"
     for to, stop in ((whole, None), (target, 14), (target, None)):
+        network = load_generator(weights).network
         with suppress(Stop):
-            found = run(source, to, stop_after=stop, network=load_generator(weights).network)
-            assert found.engine.startswith("onnxruntime ")
+            found = run(source, to, stop_after=stop, network=network, precision=precision)
+            assert found.engine.startswith(f"{engine} ")
     assert fingerprint(target) == fingerprint(whole)
+
+
+def test_a_job_of_torch_in_bf16_goes_on_with_it_though_openvino_is_there_now(
+    tmp_path: Path, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    source, target = make_film(tmp_path / "in.mkv", frames=30), tmp_path / "out.mkv"
+    monkeypatch.setattr("vidcolor.stages.predict.quick_in_bf16", lambda: True)
+
+    def again(**given: Any) -> Result:
+        return run(source, target, network=load_generator(weights).network, precision="auto", **given)
+
+    with pytest.raises(Stop):
+        again(stop_after=14, engine="torch")
+    with pytest.raises(ResumeMismatch, match=r"engine was torch, now openvino .*--accept-drift"):
+        again(engine="openvino")
+    gone_on = again()
+    assert (gone_on.precision, gone_on.engine) == ("bfloat16", "torch")
 
 
 def test_another_format_does_not_fit(stopped: tuple[Path, Path]) -> None:

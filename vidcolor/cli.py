@@ -139,7 +139,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     "--engine",
     type=click.Choice(ENGINES),
     default=_DEFAULTS.engine,
-    help="What computes it on a CPU in fp32; auto: ONNX Runtime if it is installed.",
+    help="What computes it on a CPU; auto: OpenVINO (bf16) or ONNX Runtime (fp32) if installed.",
 )
 @option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by memory].")
 @option(_RESUME, "--restart", is_flag=True, help="Forget what an earlier run has finished.")

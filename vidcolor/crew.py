@@ -21,7 +21,7 @@ import torch
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.devices import resolve_device
-from vidcolor.errors import Interrupted, OutputError
+from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
 from vidcolor.hearing import Warned
@@ -165,8 +165,10 @@ def maker_of(
 
 def engine_here(terms: Manifest, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
     """What computes the generator on this machine for a job of these terms."""
-    engine = "auto" if terms.machine["engine"] != TORCH else TORCH
-    return resolve_engine(engine, generator, device, dtype)
+    try:
+        return resolve_engine(str(terms.machine["engine"]).split()[0], generator, device, dtype)
+    except UsageError:  # not here; whether torch will do is another question
+        return TORCH
 
 
 @contextmanager

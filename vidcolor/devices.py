@@ -98,6 +98,7 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, (MemoryError, torch.OutOfMemoryError))
         or any(words in text for words in ("out of memory", "outofmemory", "insufficient memory"))
         or ("alloc" in text and ("memory" in text or "_status_" in text))  # cuBLAS and cuDNN
+        or "bad_alloc" in text  # OpenVINO
     )
 
 

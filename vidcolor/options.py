@@ -18,8 +18,8 @@ from numbers import Integral, Real
 from vidcolor.errors import UsageError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-TORCH, ONNX_RUNTIME = "torch", "onnxruntime"
-ENGINES = ("auto", TORCH, ONNX_RUNTIME)
+TORCH, ONNX_RUNTIME, OPENVINO = "torch", "onnxruntime", "openvino"
+ENGINES = ("auto", TORCH, ONNX_RUNTIME, OPENVINO)
 TEMPORAL = ("flow", "average", "off")
 COMPARISONS = ("side", "split", "wipe")
 MAX_RENDER_SIZE = 2048
@@ -62,8 +62,8 @@ class Options:
             that they share.
         precision: arithmetic of the generator; ``auto`` is fp16 on CUDA, bf16 on CPUs that are
             quicker so (with AMX, or AMD's with AVX512_BF16), else fp32.
-        engine: what computes the generator; ``auto`` is ONNX Runtime on a CPU where that is installed, else
-            torch. Colours differ by less than a code.
+        engine: what computes the generator; ``auto`` is, on a CPU, OpenVINO in bf16 and ONNX Runtime, or else
+            OpenVINO, in fp32, where they are installed; else torch. Colours differ by less than a code.
         render_size: short side, in pixels, of the upright picture that the generator sees.
         batch_size: pictures a batch; None chooses by memory.
         weights: a file, or the name of weights that came with vidcolor.

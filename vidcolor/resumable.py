@@ -27,14 +27,14 @@ from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
-from vidcolor.options import ONNX_RUNTIME, TORCH
+from vidcolor.options import ONNX_RUNTIME
 from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
 from vidcolor.result import Counts, clock
 from vidcolor.segments import SegmentStore, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import other_packets
-from vidcolor.stages.predict import engine_installed
+from vidcolor.stages.predict import engines_installed
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.torchthreads import torch_threads
@@ -214,7 +214,7 @@ class ResumableJob:
         if predictor.device.type == begun["device"] == "cpu":
             if options.precision == "auto" and options.engine != ONNX_RUNTIME:  # which has one alone
                 predictor.dtype = getattr(torch, begun["precision"])
-            if options.engine == "auto" and begun["engine"] in (TORCH, engine_installed()):
+            if options.engine == "auto" and begun["engine"] in engines_installed():
                 predictor.engine = begun["engine"]
         return {"engine": predictor.engine, "precision": predictor.precision}
 

@@ -1,20 +1,19 @@
 """Time of the default generator with torch, ONNX Runtime and OpenVINO on the CPU, in float32 and, torch and
 OpenVINO, in bfloat16; run by hand.
 
-Needs `pip install onnx onnxruntime openvino`, and leaves out what is not installed. All take turns on the
-same pictures with the same number of threads; the ratios are what counts.
+What is not installed (`pip install onnx onnxruntime openvino`) is left out. All take turns on the same
+pictures with the same number of threads, each of which takes a picture, but where layers are said to be
+shared; the ratios are what counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import statistics
 import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,9 +23,10 @@ from numpy.typing import NDArray
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.memory import keep_freed_memory
+from vidcolor.networks.engines import BY_NAME, Engine
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
-from vidcolor.networks.onnx_runtime import installed, recorded
-from vidcolor.options import ONNX_RUNTIME, TORCH
+from vidcolor.networks.onnx_model import recorded
+from vidcolor.options import TORCH
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor
 
@@ -63,25 +63,12 @@ def enlarged(ab: torch.Tensor, pictures: torch.Tensor) -> NDArray[Any]:
     return np.ascontiguousarray(ab.permute(0, 2, 3, 1).numpy())
 
 
-def onnxruntime_forward(model: bytes, pictures: torch.Tensor, threads: int) -> Forward:
-    """ONNX Runtime's CPU provider as it comes, threads sharing the layers of a whole batch."""
-    ort = importlib.import_module("onnxruntime")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return lambda: enlarged(torch.from_numpy(session.run(None, {"luminance": pictures.numpy()})[0]), pictures)
-
-
-def openvino_forward(model: bytes, pictures: torch.Tensor, threads: int, precision: str = "f32") -> Forward:
-    """OpenVINO's CPU plugin, for latency; its pip package reports its import to its makers."""
-    core = importlib.import_module("openvino").Core()
-    settings = {
-        "INFERENCE_NUM_THREADS": threads,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": precision,
-    }
-    request = core.compile_model(core.read_model(model), "CPU", settings).create_infer_request()
-    return lambda: enlarged(torch.from_numpy(np.array(request.infer({0: pictures.numpy()})[0])), pictures)
+def shared_forward(
+    engine: Engine, model: bytes, pictures: torch.Tensor, dtype: torch.dtype, threads: int
+) -> Forward:
+    """Another engine, its threads likewise sharing the layers of a whole batch."""
+    session = engine.runtime.session(model, dtype, threads, 1)
+    return lambda: enlarged(session(pictures), pictures)
 
 
 def main() -> None:
@@ -98,24 +85,24 @@ def main() -> None:
     generator = load_generator(given.weights)
     network = generator.network
     pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
+    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
     engines = {
-        "torch": vidcolor_forward(generator, pictures, TORCH),
-        "torch, bf16": vidcolor_forward(generator, pictures, TORCH, torch.bfloat16),
+        f"torch, {name}": vidcolor_forward(generator, pictures, TORCH, dtype)
+        for name, dtype in dtypes.items()
     }
     fuse_batch_norm(network)
-    engines["torch, layers shared"] = layers_forward(network, pictures)
-    if installed():
-        engines["onnxruntime"] = vidcolor_forward(generator, pictures, ONNX_RUNTIME)
+    engines["torch, layers shared, fp32"] = layers_forward(network, pictures)
+    for engine in BY_NAME.values():
+        if engine.installed() is None:
+            print(f"{engine.title}: left out, it or onnx is not installed")
+            continue
         model = recorded(network, pictures)
-        for name, make in (
-            ("onnxruntime, layers shared", onnxruntime_forward),
-            ("openvino, layers shared", openvino_forward),
-            ("openvino, layers shared, bf16", partial(openvino_forward, precision="bf16")),
-        ):
-            try:
-                engines[name] = make(model, pictures, given.threads)
-            except ModuleNotFoundError as error:
-                print(f"{name}: left out ({error})")
+        for name, dtype in dtypes.items():
+            if dtype in engine.runtime.DTYPES:
+                engines[f"{engine.name}, {name}"] = vidcolor_forward(generator, pictures, engine.name, dtype)
+                engines[f"{engine.name}, layers shared, {name}"] = shared_forward(
+                    engine, model, pictures, dtype, given.threads
+                )
     measure(engines, given.repeat, given.batch)
 
 
@@ -131,11 +118,15 @@ def measure(engines: dict[str, Forward], repeat: int, batch: int) -> None:
     medians = {
         n: [statistics.median(t) * 1e3 / batch for t in zip(*ts, strict=True)] for n, ts in times.items()
     }
-    best = min(wall for wall, _ in medians.values())
-    print("engine                          wall, ms   CPU, ms   of the best   largest difference of ab")
-    for name, (wall, cpu) in medians.items():
-        apart = float(np.abs(first[name] - first["torch"]).max())
-        print(f"{name:30} {wall:9.1f} {cpu:9.1f} {wall / best:13.2f} {apart:26.5f}")
+    print(
+        "engine                           wall, ms   CPU, ms   of the best in that   largest difference of ab"
+    )
+    for precision in ("fp32", "bf16"):
+        alike = {name: time for name, time in medians.items() if name.endswith(precision)}
+        best = min(wall for wall, _ in alike.values())
+        for name, (wall, cpu) in alike.items():
+            apart = float(np.abs(first[name] - first["torch, fp32"]).max())
+            print(f"{name:31} {wall:9.1f} {cpu:9.1f} {wall / best:16.2f} {apart:26.5f}")
 
 
 if __name__ == "__main__":

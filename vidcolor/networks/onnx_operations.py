@@ -18,7 +18,7 @@ class Unsupported(Exception):
 
 
 class Sheet(Protocol):
-    """Where operations are written down (:class:`~vidcolor.networks.onnx_runtime._Recorder`)."""
+    """Where operations are written down (:class:`~vidcolor.networks.onnx_model._Recorder`)."""
 
     def name_of(self, value: Any) -> str:
         """The name of a tensor that came by, or of a weight or a number, which is kept with the model."""

@@ -15,9 +15,9 @@ from vidcolor.devices import is_of_device, is_out_of_memory
 from vidcolor.errors import UsageError, WeightsError, first_line
 from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
+from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, begin
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
-from vidcolor.networks.onnx_runtime import OnnxRuntimeNetwork, begin, installed
 from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.torchthreads import torch_threads
 
@@ -56,37 +56,47 @@ def resolve_precision(name: str, device: torch.device, engine: str = "auto") -> 
 
 
 def resolve_engine(name: str, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
-    """What computes the generator, ``torch`` or ``onnxruntime`` with its version, for ``auto`` or a name.
+    """What computes the generator, for ``auto`` or a name: ``torch``, or another with its version.
 
-    ``auto`` takes ONNX Runtime where that is installed, on a CPU in float32: it needs about three quarters
-    of the time (``tests/benchmarks/engines.py``), and ab differs by less than 0.0002.
+    ``auto`` takes what is installed and quicker than torch, on a CPU: in float32 ONNX Runtime, then OpenVINO,
+    in bfloat16 OpenVINO. Each needs about three quarters of torch's time; in float32 ab differs by less than
+    0.0002 (``tests/benchmarks/engines.py``).
 
     Raises:
-        UsageError: ONNX Runtime is asked for by name, and is not installed or cannot do it.
+        UsageError: an engine is asked for by name, and is not installed or cannot do it.
     """
-    if name == TORCH:
-        return TORCH
-    asked, version = name == ONNX_RUNTIME, None
-    if device.type != "cpu" or dtype != torch.float32:
-        fault = "is for --device cpu in --precision fp32"
-    elif (version := installed()) is None:
-        fault = "is not installed, or broken: pip install 'vidcolor[onnxruntime]'"
-    else:
-        side = generator.multiple
-        fuse_batch_norm(generator.network)
-        try:
-            begin(generator.network, (1, 1, side, side), 1)
-            return f"{ONNX_RUNTIME} {version}"
-        except (Unsupported, MemoryError) as error:
-            fault = str(error)
-    if asked:
-        raise UsageError(f"--engine {ONNX_RUNTIME} {fault}; --engine torch does without")
+    asked = BY_NAME.get(name)
+    for engine in () if name == TORCH else (asked,) if asked else BY_NAME.values():
+        found, fault = _tried(engine, generator, device, dtype)
+        if found is not None:
+            return found
+        if asked:
+            raise UsageError(f"--engine {name} {fault}; --engine torch does without")
     return TORCH
 
 
-def engine_installed() -> str:
-    """ONNX Runtime with its version, as :func:`resolve_engine` would say it."""
-    return f"{ONNX_RUNTIME} {installed()}"
+def _tried(
+    engine: Engine, generator: Generator, device: torch.device, dtype: torch.dtype
+) -> tuple[str | None, str]:
+    """An engine with its version, if it computes the generator so; else why not."""
+    if device.type != "cpu" or dtype not in engine.runtime.DTYPES:
+        able = " or ".join(short for short, one in _DTYPES.items() if one in engine.runtime.DTYPES)
+        return None, f"is for --device cpu in --precision {able}"
+    found = engine.installed()
+    if found is None:
+        return None, f"is not installed, or broken: pip install 'vidcolor[{engine.name}]'"
+    side = generator.multiple
+    fuse_batch_norm(generator.network)
+    try:
+        begin(engine, generator.network, (1, 1, side, side), dtype)
+    except (Unsupported, MemoryError) as error:
+        return None, str(error)
+    return found, ""
+
+
+def engines_installed() -> list[str]:
+    """All that a film can be coloured with here, as :func:`resolve_engine` says them."""
+    return [TORCH, *(found for engine in BY_NAME.values() if (found := engine.installed()) is not None)]
 
 
 def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.device) -> int:
@@ -151,6 +161,7 @@ class Predictor:
         self._most = 0
         self.multiple = generator.multiple
         self._share = share
+        self._threads = torch.get_num_threads()
 
     @property
     def precision(self) -> str:
@@ -174,7 +185,8 @@ class Predictor:
 
     def _made(self) -> Callable[[Tensor], Tensor]:
         if self.engine != TORCH:
-            return OnnxRuntimeNetwork(self._module)
+            engine = BY_NAME[self.engine.split()[0]]
+            return EngineNetwork(engine, self._module, self.dtype, self._threads)
         self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             fuse_activations(self._module)

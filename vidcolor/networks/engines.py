@@ -1,0 +1,153 @@
+"""What computes a generator on a CPU in torch's place, where it is installed: the same in less time."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from vidcolor.errors import UsageError, first_line
+from vidcolor.networks.onnx_model import recorded
+from vidcolor.networks.onnx_operations import Unsupported
+from vidcolor.options import ONNX_RUNTIME, OPENVINO
+
+log = logging.getLogger(__name__)
+
+_MOST_SESSIONS = 8
+"""Models that are kept, for sizes of pictures (a film has two or three) and numbers of threads."""
+_TOLERANCE = 0.05
+"""How far ab may lie from torch's in float32; that of the default generator lies within 0.0002."""
+_COARSE = 0.25
+"""How far it may lie in bfloat16 on average, as a share of chroma; that of the default generator: 0.03."""
+Session = Callable[[Tensor], Tensor]
+
+
+class _Runtime(Protocol):
+    """What a module of an engine has."""
+
+    DTYPES: tuple[torch.dtype, ...]
+
+    def version(self) -> str:
+        """That of its package."""
+
+    def session(self, model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Session:
+        """A model that can be called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """A program that computes ONNX models.
+
+    Attributes:
+        name: as ``--engine`` has it, which is that of the extra that installs it, too.
+        title: its proper name.
+        module: of this package.
+    """
+
+    name: str
+    title: str
+    module: str
+
+    @property
+    def runtime(self) -> _Runtime:
+        """Its module."""
+        return cast(_Runtime, importlib.import_module(f"{__package__}.{self.module}"))
+
+    def installed(self) -> str | None:
+        """Its name and version, or None where it, or the ``onnx`` package, is missing or broken."""
+        try:
+            importlib.import_module("onnx")
+            return f"{self.name} {self.runtime.version()}"
+        except Exception as error:  # of its own or of what it is built on: torch can do the work, too
+            log.debug("%s is not used: %r", self.title, error)
+            return None
+
+
+BY_NAME = {
+    one.name: one
+    for one in (
+        Engine(name=ONNX_RUNTIME, title="ONNX Runtime", module="onnx_runtime"),
+        Engine(name=OPENVINO, title="OpenVINO", module="openvino_runtime"),
+    )
+}
+"""All there are; those that ``auto`` prefers come first."""
+
+
+class EngineNetwork:
+    """A network as a function of one picture; may be called from several threads at once.
+
+    Args:
+        engine: what computes it.
+        network: in evaluation mode, on the CPU, in float32, its BatchNorm fused.
+        dtype: one of the engine's.
+        threads: of all calls at once; each has as many as torch has where it is called.
+    """
+
+    def __init__(
+        self, engine: Engine, network: nn.Module, dtype: torch.dtype = torch.float32, threads: int = 1
+    ) -> None:
+        self._engine = engine
+        self._network = network
+        self._dtype = dtype
+        self._threads = threads
+        self._sessions: dict[tuple[tuple[int, ...], int], Session] = {}  # by shape and threads
+        self._lock = threading.Lock()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What the network makes of ``x`` ``(1, C, H, W)``, float32.
+
+        Raises:
+            UsageError: the engine does not make what torch makes.
+        """
+        threads = torch.get_num_threads()
+        key = (tuple(x.shape), threads)
+        with self._lock:
+            session = self._sessions.get(key)
+            if session is None:
+                if len(self._sessions) >= _MOST_SESSIONS:
+                    del self._sessions[next(iter(self._sessions))]  # the oldest: each takes a second to make
+                calls = max(1, self._threads // threads)
+                try:
+                    session = begin(self._engine, self._network, key[0], self._dtype, threads, calls)
+                except Unsupported as error:
+                    raise UsageError(f"{self._engine.title} {error}: use --engine torch") from error
+                self._sessions[key] = session
+        return session(x)
+
+
+def begin(
+    engine: Engine,
+    network: nn.Module,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    threads: int = 1,
+    calls: int = 1,
+) -> Session:
+    """A function of inputs of one shape, tried on another than it was recorded with.
+
+    Raises:
+        Unsupported: the engine cannot do what the network does, or does something else.
+    """
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
+    try:
+        session = engine.runtime.session(recorded(network, x), dtype, threads, calls)
+        with torch.inference_mode():
+            wanted = network(100.0 - x)
+        found = session(100.0 - x)
+    except (MemoryError, Unsupported):
+        raise
+    except Exception as error:  # its classes are not to be relied upon
+        if any(word in str(error).lower() for word in ("memory", "bad_alloc")):
+            raise MemoryError(str(error)) from error
+        raise Unsupported(f"fails ({first_line(error)})") from error
+    off = (found - wanted).abs()
+    near = off.max() <= _TOLERANCE if dtype == torch.float32 else off.mean() <= _COARSE * wanted.abs().mean()
+    if not near and bool(wanted.isfinite().all()):  # weights of no use are found elsewhere
+        raise Unsupported(f"gives other colours than torch (by {float(off.max()):.3g})")
+    return session

@@ -1,0 +1,76 @@
+"""OpenVINO, which computes generators on a CPU in float32, or in bfloat16 where the CPU can."""
+
+from __future__ import annotations
+
+import importlib
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = (torch.float32, torch.bfloat16)
+_HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
+_REPORTER = "openvino.tools.ovc"
+"""The part of the package that tells its makers of its import; it converts models, and isn't needed here."""
+
+
+def version() -> str:
+    """That of the package. Raises whatever a broken installation raises."""
+    return str(_openvino().__version__).split("-")[0]
+
+
+def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Callable[[Tensor], Tensor]:
+    """A model, ready to be called by several threads at once; what it gives depends on none of the numbers.
+
+    Args:
+        model: of ONNX.
+        dtype: one of ``DTYPES``.
+        threads: for each call.
+        calls: at once, as many as there may be.
+    """
+    core = _openvino().Core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "INFERENCE_NUM_THREADS": threads * calls,
+        "NUM_STREAMS": calls,
+        "ENABLE_CPU_PINNING": False,  # encoders want the processor
+    }
+    made = core.compile_model(core.read_model(model), "CPU", settings)
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    for _ in range(calls):
+        requests.put(made.create_infer_request())
+    return lambda x: _answer(requests, x)
+
+
+def _answer(requests: queue.SimpleQueue[Any], x: Tensor) -> Tensor:
+    request = requests.get()
+    try:
+        return torch.from_numpy(request.infer({0: x.contiguous().numpy()})[0])  # which is a copy
+    finally:
+        requests.put(request)
+
+
+def _openvino() -> ModuleType:
+    known = sys.modules.get("openvino")
+    if known is not None:
+        return known
+    with _without(_REPORTER):
+        return importlib.import_module("openvino")
+
+
+@contextmanager
+def _without(name: str) -> Iterator[None]:
+    """Have ``import name`` fail meanwhile, unless that has been imported already."""
+    unknown = name not in sys.modules
+    if unknown:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if unknown:
+            del sys.modules[name]
