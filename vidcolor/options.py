@@ -63,7 +63,7 @@ class Options:
         precision: arithmetic of the generator; ``auto`` is fp16 on CUDA, bf16 on CPUs that are
             quicker so (with AMX, or AMD's with AVX512_BF16), else fp32.
         engine: what computes the generator; ``auto`` is, on a CPU, OpenVINO in bf16 and ONNX Runtime, or else
-            OpenVINO, in fp32, where they are installed; else torch. Colours differ by less than a code.
+            OpenVINO, in fp32, where they are installed; else torch. Colours differ by a code in few samples.
         render_size: short side, in pixels, of the upright picture that the generator sees.
         batch_size: pictures a batch; None chooses by memory.
         weights: a file, or the name of weights that came with vidcolor.
