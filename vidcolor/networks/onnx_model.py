@@ -1,7 +1,7 @@
 """Generators written down as ONNX models (https://onnx.ai/onnx/operators), for engines that compute those.
 
 What a network does to a picture is recorded while torch does it once, operation by operation, for that size
-of picture.
+of picture. torch's own exporters take seconds and 270 MB for that.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The filter works on the grid of :mod:`vidcolor.motion`, a quarter of the render 
 predicted chroma is soft. What it finds is a correction, added to ab at full size, so that fine
 structure always comes from the picture's own prediction and nothing is blurred by being carried on.
 With the chroma goes the luma that it was seen with: where that has changed, however slowly, the past counts
-for less, and where a dissolve has ended it counts for a few pictures, so that colours go over into the new
-shot's as luma does.
+for less, where a picture has faded to plain black, grey or white it counts for nothing, and where a dissolve
+has ended it counts for a few pictures, so that colours go over into the new shot's as luma does.
 
 Each picture's chroma becomes a mean of what the past says (recursively, weighted by the number of pictures
 that it rests on, up to the memory), its own prediction, and what the next few pictures say. Means are taken

@@ -1,6 +1,7 @@
 """Several processes that train one network: each sees its part of every batch, gradients are averaged.
 
-``torchrun`` starts the processes and sets the environment that :func:`joined` reads.
+``torchrun`` starts the processes and sets the environment that :func:`joined` reads. Gradients go in one
+exchange, without torch's DDP wrapper, which wants one backward pass a step.
 """
 
 from __future__ import annotations
