@@ -21,3 +21,10 @@ def test_a_page_names_options_and_exit_codes() -> None:
     codes = [code for code, _ in exit_codes()]
     assert codes[0] == "0" and "7" in codes
     assert all(rf"\fB{code}\fP" in page for code in codes)
+
+
+def test_the_weights_that_are_shipped_are_named() -> None:
+    page = pages()["vidcolor.1"]
+    names = {path.stem for path in (FOLDER.parent.parent / "weights").glob("*.safetensors")}
+    assert {"default", "steady"} <= names
+    assert all(name in page.partition("Generator: ")[2].partition("\n")[0] for name in names)

@@ -2,6 +2,13 @@
 
 ``colorize`` does a whole job; the modules of :mod:`vidcolor.stages` are usable alone. What needs torch,
 av or OpenCV is imported on first use, so that importing the package is quick.
+
+    result = vidcolor.colorize("film.mp4", "colour.mp4", vidcolor.Options(crf=16))
+    print(result.frames, result.exit_code)
+
+Errors are those of :mod:`vidcolor.errors`; warnings are logged, by the logger ``vidcolor``. In a script,
+``colorize`` with several jobs or devices stands below ``if __name__ == "__main__":``, for worker processes
+read the script, too.
 """
 
 from __future__ import annotations

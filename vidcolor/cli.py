@@ -59,7 +59,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     multiple=True,
     default=[_DEFAULTS.weights],
     shell_complete=file_names,
-    help="Generator: a file, or a shipped name.",
+    help="Generator: default, steady, or a file.",
 )
 @option(
     _LOOK, "--saturation", type=float, multiple=True, default=[_DEFAULTS.saturation], help="Factor on colour."
@@ -141,7 +141,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     default=_DEFAULTS.engine,
     help="What computes it on a CPU; auto: OpenVINO (bf16) or ONNX Runtime (fp32) if installed.",
 )
-@option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by memory].")
+@option(_MACHINE, "--batch-size", type=int, help="Pictures a batch [default: by cores, or a GPU's memory].")
 @option(_RESUME, "--restart", is_flag=True, help="Forget what an earlier run has finished.")
 @option(
     _RESUME,
@@ -149,9 +149,9 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     default=True,
     help="Keep what is finished if the job is interrupted, and go on from there.",
 )
-@folder_option(_RESUME, "--work-dir", help="For what is finished [default: beside OUT].")
+@folder_option(_RESUME, "--work-dir", help="Existing folder for what is finished [default: beside OUT].")
 @option(_RESUME, "--accept-drift", is_flag=True, help="Go on though machine or libraries have changed.")
-@option(_RESUME, "--status", is_flag=True, help="Only say how far the jobs of the films named are.")
+@option(_RESUME, "--status", is_flag=True, help="Only say how far OUT is; several may be named.")
 @option(
     _TRUST, "--allow-references", is_flag=True, help="Let playlists (concat, HLS, DASH…) open other files."
 )

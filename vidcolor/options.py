@@ -53,30 +53,33 @@ _NESTED = re.compile(r"(params|opts)$")
 class Options:
     """Options of one job; each is the command line's option of the same name.
 
+    Seconds and rates may be any number. Values that no job could have are refused here, those that source,
+    target or machine cannot meet when the job is begun.
+
     Attributes:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``; several, with commas between them, have a
             worker process each.
-        jobs: worker processes for one film; None: one for each device. On a Ray cluster: shots at once; None:
-            as many as it has room for.
+        jobs: worker processes for one film, 1 to 256; None: one for each device. On a Ray cluster: shots at
+            once; None: as many as it has room for.
         ray: address of a Ray cluster (``auto``, ``host:port``) whose machines make the film, over storage
             that they share.
         precision: arithmetic of the generator; ``auto`` is fp16 on CUDA, bf16 on CPUs that are
             quicker so (with AMX, or AMD's with AVX512_BF16), else fp32.
         engine: what computes the generator; ``auto`` is, on a CPU, OpenVINO in bf16 and ONNX Runtime, or else
             OpenVINO, in fp32, where they are installed; else torch. Colours differ by a code in few samples.
-        render_size: short side, in pixels, of the upright picture that the generator sees.
-        batch_size: pictures a batch; None chooses by memory.
-        weights: a file, or the name of weights that came with vidcolor.
-        saturation: factor on ab; 0 is grey.
+        render_size: short side, in pixels, of the upright picture that the generator sees, 32 to 2048.
+        batch_size: pictures a batch, 1 to 1024; None chooses by a CPU's cores, or a GPU's memory.
+        weights: a file, or the name of weights that came with vidcolor (``default``, ``steady``).
+        saturation: factor on ab, 0 (grey) to 10.
         temporal: how ab is smoothed over time: along motion, as a plain average, or not at all.
         smoothing: 0 (none) to 1 (the longest memory, 60 pictures).
         match_shots: read the source once before, so that shots which come back begin in the colours in which
-            they ended; needs ``flow`` and a file.
+            they ended; needs ``flow``, a ``smoothing`` above 0 and a file.
         compare: show the film before and after in one: whole and ``side`` by side, ``split`` in the middle,
             or with a border that moves (``wipe``).
         deinterlace: make whole frames of interlaced ones.
         codec: name of FFmpeg's encoder; None chooses by container and depth.
-        crf: constant rate factor of the encoder; 0 is lossless.
+        crf: constant rate factor, for encoders that have one; 0 is lossless, None is 18.
         preset: the encoder's, by name; None leaves its own.
         pix_fmt: pixel format of the target; None keeps the source's depth and subsampling.
         encoder_options: further options of the encoder; none may name a file.
@@ -84,14 +87,18 @@ class Options:
         format: name of FFmpeg's muxer; None follows the target's suffix.
         start: seconds of the source before the first frame that is wanted.
         duration: seconds of the source that are wanted.
-        framerate: frames a second of an image sequence.
+        framerate: frames a second of an image sequence, up to 1000; None is 25.
         overwrite: whether a target that exists is replaced.
         resume: whether what is finished is kept if the job is interrupted, and used when it is run again.
         restart: forget what an earlier run has finished.
         accept_drift: go on where an earlier run stopped even on another machine or with other libraries.
-        work_dir: folder for unfinished films; None keeps them beside the target.
+        work_dir: existing folder for unfinished films; None keeps them beside the target.
         allow_references: whether playlists may open other files.
         allow_network: whether sources may be URLs.
+
+    Raises:
+        UsageError: a value is out of range or of another type, contradicts another, or would have the encoder
+            read or write a file.
     """
 
     render_size: int = 256

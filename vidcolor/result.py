@@ -75,6 +75,7 @@ class Result(Counts):
     """What a finished job has done.
 
     Attributes:
+        source, target: names, as they were given.
         seconds: of work, of this run.
         device, precision, engine: what the generator ran on, and what computed it.
         codec: the encoder's name.
@@ -98,7 +99,7 @@ class Result(Counts):
 
     @property
     def exit_code(self) -> int:
-        """0, or 7 where frames, or all of a track of sound, were lost."""
+        """What the command ends with: 0, or 7 where frames, or all of a track of sound, were lost."""
         return EXIT_LOSSES if self.lost or self.silent else EXIT_DONE
 
 
