@@ -121,8 +121,6 @@ def add_video_stream(
     context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
     if interlaced and plan.codec not in UNWOVEN:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-    if "global_header" in str(output.format.flags):
-        context.flags |= Flags.global_header
     for name, value in color_tags(first, plan).items():
         setattr(context, name, value)
     try:
