@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import av
 
 from vidcolor.errors import OutputError, ReaderClosed
 
 
-class mapped_errors:  # noqa: N801  # reads as a statement: with mapped_errors(target)
+@contextmanager
+def mapped_errors(target: str) -> Iterator[None]:
     """Turn errors of the container into OutputError, of a closed pipe into ReaderClosed."""
-
-    def __init__(self, target: str) -> None:
-        self._target = target
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, BrokenPipeError):
-            raise ReaderClosed(f"{self._target}: the reader has closed the pipe") from error
-        if isinstance(error, OSError):
-            reason = error.strerror or str(error)
-            raise OutputError(f"{self._target}: cannot be written ({reason})") from error
-        if isinstance(error, av.FFmpegError):
-            raise OutputError(f"{self._target}: the film cannot be put together ({error})") from error
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise ReaderClosed(f"{target}: the reader has closed the pipe") from error
+    except OSError as error:
+        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+    except av.FFmpegError as error:
+        raise OutputError(f"{target}: the film cannot be put together ({error})") from error
