@@ -31,22 +31,10 @@ _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)
 _ACCURATE = 0x4 | 0x2000 | 0x40000
 """Of swscale: bicubic, chroma at every pixel, exact rounding; else R'G'B' of 4:2:0 is 1 to 2 codes darker."""
 _LONGEST_DELAY = 3600  # seconds between dts and pts; beyond it dts is garbage
-UNWOVEN = frozenset(
-    [
-        "amv",
-        "flv",
-        "h263p",
-        "mjpeg",
-        "mpeg1video",
-        "msmpeg4",
-        "msmpeg4v2",
-        "rv10",
-        "rv20",
-        "speedhq",
-        "wmv1",
-        "wmv2",
-    ]
-)
+UNWOVEN = frozenset([
+    "amv", "flv", "h263p", "mjpeg", "mpeg1video", "msmpeg4", "msmpeg4v2", "rv10", "rv20", "speedhq", "wmv1",
+    "wmv2",
+])  # fmt: skip
 """Encoders that refuse to code fields."""
 _OF_DNXHD = (
     "DNxHD has a few sizes, rates and bit rates (b=120M) alone; --encoder-option profile=dnxhr_hqx (10 bits) "
@@ -118,7 +106,7 @@ def add_video_stream(
     context.time_base = stream.time_base = time_base
     context.sample_aspect_ratio = first.aspect
     context.thread_type = "FRAME"
-    context.flags |= 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: durations come with the frames
+    context.flags |= Flags.frame_duration  # durations come with the frames
     if interlaced and plan.codec not in UNWOVEN:
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     for name, value in color_tags(first, plan).items():
