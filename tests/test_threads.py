@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from vidcolor.errors import Interrupted
 from vidcolor.threads import ByteQueue, Closed, Worker, unless_cancelled
 
 
@@ -143,6 +144,7 @@ def test_unless_cancelled_gives_the_result_or_the_exception() -> None:
 def test_unless_cancelled_does_not_wait_for_what_blocks_for_ever() -> None:
     cancel, release = threading.Event(), threading.Event()
     threading.Timer(0.05, cancel.set).start()
-    assert unless_cancelled("test", lambda: release.wait(60), cancel) is None
+    with pytest.raises(Interrupted):
+        unless_cancelled("test", lambda: release.wait(60), cancel)
     assert not release.is_set()
     release.set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import threading
 from collections import deque
@@ -19,14 +18,7 @@ import torch
 
 from vidcolor.checkpoint import load_generator
 from vidcolor.crew import Crew, Hands, Setup, engine_here, maker_of, setup_of
-from vidcolor.errors import (
-    Interrupted,
-    OutputError,
-    ResumeMismatch,
-    UsageError,
-    VidcolorError,
-    first_line,
-)
+from vidcolor.errors import OutputError, ResumeMismatch, UsageError, VidcolorError, first_line
 from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
@@ -89,8 +81,7 @@ def _connected(address: str, cancel: threading.Event) -> Iterator[Any]:
         # in a thread of its own: it may try for minutes, and on the main thread it would take SIGTERM from us
         connect = partial(ray.init, address=address, log_to_driver=False, configure_logging=False)
         try:
-            if unless_cancelled("vidcolor-connect", connect, cancel) is None:
-                raise Interrupted(signal.SIGINT)
+            unless_cancelled("vidcolor-connect", connect, cancel)
         except (ConnectionError, ValueError, RuntimeError, AssertionError) as error:
             raise UsageError(
                 f"--ray {address}: no Ray cluster answers there ({first_line(error)})"

@@ -189,10 +189,7 @@ class FrameSource:
 
     def _unless_cancelled(self, name: str, work: Callable[[], T]) -> T:
         """In a thread of its own: a read that hangs must not keep a signal from ending the job."""
-        results = unless_cancelled(name, lambda: [work()], self._cancel)
-        if results is None:
-            raise Interrupted(signal.SIGINT)
-        return results[0]
+        return unless_cancelled(name, work, self._cancel)
 
     def close(self) -> None:
         """Close the source."""

@@ -129,8 +129,6 @@ class _Job:
         engine = resolve_engine(self.options.engine, generator, device, dtype)
         predictor = Predictor(generator, device, dtype, Sharing(), engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
-        if container is None:
-            raise Interrupted(signal.SIGINT)
         meter = Meter(
             container=container,
             stream=pick_video(container, self.name),
@@ -213,8 +211,6 @@ class _Job:
             lambda: scan_source(self.open, settings, size, predictor, self.cancel),
             self.cancel,
         )
-        if table is None:
-            raise Interrupted(signal.SIGINT)
         return table.anchors
 
     def _batch_size(self, predictor: Predictor) -> int:

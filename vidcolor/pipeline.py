@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -22,6 +23,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
+from vidcolor.errors import Interrupted
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
@@ -136,7 +138,8 @@ def _colour(
             reader.wait()
         return 0
     begun: list[FilmWriter] = []
-    unless_cancelled("vidcolor-begin", partial(_begin, writer, first, begun), colouring.cancel)
+    with suppress(Interrupted):  # it may have begun before that
+        unless_cancelled("vidcolor-begin", partial(_begin, writer, first, begun), colouring.cancel)
     if not begun:
         return 0
     for packet in before:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Generic, TypeVar
+
+from vidcolor.errors import Interrupted
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.2
@@ -128,15 +131,19 @@ class Worker:
         self.check()
 
 
-def unless_cancelled(name: str, work: Callable[[], T], cancel: threading.Event) -> T | None:
-    """What ``work`` returns; None if ``cancel`` is set first, and ``work`` is then left to itself.
+def unless_cancelled(name: str, work: Callable[[], T], cancel: threading.Event) -> T:
+    """What ``work`` returns, in a thread of that name.
 
-    ``work`` may block for ever in a call that no signal handler of Python's can interrupt.
+    It may block for ever in a call that no signal handler of Python's can interrupt.
+
+    Raises:
+        Interrupted: ``cancel`` is set first; ``work`` is then left to itself.
     """
     results: list[T] = []
     with Worker(name, lambda: results.append(work()), abandon=cancel) as worker:
         while worker.running and not cancel.is_set():
             worker.join(_POLL_SECONDS)
-        if cancel.is_set():
-            return None
+        cancelled = cancel.is_set()
+    if cancelled:
+        raise Interrupted(signal.SIGINT)
     return results[0]
