@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -97,7 +96,7 @@ class Contents:
             else:
                 found[frame.seconds] = frame
         if self.cancel.is_set():
-            raise Interrupted(signal.SIGINT)
+            raise Interrupted
         if not found:
             part = self.settings.start is not None or self.settings.end is not None
             where = "between --start and the end of --duration" if part else "of it"

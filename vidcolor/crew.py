@@ -8,7 +8,6 @@ processes or machines, is for :mod:`vidcolor.processes` and :mod:`vidcolor.clust
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -217,7 +216,7 @@ class Crew:
                 if self.hands.check(_POLL_SECONDS) and not planning:
                     break
                 if cancel.is_set():
-                    raise Interrupted(signal.SIGINT)
+                    raise Interrupted
                 if planning:
                     planner.join(_POLL_SECONDS)
                 done = self.hands.frames() + meter.before

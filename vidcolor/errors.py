@@ -15,6 +15,8 @@ sound, could not be decoded: ``Result.exit_code``). 1 is any other exception: a 
 
 from __future__ import annotations
 
+import signal
+
 EXIT_DONE = 0
 EXIT_BUG = 1
 EXIT_LOSSES = 7
@@ -65,9 +67,9 @@ class ResumeMismatch(VidcolorError):
 
 
 class Interrupted(VidcolorError):
-    """A signal ended the job after a clean flush."""
+    """A signal ended the job after a clean flush, or the caller's event did, which counts as SIGINT."""
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int = signal.SIGINT) -> None:
         super().__init__(f"interrupted by signal {signal_number}")
         self.exit_code = 128 + signal_number
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import zlib
 from collections import deque
@@ -274,7 +273,7 @@ class FrameSource:
         seen: deque[int] = deque(maxlen=len(place.lumas))
         for frame in self._chained(self._carried):
             if self._cancel.is_set():
-                raise Interrupted(signal.SIGINT)
+                raise Interrupted
             seen.append(luma_check(frame))
             if frame.pts == place.last:
                 if exactly or tuple(seen) == place.lumas:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ def colorize(
     if done is not None:
         return done
     if cancel.is_set():
-        raise Interrupted(signal.SIGINT)
+        raise Interrupted
     _refuse_fork()
     place = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
@@ -275,7 +274,7 @@ class _Job:
             raise
         if self.cancel.is_set():
             film.abandon()
-            raise Interrupted(signal.SIGINT)
+            raise Interrupted
         whole = options.start is None and settings.end is None
         report.close(container, stream, whole=whole, end=settings.end)
         if frames == 0:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -181,7 +180,7 @@ class Maker:
         if path is None:
             return None
         if self.order.cancel.is_set():
-            raise Interrupted(signal.SIGINT)
+            raise Interrupted
         if self.unread and not self.store.is_whole(path, self.order.cancel):
             return None
         frames, after = self.store.end_of(path)
@@ -252,7 +251,7 @@ class Maker:
         try:
             run(source.span(span.frames), self._colouring(meter, endings), writer, span)
             if order.cancel.is_set():
-                raise Interrupted(signal.SIGINT)
+                raise Interrupted
             last = writer.last
             if last is None:
                 raise InputError(f"{order.name}: no frame of it decodes any more")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,7 +66,7 @@ class Planner:
         seen: list[_Seen] = []
         for frame in self.source.span(self.frames):
             if self.cancel.is_set():
-                raise Interrupted(signal.SIGINT)
+                raise Interrupted
             if len(seen) < self.frames:
                 seen.append(_Seen(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame)))
             batcher.push(frame, [luminance(frame, luma, self.render_size) for luma in frame.pictures()])

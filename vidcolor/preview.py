@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -120,7 +119,7 @@ def make_preview(
         pictures = list[Rgb]()
         for frame in frames:
             if cancel.is_set():
-                raise Interrupted(signal.SIGINT)
+                raise Interrupted
             pictures.append(_coloured(frame, predictor, recolor, look.render_size))
         rows.append((_described(look, looks), pictures))
     _write(Path(wanted), _sheet(rows, times))

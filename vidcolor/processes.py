@@ -178,7 +178,7 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
 def _make_shot(number: int, place: Place | None) -> list[Warned]:
     """Task of a worker process: what it warns of."""
     if _maker is None:
-        raise Interrupted(signal.SIGINT)
+        raise Interrupted
     assert _count is not None and _ear is not None
     _count.last = place.frames if place else 0
     _maker.make_shot(number, place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -258,7 +257,7 @@ class ResumableJob:
 
     def _part(self, path: Path) -> Coded:
         if self.order.cancel.is_set():
-            raise Interrupted(signal.SIGINT)
+            raise Interrupted
         return SegmentStore.read(path).coded
 
 

@@ -12,7 +12,6 @@ import logging
 import os
 import re
 import secrets
-import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -191,7 +190,7 @@ def _digest_of(path: Path, cancel: threading.Event | None) -> str:
     with open(path, "rb") as file:
         while block := file.read(1 << 20):
             if cancel is not None and cancel.is_set():
-                raise Interrupted(signal.SIGINT)
+                raise Interrupted
             digest.update(block)
     return digest.hexdigest()[:32]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -145,5 +144,5 @@ def unless_cancelled(name: str, work: Callable[[], T], cancel: threading.Event) 
             worker.join(_POLL_SECONDS)
         cancelled = cancel.is_set()
     if cancelled:
-        raise Interrupted(signal.SIGINT)
+        raise Interrupted
     return results[0]

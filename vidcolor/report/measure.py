@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -129,7 +128,7 @@ def measure(
     some = min(len(shots), shown)
     for number in ((2 * i + 1) * len(shots) // (2 * some) for i in range(some)):
         if cancel.is_set():
-            raise Interrupted(signal.SIGINT)
+            raise Interrupted
         shot = shots[number]
         at = sum(s.frames for s in shots[:number]) + shot.frames // 2
         middle = found.times[at]
@@ -179,7 +178,7 @@ def _read(name: str, options: Options, cancel: threading.Event) -> _Readings:
         for frame in frames_in(container, stream, DecodeSettings(name=name), cancel):
             _note(frame, found, detector)
     if cancel.is_set():
-        raise Interrupted(signal.SIGINT)
+        raise Interrupted
     found.decisions += detector.finish()
     if not found.times:
         raise InputError(f"{name}: no frame of it decodes")
