@@ -211,9 +211,10 @@ def test_an_order_of_fields_that_changes_is_named(caplog: pytest.LogCaptureFixtu
     luma = np.zeros((48, 64), np.uint8)
     first = frame_of(luma, fields=2)
     for other, says in ((False, 0), (True, 1)):
-        watch, said = _watch(first), {"interlaced", "colour", "format"}
+        watch = _watch(first)
+        watch.said = {"interlaced", "colour", "format"}
         for frame in (first, frame_of(luma, fields=2, bottom_first=other)):
-            watch(frame, said)
+            watch(frame)
         assert caplog.text.count("the order of the fields changes") == says
 
 

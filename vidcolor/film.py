@@ -55,7 +55,6 @@ class Film:
 
     Attributes:
         colour: makes the chroma of a frame, in any thread; there once the film has begun.
-        said: what has been said of its frames.
         watch: what looks at them; there once the film has begun.
         silent: tracks of sound that were lost whole.
     """
@@ -84,7 +83,6 @@ class Film:
         self._comparison: Comparison | None = None
         self._offset = self.silent = 0
         self._sink: Sink | None = None
-        self.said: set[str] = set()
 
     def begin(self, first: Frame) -> None:
         """Open the output and add every track, now that the first frame is known."""
@@ -205,7 +203,7 @@ class Film:
         """Encode one frame; returns the packets that are ready."""
         if self.watch.written and holds_one(self._target, self.muxer):
             raise UsageError(f"{self._target}: {_ONE_PICTURE}")
-        self.watch(frame, self.said, self._reencoder.late(frame.pts + self._offset, frame.time_base))
+        self.watch(frame, self._reencoder.late(frame.pts + self._offset, frame.time_base))
         if self._comparison is not None:
             frame, cb, cr = self._comparison(frame, cb, cr)
         return self._reencoder.encode(frame, cb, cr, self._offset)

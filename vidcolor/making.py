@@ -242,7 +242,7 @@ class Maker:
         film = order.film(source.container, Discard())
         with hushed():
             film.begin(self.first)
-        film.said = self.said
+        film.watch.said = self.said
         if place is not None:
             film.go_on(place.frames, place.ticks, self.pace.get(number))
         writer = SegmentWriter(film, place.ticks if place else None)

@@ -52,6 +52,25 @@ _BARS_LEAVE = 0.5
 """Part of the picture that is left between bars, at least."""
 _BAR_LEAST = 0.01
 """Part of the picture's height or width that a bar takes at least."""
+_LINES = {
+    "hole": "the source has no frames for %.3g s before %s: it may be damaged there",
+    "fields": "the film turns interlaced in mid-stream: the fields stay woven, but are not marked",
+    "order": "the order of the fields changes at %s: H.264 marks frames with the wrong one; --codec ffv1 "
+    "marks each as it is",
+    "interlaced": "the film is interlaced: each field is coloured for itself and stays a field; "
+    "--deinterlace makes whole frames",
+    "format": "the broadcast's active format descriptions (AFD) are left out",
+    "colour": "the film has colours of its own at %s: they are replaced",
+    "bars": "the picture has black bars (%s): they stay black",
+    "flicker": "the film's brightness flickers at %s: luma is left as it is, and colours may follow it; a "
+    "deflicker filter before vidcolor helps",
+    "late": "at %s frames come faster than the %s a second that this codec or container counts in: they, and "
+    "those after them, are shown late",
+    "rate": "%s holds one frame rate: frames of other times are shown too %s",
+    "turned": "the picture turns in mid-stream, at %s: all is turned as the beginning is, and lies or is "
+    "squeezed from there on",
+    "captions": "the picture's closed captions have no place in %s: H.264 keeps them",
+}
 
 
 class Watch:
@@ -67,6 +86,7 @@ class Watch:
     Attributes:
         written: frames before the next.
         pace: time of the last frame, seconds, and how many came evenly before it.
+        said: which lines have been said; none is said twice.
     """
 
     def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool, codec: str) -> None:
@@ -78,100 +98,65 @@ class Watch:
         self._looks = 0
         self.pace = (first.seconds, 0)
         self.written = 0
+        self.said: set[str] = set()
 
-    def __call__(self, frame: Frame, said: set[str], late: Fraction = Fraction(0)) -> None:
+    def __call__(self, frame: Frame, late: Fraction = Fraction(0)) -> None:
         """Look at the next frame.
 
         Args:
             frame: the next.
-            said: what has been said; it is added to.
             late: seconds by which the encoder has to put it after its time.
         """
-        self._look_at_time(frame, said, late)
+        at = clock(float(frame.seconds))
+        self._look_at_time(frame, at, late)
         before = self.pace[0]
-        if self._follows_a_hole(frame) and "hole" not in said:
-            said.add("hole")
-            log.warning(
-                "the source has no frames for %.3g s before %s: it may be damaged there",
-                float(frame.seconds - before),
-                clock(float(frame.seconds)),
-            )
-        if frame.fields > self._first.fields and not self._interlaced and "fields" not in said:
-            said.add("fields")
-            log.warning("the film turns interlaced in mid-stream: the fields stay woven, but are not marked")
-        turns = frame.fields == self._first.fields == 2 and frame.bottom_first != self._first.bottom_first
-        if turns and "order" not in said:
-            said.add("order")
-            log.warning(
-                "the order of the fields changes at %s: H.264 marks frames with the wrong one; --codec ffv1 "
-                "marks each as it is",
-                clock(float(frame.seconds)),
-            )
-        if frame.fields == 2 and "interlaced" not in said:
-            said.add("interlaced")
-            log.warning(
-                "the film is interlaced: each field is coloured for itself and stays a field; --deinterlace "
-                "makes whole frames"
-            )
-        self._look_for_captions(frame, said)
-        self._look_for_turns(frame, said)
-        if "format" not in said and tells_active_format(frame.video):
-            said.add("format")
-            log.warning("the broadcast's active format descriptions (AFD) are left out")
-        if self.written % _LOOK_EVERY == 0 and "colour" not in said and in_colour(frame):
-            said.add("colour")
-            log.warning(
-                "the film has colours of its own at %s: they are replaced", clock(float(frame.seconds))
-            )
-        if "bars" not in said and self.written % _BARS_EVERY == 0:
-            self._look_for_bars(frame, said)
-        if "flicker" not in said and self._flickers(frame):
-            said.add("flicker")
-            log.warning(
-                "the film's brightness flickers at %s: luma is left as it is, and colours may follow it; a "
-                "deflicker filter before vidcolor helps",
-                clock(float(frame.seconds)),
-            )
+        if self._follows_a_hole(frame):
+            self._say("hole", float(frame.seconds - before), at)
+        if frame.fields > self._first.fields and not self._interlaced:
+            self._say("fields")
+        if frame.fields == self._first.fields == 2 and frame.bottom_first != self._first.bottom_first:
+            self._say("order", at)
+        if frame.fields == 2:
+            self._say("interlaced")
+        self._look_for_captions(frame)
+        self._look_for_turns(frame, at)
+        if "format" not in self.said and tells_active_format(frame.video):
+            self._say("format")
+        if self.written % _LOOK_EVERY == 0 and "colour" not in self.said and in_colour(frame):
+            self._say("colour", at)
+        if "bars" not in self.said and self.written % _BARS_EVERY == 0:
+            self._look_for_bars(frame)
+        if "flicker" not in self.said and self._flickers(frame):
+            self._say("flicker", at)
         self.written += 1
 
-    def _look_at_time(self, frame: Frame, said: set[str], late: Fraction) -> None:
+    def _say(self, what: str, *details: object) -> None:
+        """Log one of the lines, unless it has been said."""
+        if what not in self.said:
+            self.said.add(what)
+            log.warning(_LINES[what], *details)
+
+    def _look_at_time(self, frame: Frame, at: str, late: Fraction) -> None:
         """Say so if frames cannot have their times."""
         counts = self._muxer not in _ONE_RATE and not is_image(self._muxer)  # pictures have no times
-        if counts and late > 1 / (2 * self._rate) and "late" not in said:
-            said.add("late")
-            log.warning(
-                "at %s frames come faster than the %s a second that this codec or container counts in: they, "
-                "and those after them, are shown late",
-                clock(float(frame.seconds)),
-                f"{float(self._rate):.6g}",
-            )
+        if counts and late > 1 / (2 * self._rate):
+            self._say("late", at, f"{float(self._rate):.6g}")
         behind = frame.seconds - self._first.seconds - self.written / self._rate
-        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate) and "rate" not in said:
-            said.add("rate")
-            when = "early" if behind > 0 else "late"
-            log.warning(
-                "%s holds one frame rate: frames of other times are shown too %s", label(self._muxer), when
-            )
+        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate):
+            self._say("rate", label(self._muxer), "early" if behind > 0 else "late")
 
-    def _look_for_turns(self, frame: Frame, said: set[str]) -> None:
-        if frame.orientation == self._first.orientation or "turned" in said:
+    def _look_for_turns(self, frame: Frame, at: str) -> None:
+        if frame.orientation == self._first.orientation or "turned" in self.said:
             return
         if is_image(self._muxer) and (
             self._codec == "tiff" or (self._codec == "png" and has_exif(frame.video))
         ):
             return  # each picture says for itself how it is turned
-        said.add("turned")
-        log.warning(
-            "the picture turns in mid-stream, at %s: all is turned as the beginning is, and lies or is "
-            "squeezed from there on",
-            clock(float(frame.seconds)),
-        )
+        self._say("turned", at)
 
-    def _look_for_captions(self, frame: Frame, said: set[str]) -> None:
-        if self._codec in _CAPTIONED or "captions" in said or not has_captions(frame.video):
-            return
-        said.add("captions")
-        log.warning("the picture's closed captions have no place in %s: H.264 keeps them", self._codec)
+    def _look_for_captions(self, frame: Frame) -> None:
+        if self._codec not in _CAPTIONED and "captions" not in self.said and has_captions(frame.video):
+            self._say("captions", self._codec)
 
     def _follows_a_hole(self, frame: Frame) -> bool:
         """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""
@@ -180,7 +165,7 @@ class Watch:
         self.pace = frame.seconds, even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
         return even >= _EVEN and step >= _HOLE
 
-    def _look_for_bars(self, frame: Frame, said: set[str]) -> None:
+    def _look_for_bars(self, frame: Frame) -> None:
         """Say so if rows or columns along the edges have been black in all frames looked at."""
         limit = frame.signal.ends[0] + (_BAR_CODES << (frame.signal.depth - 8))
         lit = (frame.luma[:, ::8].mean(1) > limit, frame.luma[::8].mean(0) > limit)
@@ -200,7 +185,6 @@ class Watch:
             rows.size * columns.size
         ):
             return  # a title or the like; it is looked at again
-        said.add("bars")
         height, width = len(rows), len(columns)
         found = (
             ("at the top", top, height),
@@ -210,7 +194,8 @@ class Watch:
         )
         wide = [f"{n} pixels {where}" for where, n, size in found if n >= max(4, _BAR_LEAST * size)]
         if wide:
-            log.warning("the picture has black bars (%s): they stay black", ", ".join(wide))
+            self._say("bars", ", ".join(wide))
+        self.said.add("bars")  # also where they are too narrow to speak of
 
     def _flickers(self, frame: Frame) -> bool:
         unit = 1 << (frame.signal.depth - 8)
