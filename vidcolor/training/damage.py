@@ -33,7 +33,7 @@ def scratches(y: Tensor, draw: Draws, strength: float) -> Tensor:
 
 
 def dust(y: Tensor, draw: Draws, strength: float) -> Tensor:
-    """Cover luma ``(N, 1, h, w)`` with specks and hairs, all white or all black on one picture.
+    """Cover luma ``(N, 1, h, w)`` with specks and hairs, all white (dirt on the negative) or all black.
 
     Takes columns 1 to 5 of ``draw``.
     """

@@ -29,7 +29,7 @@ def degrade(
 
     Blur, grain, uneven light, tone, scratches, dust, sharpening and block compression, in the order in
     which they happen to a film; ``CLEAN_SHARE`` of the pictures is spared them all, and each strikes the
-    others with the probability in ``_PROBABILITIES``. What happens to picture i depends on ``seed``,
+    others with the probability in ``_ACTS``. What happens to picture i depends on ``seed``,
     ``step`` and ``first + i`` only, on every device.
 
     Args:
@@ -42,8 +42,8 @@ def degrade(
     count = y.shape[0]
     spared = uniforms("spared", seed, step, first=first, rows=count, columns=1)[:, 0] < CLEAN_SHARE
     worn = y.clone()
-    for act, probability in _PROBABILITIES.items():
-        table = uniforms(act.__name__, seed, step, first=first, rows=count, columns=_COLUMNS)
+    for purpose, (act, probability) in _ACTS.items():
+        table = uniforms(purpose, seed, step, first=first, rows=count, columns=_COLUMNS)
         struck = ((table[:, 0] < probability) & ~spared).nonzero()[0]
         if len(struck):
             where = torch.from_numpy(struck).to(y.device)
@@ -81,16 +81,6 @@ def _tone(y: Tensor, draw: Draws, strength: float) -> Tensor:
     return (black + (white - black) * y.clamp_min(1e-4) ** gamma).clamp(0.0, 1.0)
 
 
-def _scratches(y: Tensor, draw: Draws, strength: float) -> Tensor:
-    """One to three nearly vertical lines."""
-    return scratches(y, draw, strength)
-
-
-def _dust(y: Tensor, draw: Draws, strength: float) -> Tensor:
-    """Specks and hairs, white (dirt on the negative) or black (on the print)."""
-    return dust(y, draw, strength)
-
-
 def _sharpen(y: Tensor, draw: Draws, strength: float) -> Tensor:
     """The halos of unsharp masking, as old prints, scanners and televisions add them."""
     halo = y - gaussian_blur(y, draw(1, 0.7, 1.6))
@@ -102,13 +92,14 @@ def _compress(y: Tensor, draw: Draws, strength: float) -> Tensor:
     return compress(y, draw(1, 0.1, 0.245) ** 2 * strength, draw.whole(2, BLOCK), draw.whole(3, BLOCK))
 
 
-_PROBABILITIES = {
-    _soften: 0.45,
-    _grain: 0.5,
-    _uneven_light: 0.25,
-    _tone: 0.5,
-    _scratches: 0.12,
-    _dust: 0.15,
-    _sharpen: 0.15,
-    _compress: 0.35,
+_ACTS = {
+    "_soften": (_soften, 0.45),
+    "_grain": (_grain, 0.5),
+    "_uneven_light": (_uneven_light, 0.25),
+    "_tone": (_tone, 0.5),
+    "_scratches": (scratches, 0.12),
+    "_dust": (dust, 0.15),
+    "_sharpen": (_sharpen, 0.15),
+    "_compress": (_compress, 0.35),
 }
+"""What happens, in this order, and how probably. The names must stay: random numbers follow from them."""
