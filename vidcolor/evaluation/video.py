@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -194,7 +193,7 @@ class _ColourMeter:
 
     def __init__(self, film: Film, steps: Sequence[Step | None]) -> None:
         self._film, self._steps = film, steps
-        self._table = _table()
+        self._table = ChromaTable(BT709)
         self._tracks = {length: tracks_of(film, spans_of(film, length)) for length in DRIFT_SPANS}
 
     def measure(self, abs_: Iterable[Floats]) -> tuple[Scores, Rgb]:
@@ -232,11 +231,6 @@ class _ColourMeter:
         chroma = torch.from_numpy(self._table(grey, ab)).permute(2, 0, 1)[None]  # (h, w, 2) to (1, 2, h, w)
         rgb = rgb_from_ycbcr(y, chroma, BT709)[0].permute(1, 2, 0)
         return np.ascontiguousarray(rgb.clamp(0.0, 1.0).numpy())
-
-
-@functools.cache
-def _table() -> ChromaTable:
-    return ChromaTable(BT709)
 
 
 def _smoothed(film: Film, abs_: Iterable[Floats], way: tuple[str, float]) -> Iterator[Floats]:
