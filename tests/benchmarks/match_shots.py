@@ -99,7 +99,7 @@ def coloured(greys: list[Floats], abs_: list[Floats], table: ShotTable | None) -
 
 def apart(greys: list[Floats], abs_: list[Floats], one: int, other: int) -> float:
     """Mean distance of ab where motion explains the one picture by the other."""
-    motion = between(greys[one], greys[other], farneback)
+    motion = between(farneback(greys[one], greys[other]), farneback(greys[other], greys[one]))
     distance = np.linalg.norm(motion.fetch(abs_[other]) - abs_[one], axis=-1)
     return float(distance[~motion.unsure].mean())
 

@@ -165,7 +165,6 @@ def _nearest(times: Sequence[float], wanted: float) -> int:
 
 def _step(one: Floats, other: Floats, method: FlowMethod) -> Step:
     there, back = method(one, other), method(other, one)
-    ahead = between(one, other, lambda first, _: there if first is one else back)
-    behind = between(other, one, lambda first, _: back if first is other else there)
+    ahead, behind = between(there, back), between(back, there)
     still, moving = speed_regions(behind.flow)
     return Step(ahead=ahead, near=ghost_region(behind.hidden), still=still, moving=moving)

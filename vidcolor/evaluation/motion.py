@@ -43,19 +43,22 @@ def farneback(one: Floats, other: Floats) -> Floats:
     return np.asarray(flow, np.float32)
 
 
-def between(one: Floats, other: Floats, method: FlowMethod) -> Motion:
-    """Motion from ``one`` to ``other``, with the masks of Ruder et al. 2016 that Lai et al. 2018 use.
+def between(forward: Floats, backward: Floats) -> Motion:
+    """Motion with the masks of Ruder et al. 2016 that Lai et al. 2018 use.
 
     A pixel is hidden where flow there and back does not lead home: |f + b|² > 0.01 (|f|² + |b|²) + 0.5,
     or out of the picture. An edge of the motion is where |∇u|² + |∇v|² > 0.01 |f|² + 0.002.
+
+    Args:
+        forward, backward: flow ``(h, w, 2)`` from the first picture to the second, and from that back.
     """
-    forward, backward = method(one, other), method(other, one)
+    height, width = forward.shape[:2]
     returning = warp(backward, forward)
     home = forward + returning
     length = (forward**2).sum(-1) + (returning**2).sum(-1)
-    rows, columns = np.indices(one.shape, dtype=np.float32)
+    rows, columns = np.indices((height, width), dtype=np.float32)
     x, y = columns + forward[..., 0], rows + forward[..., 1]
-    gone = (x < 0) | (y < 0) | (x > one.shape[1] - 1) | (y > one.shape[0] - 1)
+    gone = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
     hidden = ((home**2).sum(-1) > 0.01 * length + 0.5) | gone
     slopes = sum(np.gradient(forward[..., c], axis=a) ** 2 for c in (0, 1) for a in (0, 1))
     edge = slopes > 0.01 * (forward**2).sum(-1) + 0.002
