@@ -544,6 +544,7 @@ def test_the_command_measures_and_writes(tmp_path: Path, clips: Path, weights: s
     assert all(found["clips"][0]["scores"]["ours"][m] > 0 for m in ("chroma_warp", "ghost_near", "cdc"))
     assert sorted(p.name for p in (tmp_path / "new" / "strips").iterdir()) == ["one.mkv.png", "two.mkv.png"]
     stored = json.loads((tmp_path / "results.json").read_text())
+    assert next(iter(stored)) == "versions", "by which the file is known, however many clips it names"
     assert stored["scores"]["means"] == found["means"]
     assert stored["data"]["damaged"] == [str(clips / "broken.mkv")]
     assert stored["options"]["limit"] == 16 and len(stored["weights"]["sha256"]) == 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
@@ -38,11 +39,8 @@ def results(
         backbones: what judged.
         generator: file and metadata of the weights; the file's hash is that of the file as it is now.
     """
-    path, described = generator
     return {
-        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
+        **origin(options.weights, generator, _LIBRARIES),
         "data": {
             "sources": [str(s) for s in options.data],
             "found": pictures.found,
@@ -58,6 +56,22 @@ def results(
         "options": plain(options),
         "scores": report.as_dict(),
         "notes": report.notes,
+    }
+
+
+def origin(weights: str, generator: tuple[Path, dict[str, str]], libraries: Iterable[str]) -> dict[str, Any]:
+    """What every results file begins with: versions, the date, and what was scored.
+
+    Args:
+        weights: as they were asked for.
+        generator: their file and metadata.
+        libraries: whose versions are told.
+    """
+    path, described = generator
+    return {
+        "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in libraries}},
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "weights": {"name": weights, "sha256": file_digest(path), "metadata": described},
     }
 
 
@@ -87,7 +101,7 @@ def _judge(backbone: Backbone | None) -> dict[str, str] | None:
     return None if backbone is None else {"file": backbone.source, "sha256": backbone.digest}
 
 
-def installed(name: str) -> str | None:
+def _installed(name: str) -> str | None:
     """Version of a library; None where it is not installed."""
     try:
         return metadata.version(name)

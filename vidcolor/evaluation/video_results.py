@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from vidcolor import _version
 from vidcolor.evaluation.backbones import file_digest
-from vidcolor.evaluation.results import installed, plain
+from vidcolor.evaluation.results import origin, plain
 from vidcolor.evaluation.video import ClipScores, VideoOptions
 from vidcolor.evaluation.video_report import as_dict
 
@@ -32,13 +30,10 @@ def results(
         judge: who judged motion.
         generator: file and metadata of the weights.
     """
-    path, described = generator
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "weights": {"name": options.weights, "sha256": file_digest(path), "metadata": described},
+        **origin(options.weights, generator, _LIBRARIES),
         "data": {"clips": {clip.name: file_digest(Path(clip.name)) for clip in clips}, "damaged": damaged},
         "judge": judge,
-        "versions": {"vidcolor": _version.__version__, **{name: installed(name) for name in _LIBRARIES}},
         "options": plain(options),
         "scores": as_dict(clips),
     }
