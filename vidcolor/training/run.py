@@ -13,7 +13,6 @@ import torch
 
 from vidcolor.checkpoint import metadata_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, first_line
-from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import batches
 from vidcolor.training.calibration import recalibrate
 from vidcolor.training.data import PhotoSet
@@ -178,9 +177,7 @@ def run(
         with background(batches(photos, options, place, first_step=counters.step, recipe=recipe)) as ready:
             train(state, ready, stages, options, place, watcher.after_step)
         if options.recalibrate and place.leads:
-            network = state.average
-            assert isinstance(network, ColourNetwork)
-            recalibrate(network, photos, options.recalibrate, crop=options.crop, seed=options.seed)
+            recalibrate(state.average, photos, options.recalibrate, crop=options.crop, seed=options.seed)
             watcher.recalibrated(counters.step)
         watcher.finish()
     except BaseException:

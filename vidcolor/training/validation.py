@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -43,10 +43,6 @@ class Validation:
     def score(self) -> float:
         """What ``--keep best`` keeps the lowest of."""
         return self.ab_error if self.perceptual is None else self.perceptual
-
-    def as_dict(self) -> dict[str, float | None]:
-        """The numbers by name."""
-        return asdict(self)
 
 
 def fixed_pictures(photos: PhotoSet, count: int, size: int) -> Tensor:

@@ -8,14 +8,13 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torch import Tensor
 
 from vidcolor.checkpoint import metadata_of, save_weights
 from vidcolor.errors import WeightsError
-from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.loop import Event
 from vidcolor.training.options import Files, TrainOptions
 from vidcolor.training.recipes import RECIPES
@@ -92,7 +91,7 @@ class Watcher:
         state = self._state
         device = next(state.generator.parameters()).device
         result, picture = validate(state.average, state.features, self._pictures, device)
-        self._records.numbers(step, "recalibrated" if self._recalibrated else "validation", result.as_dict())
+        self._records.numbers(step, "recalibrated" if self._recalibrated else "validation", asdict(result))
         self._records.sample(step, picture)
         if result.score < state.counters.best and not self._recalibrated:
             state.counters.best = result.score
@@ -120,7 +119,6 @@ class Watcher:
 
     def _save(self, path: Path) -> None:
         network = self._state.average
-        assert isinstance(network, ColourNetwork)
         if not all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values()):
             raise WeightsError(f"{path}: not written, its weights would be no numbers: lower --rate")
         save_weights(
