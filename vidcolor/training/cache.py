@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, "int | None"], None]
 _FORMAT = 3
 """Raised whenever the same sources would give another cache."""
-_AHEAD = 4
-"""Pictures in work for each thread."""
+_WORKERS, _MOST_AHEAD = 2, 8
+"""Threads that decode, and pictures in work."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -97,7 +97,7 @@ def read_index(path: Path) -> Index | None:
     return index if whole else None
 
 
-def cached(request: Request, folder: Path, workers: int, progress: Progress | None) -> tuple[Path, Index]:
+def cached(request: Request, folder: Path, progress: Progress | None) -> tuple[Path, Index]:
     """Path and content of the request's index in ``folder``; decodes where it is missing or out of date.
 
     Several processes may ask at once: one decodes, the others wait for it.
@@ -118,7 +118,7 @@ def cached(request: Request, folder: Path, workers: int, progress: Progress | No
             if index is None or index.state != state:
                 for left in folder.glob("photos-*.part"):
                     left.unlink()
-                index = _build(request, state, path, workers, progress)
+                index = _build(request, state, path, progress)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
     return path, index
@@ -141,7 +141,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(request: Request, state: str, path: Path, workers: int, progress: Progress | None) -> Index:
+def _build(request: Request, state: str, path: Path, progress: Progress | None) -> Index:
     total = count(request.paths)
     report, seen, pictures = Report(), Seen(), []
     old = read_index(path)
@@ -150,7 +150,7 @@ def _build(request: Request, state: str, path: Path, workers: int, progress: Pro
     try:
         with open(part, "wb") as out, warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # of odd EXIF and the like, for each file
-            for done, picture in enumerate(_screened(request, workers, seen, report), 1):
+            for done, picture in enumerate(_screened(request, seen, report), 1):
                 if picture is not None:
                     rgb, name, content = picture
                     out.write(rgb.tobytes())
@@ -216,9 +216,9 @@ def _no_room(folder: Path, written: int, done: int, total: int | None) -> str:
 Picture = tuple[NDArray[np.uint8], str, str]
 
 
-def _screened(request: Request, workers: int, seen: Seen, report: Report) -> Iterator[Picture | None]:
+def _screened(request: Request, seen: Seen, report: Report) -> Iterator[Picture | None]:
     """Pixels, name and content of each picture in order; None for one that is left out."""
-    for name, reason, rgb, found in _prepared(request, workers):
+    for name, reason, rgb, found in _prepared(request):
         reason = reason or (seen.reason(found) if found else DAMAGED)
         if reason or rgb is None or found is None:
             report.leave_out(reason or DAMAGED, name)
@@ -230,8 +230,8 @@ def _screened(request: Request, workers: int, seen: Seen, report: Report) -> Ite
 _Prepared = tuple[str, str | None, "NDArray[np.uint8] | None", "Print | None"]
 
 
-def _prepared(request: Request, workers: int) -> Iterator[_Prepared]:
-    """Decode in ``workers`` threads (Pillow works outside the interpreter's lock), a few pictures ahead."""
+def _prepared(request: Request) -> Iterator[_Prepared]:
+    """Decode in threads (Pillow works outside the interpreter's lock), a few pictures ahead."""
     offered = entries(
         request.paths,
         largest=request.largest,
@@ -239,10 +239,10 @@ def _prepared(request: Request, workers: int) -> Iterator[_Prepared]:
         gap_seconds=Fraction(request.gap_seconds),
     )
     running: deque[Future[_Prepared]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="decode") as pool:
         for entry in offered:
             running.append(pool.submit(_prepare, entry, request.largest))
-            if len(running) >= workers * _AHEAD:
+            if len(running) >= _MOST_AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()

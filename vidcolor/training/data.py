@@ -20,6 +20,7 @@ from vidcolor.training.screening import ALIKE, Report
 
 LARGEST_PX = 320
 FEWEST_PICTURES = 4
+_EACH_SHOT, _GAP_SECONDS = 2, Fraction(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +87,6 @@ def load_photos(
     *,
     smallest: int,
     largest: int | None = None,
-    each_shot: int = 2,
-    gap_seconds: Fraction = Fraction(1),
-    workers: int = 2,
     progress: Progress | None = None,
 ) -> PhotoSet:
     """Open the cache of ``sources``, decoding them first where ``cache`` does not hold them as they are now.
@@ -99,9 +97,6 @@ def load_photos(
         smallest: pictures with a side below this many pixels are left out.
         largest: short side to which bigger pictures are reduced; by default ``LARGEST_PX``, or the crop
             where that is larger.
-        each_shot: frames taken from each shot of a film.
-        gap_seconds: least distance of two frames of a shot.
-        workers: threads that decode.
         progress: called with the number of pictures done, and of all where it is known.
 
     Raises:
@@ -115,10 +110,10 @@ def load_photos(
     request = Request(
         sources=tuple(str(source.absolute()) for source in sources),
         largest=largest,
-        each_shot=each_shot,
-        gap_seconds=str(gap_seconds),
+        each_shot=_EACH_SHOT,
+        gap_seconds=str(_GAP_SECONDS),
     )
-    path, index = cached(request, cache, workers, progress)
+    path, index = cached(request, cache, progress)
     return _usable(path, index, smallest, ", ".join(map(str, sources)))
 
 
