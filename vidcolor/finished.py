@@ -64,7 +64,7 @@ def already_done(
     """
     if options.overwrite or options.restart:
         return None
-    left = Workplace(Path(target), None if options.work_dir is None else Path(options.work_dir))
+    left = Workplace(Path(target), options.work_dir)
     try:
         if not (os.path.isfile(target) and keeps(name)):
             return None

@@ -69,8 +69,7 @@ class ResumableJob:
         final = self.order.place.final
         if final is None:
             raise ValueError("only a file of its own can be made in segments")
-        parent = None if self.order.options.work_dir is None else Path(self.order.options.work_dir)
-        work, beside = Workplace(final, parent), Workplace(final)
+        work, beside = Workplace(final, self.order.options.work_dir), Workplace(final)
         with ExitStack() as locks:
             locks.enter_context(work.held())
             if work.folder != beside.folder:  # others may work elsewhere on the same target

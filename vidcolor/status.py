@@ -63,7 +63,7 @@ def _status(target: str, work_dir: str | None) -> Status:
     final = Path(target)
     if final.is_dir():
         raise InputError(f"{target}: is a folder; name the films in it")
-    work = Workplace(final, None if work_dir is None else Path(work_dir))
+    work = Workplace(final, work_dir)
     terms = Manifest.read(work.manifest)
     if terms is None:
         if os.path.isfile(final):

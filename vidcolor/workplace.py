@@ -54,13 +54,13 @@ def part_of(final: Path, name: str) -> Path:
 class Workplace:
     """The work folder of the film ``final`` (of what that links to): beside it, hidden, or in ``parent``."""
 
-    def __init__(self, final: Path, parent: Path | None = None) -> None:
+    def __init__(self, final: Path, parent: str | None = None) -> None:
         final = followed(final)
         if parent is None:
             self.folder = final.parent / hidden_name(final, ".vidcolor")
         else:  # films of the same name may come from several folders
             place = hashlib.sha256(os.fsencode(os.path.abspath(final))).hexdigest()[:8]
-            self.folder = parent / hidden_name(final, f"-{place}.vidcolor")
+            self.folder = Path(parent) / hidden_name(final, f"-{place}.vidcolor")
         self._name = str(final)
 
     def absolute(self) -> Workplace:
