@@ -186,9 +186,7 @@ def _parts(folder: Path, head: bytes) -> dict[str, Any]:
     digest = hashlib.sha256()
     for path in named_in(head, folder):
         with suppress(OSError):
-            status = path.stat()
-            line = f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
-            digest.update(line.encode(errors="surrogateescape"))
+            digest.update(_line_on(path))
     return {"parts sha256": digest.hexdigest()}
 
 
@@ -196,11 +194,14 @@ def _identify_sequence(source: str) -> dict[str, Any]:
     digest = hashlib.sha256()
     files = sequence_files(source)
     for path in files.values():
-        status = path.stat()
-        digest.update(
-            f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
-        )
+        digest.update(_line_on(path))
     return {"pictures": len(files), "listing sha256": digest.hexdigest()}
+
+
+def _line_on(path: Path) -> bytes:
+    """Name, size and time of change of a file."""
+    status = path.stat()
+    return f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogateescape")
 
 
 def identify_pipe(container: InputContainer, first: Frame) -> dict[str, Any]:
