@@ -225,9 +225,11 @@ class Remuxer:
         first = -self._settings.offset if self._format == "avi" else None
         first = self._settings.first if self._in_step else first
         self._sounds.append(converter := AudioConverter(stream, self._output, encoder, first=first))
-        self._sinks[stream.index] = Route(
-            self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
-        )
+        self._convert(stream, converter)
+
+    def _convert(self, stream: Stream, converter: AudioConverter | SubtitleConverter) -> None:
+        writer = self._writer(converter.stream, stream)
+        self._sinks[stream.index] = Route(writer, self._clock, converter.convert, converter.flush)
         self._dress(converter.stream, stream)
 
     def _add_subtitles(self, stream: SubtitleStream) -> None:
@@ -236,11 +238,7 @@ class Remuxer:
         elif containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
         elif codec := target_codec(stream, self._format):
-            converter = SubtitleConverter(stream, self._output, codec)
-            self._sinks[stream.index] = Route(
-                self._writer(converter.stream, stream), self._clock, converter.convert, converter.flush
-            )
-            self._dress(converter.stream, stream)
+            self._convert(stream, SubtitleConverter(stream, self._output, codec))
         else:
             self._leave_out(stream)
 
