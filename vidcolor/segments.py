@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
-import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from safetensors import SafetensorError
 
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.packing import Place, Segment, Summary, end_of, pack, summary_of, unpack
-from vidcolor.writing import sync_folder
+from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -114,20 +112,13 @@ class SegmentStore:
         """
         content = pack(segment)
         path = self._folder / f"{segment.number:06d}-{_digest(content)}{SUFFIX}"
-        part = path.with_suffix(f".{secrets.token_hex(4)}.part")  # a worker thought dead may still be writing
-        try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-            sync_folder(self._folder)
-        except OSError as error:
-            with suppress(OSError):  # the disk may be one by now that can only be read
-                part.unlink(missing_ok=True)
+        try:  # not alone: a worker thought dead may still be writing
+            write_whole(path, lambda file: file.write(content), alone=False)
+        except OutputError as error:
+            why = getattr(error.__cause__, "strerror", error)
             kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
             raise OutputError(
-                f"{self._name}: a segment cannot be written ({error.strerror}){kept}: make room and run the "
+                f"{self._name}: a segment cannot be written ({why}){kept}: make room and run the "
                 "same command again"
             ) from error
         return path
