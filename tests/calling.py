@@ -15,6 +15,7 @@ from quick import Corners
 
 from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
+from vidcolor.media.priority import _scheduling
 
 
 @contextlib.contextmanager
@@ -27,6 +28,11 @@ def log_as_it_was() -> Iterator[None]:
     finally:
         log.handlers, log.propagate = handlers, propagate
         log.setLevel(level)
+
+
+def policies() -> list[int]:
+    """Scheduling policy of each thread of this process (``os.SCHED_OTHER`` …); empty where none is known."""
+    return [policy for _, (policy, _) in _scheduling()]
 
 
 def call(*arguments: str | Path) -> int:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from calling import log_as_it_was
+from calling import log_as_it_was, policies
 
 from vidcolor.checkpoint import save_weights
-from vidcolor.media.priority import ordinary_priority, policies
+from vidcolor.media.priority import ordinary_priority
 from vidcolor.networks.unet import LiteUNet
 
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]

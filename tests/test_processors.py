@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from calling import policies
 from media import make_film
 from quick import quickly
 
 from vidcolor.job import colorize
-from vidcolor.media.priority import ordinary_priority, policies
+from vidcolor.media.priority import ordinary_priority
 from vidcolor.media.processors import goes_anywhere, processors, settings_of
 from vidcolor.options import Options
 

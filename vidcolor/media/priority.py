@@ -29,11 +29,6 @@ def ordinary_priority() -> Iterator[None]:
                     os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
-def policies() -> list[int]:
-    """Scheduling policy of each thread of this process (``os.SCHED_OTHER`` …); empty where none is known."""
-    return [policy for _, (policy, _) in _scheduling()]
-
-
 def _scheduling() -> Iterator[tuple[int, tuple[int, int]]]:
     """Number, policy and priority of each thread of this process; nothing where the system has no such."""
     if not hasattr(os, "sched_getscheduler") or not os.path.isdir(_TASKS):
