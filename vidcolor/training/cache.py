@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.errors import OutputError
+from vidcolor.media.processors import processors
 from vidcolor.training.screening import DAMAGED, Print, Report, Seen, colourless, print_of
 from vidcolor.training.sources import Entry, count, decode_rgb, entries, state_of
 
@@ -29,8 +30,10 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, "int | None"], None]
 _FORMAT = 3
 """Raised whenever the same sources would give another cache."""
-_WORKERS, _MOST_AHEAD = 2, 8
-"""Threads that decode, and pictures in work."""
+_MOST_WORKERS = 16
+"""Threads that decode, where there are as many processors."""
+_AHEAD = 4
+"""Pictures in work for each thread."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -239,10 +242,11 @@ def _prepared(request: Request) -> Iterator[_Prepared]:
         gap_seconds=Fraction(request.gap_seconds),
     )
     running: deque[Future[_Prepared]] = deque()
-    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="decode") as pool:
+    workers = min(processors(), _MOST_WORKERS)
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         for entry in offered:
             running.append(pool.submit(_prepare, entry, request.largest))
-            if len(running) >= _MOST_AHEAD:
+            if len(running) >= workers * _AHEAD:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
