@@ -6,8 +6,8 @@ import errno
 import itertools
 import os
 import re
+import secrets
 import stat
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,19 +71,12 @@ class Target:
             return
         try:
             if working is None:
-                handle, made = tempfile.mkstemp(
-                    prefix=".vidcolor-", suffix=Path(self.name).suffix, dir=self.final.parent
-                )
-                os.close(handle)
-                working = Path(made)
+                name = f".vidcolor-{secrets.token_hex(4)}{Path(self.name).suffix}"
+                working = self.final.with_name(name)
             else:
                 working.unlink(missing_ok=True)  # which may be a second name of a finished film
-                working.touch()
+            working.touch(exist_ok=False)  # its mode is the system's: by the umask, or the folder's ACL
             self.working, self.address = working, f"file:{working}"
-            umask = os.umask(0)
-            os.umask(umask)
-            with suppress(PermissionError):  # where all files are another user's, as on some shares
-                os.chmod(working, 0o666 & ~umask)
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error
 
