@@ -313,6 +313,31 @@ def test_a_closed_standard_error_does_not_keep_a_film_from_being_made(
     assert not capsys.readouterr().out
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+@pytest.mark.parametrize("progress", ["bar", "json"])
+@pytest.mark.parametrize("gone", ["2>/dev/full", "2>&1 | true"])
+def test_a_standard_error_that_takes_no_more_does_not_keep_a_film_from_being_made(
+    gone: str, progress: str, film: Path, tmp_path: Path, weights: str
+) -> None:
+    target = tmp_path / "out.mkv"
+    code = "from vidcolor.cli import main; main()"
+    given = ["--weights", weights, "--render-size", "64", "--progress", progress, str(film), str(target)]
+    shell = f'{{ "$0" -c "$@"; echo $? >&3; }} 3>"{tmp_path}/code" {gone}'
+    subprocess.run(["sh", "-c", shell, sys.executable, code, *given], check=False)
+    assert (tmp_path / "code").read_text() == "0\n"
+    assert len(read_film(target)) == 6
+
+
+def test_a_standard_error_that_does_not_block_is_waited_for() -> None:
+    code = (
+        "import os, sys; from vidcolor.cli_process import prepare_process; prepare_process()\n"
+        "os.set_blocking(2, False); print('x' * 500000, file=sys.stderr, flush=True)"
+    )
+    shell = ["sh", "-c", '"$0" -c "$1" 2>&1 >/dev/null | { sleep 1; wc -c; }', sys.executable, code]
+    done = subprocess.run(shell, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "500001"
+
+
 def test_help_is_grouped_and_names_every_option(vidcolor: Run) -> None:
     done = vidcolor("--help", small=False)
     text = done.stdout.decode()

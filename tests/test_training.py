@@ -653,6 +653,20 @@ def test_a_full_disk_keeps_the_checkpoint_before(folder: Path, tmp_path: Path) -
     assert not list(checkpoint.parent.glob("*.part"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+@pytest.mark.parametrize("gone", ["2>&-", "2>/dev/full"])
+def test_a_standard_error_that_takes_nothing_does_not_end_a_run(
+    gone: str, folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "own.safetensors"
+    parts = arguments(folder, out, "pix2pix", steps=2)
+    parts.remove("-q")
+    code = "from vidcolor.training.cli import main; main()"
+    shell = ["sh", "-c", f'exec "$0" -c "$@" {gone}', sys.executable, code, *parts]
+    assert subprocess.run(shell, timeout=300, check=False).returncode == 0
+    assert out.is_file()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="limits of POSIX")
 def test_a_disk_that_fills_up_in_the_middle_is_named(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"

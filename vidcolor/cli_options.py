@@ -18,6 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vidcolor._version import __version__
+from vidcolor.cli_process import secure_standard_streams
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.options import parse_seconds
 
@@ -50,6 +51,7 @@ class OneLineCommand(click.Command):
         """Run it, and end the process unless ``standalone_mode`` is off."""
         if not settings.get("standalone_mode", True):
             return super().main(*args, **settings)
+        secure_standard_streams()
         try:
             with printing():
                 code = super().main(*args, **settings | {"standalone_mode": False})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+import select
 import signal
 import sys
 import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.memory import keep_freed_memory
@@ -91,7 +94,7 @@ def prepare_process() -> None:
     os.environ.setdefault("SVT_LOG", "1")  # errors only
     # frames are shared among threads, not their lines: on 16 cores OpenCV's and torch's took 40 % of CPU time
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    _fill_standard_descriptors()
+    secure_standard_streams()
     keep_freed_memory()
 
 
@@ -107,11 +110,34 @@ def require_a_folder() -> None:
         raise UsageError(f"the folder that vidcolor was started in is gone ({error.strerror})") from error
 
 
-def _fill_standard_descriptors() -> None:
-    """Let nothing that is opened later become standard input, output or error where one is closed."""
+class _Unheard(io.FileIO):
+    """Standard error; that nobody takes what is said any more is no reason to give up what is at work."""
+
+    def write(self, data: Any) -> int:
+        """Write, waiting for room where that is needed; what cannot be written is dropped."""
+        try:
+            while (written := super().write(data)) is None:  # who started this process has set it so
+                room = select.poll()
+                room.register(self.fileno(), select.POLLOUT)
+                room.poll()
+        except OSError:
+            return len(memoryview(data).cast("B"))
+        return written
+
+
+def secure_standard_streams() -> None:
+    """Standard error may be closed, its reader gone or its disk full: what is said is lost, and no more.
+
+    Nothing that is opened later becomes standard input, output or error where one is closed.
+    """
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)
+    given = sys.__stderr__
+    if given is None or (sys.stderr is given and os.name == "posix"):  # Windows has consoles of its own kind
+        letters = ("utf-8", "replace") if given is None else (given.encoding, given.errors)
+        raw = io.BufferedWriter(_Unheard(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, *letters, line_buffering=True)
 
 
 @contextmanager

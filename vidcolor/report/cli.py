@@ -9,7 +9,12 @@ from pathlib import Path
 import click
 
 from vidcolor.cli_options import file_names, printing
-from vidcolor.cli_process import cancelled_by_signals, complain, log_all_as
+from vidcolor.cli_process import (
+    cancelled_by_signals,
+    complain,
+    log_all_as,
+    secure_standard_streams,
+)
 from vidcolor.errors import EXIT_BUG, VidcolorError, fault
 
 log = logging.getLogger("vidcolor")
@@ -52,6 +57,7 @@ def _debugged() -> bool:
 
 def main() -> None:
     """Entry point of ``vidcolor-report``."""
+    secure_standard_streams()
     log_all_as("vidcolor-report", logging.INFO, alone=True)
     try:
         with printing():
