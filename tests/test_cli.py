@@ -479,9 +479,20 @@ def test_closed_standard_streams_do_not_end_up_in_the_film(film: Path, tmp_path:
     assert subprocess.run(shell, check=False).returncode > 3, "the next file would be a standard stream"
 
 
-def test_where_the_current_folder_is_gone_it_says_so(film: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("vidcolor.cli", "vidcolor"),
+        ("vidcolor.report.cli", "vidcolor-report"),
+        ("vidcolor.training.cli", "vidcolor-train"),
+        ("vidcolor.evaluation.cli", "vidcolor-eval"),
+    ],
+)
+def test_where_the_current_folder_is_gone_it_says_so(
+    module: str, name: str, film: Path, tmp_path: Path
+) -> None:
     (tmp_path / "gone").mkdir()
-    code = "import os; os.rmdir(os.getcwd()); from vidcolor.cli import main; main()"
+    code = f"import os, sys; sys.argv[0] = {name!r}; os.rmdir(os.getcwd()); from {module} import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, str(film), str(tmp_path / "out.mkv")],
         cwd=tmp_path / "gone",
@@ -491,7 +502,8 @@ def test_where_the_current_folder_is_gone_it_says_so(film: Path, tmp_path: Path)
         check=False,
     )
     assert done.returncode == 2
-    assert "vidcolor: the folder that vidcolor was started in is gone" in done.stderr
+    assert done.stderr.startswith(f"{name}: the folder that vidcolor was started in is gone")
+    assert done.stderr.count("\n") == 1
 
 
 def test_names_that_are_no_utf8_work(film: Path, tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from vidcolor._version import __version__
-from vidcolor.cli_process import secure_standard_streams
-from vidcolor.errors import OutputError, UsageError
+from vidcolor.cli_process import require_a_folder, secure_standard_streams
+from vidcolor.errors import OutputError, UsageError, VidcolorError
 from vidcolor.options import parse_seconds
 
 TALK = "Messages"
@@ -53,6 +53,7 @@ class OneLineCommand(click.Command):
             return super().main(*args, **settings)
         secure_standard_streams()
         try:
+            require_a_folder()
             with printing():
                 code = super().main(*args, **settings | {"standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
@@ -65,7 +66,7 @@ class OneLineCommand(click.Command):
             code = error.exit_code
         except click.Abort:
             code = 130
-        except OutputError as error:
+        except VidcolorError as error:
             click.echo(f"{os.path.basename(sys.argv[0])}: {error}", err=True)
             code = error.exit_code
         sys.exit(code if isinstance(code, int) else 0)

@@ -13,6 +13,7 @@ from vidcolor.cli_process import (
     cancelled_by_signals,
     complain,
     log_all_as,
+    require_a_folder,
     secure_standard_streams,
 )
 from vidcolor.errors import EXIT_BUG, VidcolorError, fault
@@ -60,6 +61,7 @@ def main() -> None:
     secure_standard_streams()
     log_all_as("vidcolor-report", logging.INFO, alone=True)
     try:
+        require_a_folder()
         with printing():
             code = command.main(prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
