@@ -228,6 +228,15 @@ def test_the_file_has_the_mode_that_the_access_list_of_its_folder_gives(
     assert place.working.stat().st_mode & 0o777 == plain.stat().st_mode & 0o777 == 0o660
 
 
+def test_pictures_in_a_folder_that_may_not_be_listed_need_overwriting(tmp_path: Path) -> None:
+    target = str(tmp_path / "s%03d.png")
+    refusal = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with mock.patch.object(Path, "iterdir", side_effect=refusal):
+        with pytest.raises(OutputError, match=r"s%03d\.png: whether .* cannot be seen \(Perm.*-y"):
+            prepare_target(SOURCE, target, Options(), 1)
+        assert prepare_target(SOURCE, target, Options(overwrite=True), 1).muxer == "image2"
+
+
 def test_a_device_or_named_pipe_is_written_in_place_without_overwriting(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.mkv"
     os.mkfifo(pipe)

@@ -255,9 +255,19 @@ def _writes_over(source: str, final: Path) -> bool:
 
 
 def _first_taken(final: Path) -> Path | None:
-    """A file that a sequence would overwrite."""
+    """A file that a sequence would overwrite.
+
+    Raises:
+        OutputError: that cannot be told.
+    """
     pattern = _numbered(final)
-    return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
+    try:
+        return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
+    except OSError as error:
+        raise OutputError(
+            f"{final}: whether there are such pictures already cannot be seen ({error.strerror}); -y writes "
+            "them all the same"
+        ) from error
 
 
 def _same_file(source: str | int, target: str | int) -> bool:
