@@ -212,6 +212,19 @@ def test_a_worker_that_dies_takes_the_others_along(lengths: tuple[int, ...], tmp
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older ones have no such switch")
+def test_workers_run_nothing_that_lies_in_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = cut_film(tmp_path / "in.mp4", (4, 4))
+    (tmp_path / "multiprocessing.py").write_text("open('ran', 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    apart(source, tmp_path / "out.mp4")
+    assert sorted(os.listdir(tmp_path)) == ["in.mp4", "multiprocessing.py", "out.mp4"]
+    assert "PYTHONSAFEPATH" not in os.environ
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system has no signal masks")
 def test_workers_are_deaf_to_ctrl_c_from_their_first_moment_on() -> None:
     with _signals_held():

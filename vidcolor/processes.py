@@ -67,6 +67,20 @@ class _Processes(Hands):
         return sum(self._shared.frames)
 
 
+@contextmanager
+def _no_modules_of_the_current_folder() -> Iterator[None]:
+    """Processes that are started in here run nothing that lies beside the films (from Python 3.11 on)."""
+    name = "PYTHONSAFEPATH"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        os.environ.update({} if before is None else {name: before})
+
+
+@_no_modules_of_the_current_folder()
 def make_in_processes(maker: Maker, film: Film) -> None:
     """Make the segments that are missing in worker processes, one for each device.
 
