@@ -38,7 +38,14 @@ def test_the_worst_of_several_codes(codes: list[int], gravest: int) -> None:
     assert errors.worst(codes[::-1]) == gravest
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
 def test_what_the_system_does_not_give_is_no_fault_of_vidcolor(error: Exception) -> None:
     assert "no more memory, or threads" in errors.fault(error)
     assert "a fault of vidcolor itself (KeyError: 'a')" in errors.fault(KeyError("a"))

@@ -85,7 +85,8 @@ def worst(codes: list[int]) -> int:
 
 def fault(error: BaseException) -> str:
     """What is said of an exception that nobody foresaw; there may be no memory left anywhere."""
-    if isinstance(error, MemoryError) or "can't start new thread" in str(error):
+    unmapped = str(error).endswith("failed to map segment from shared object")  # a library, beyond ulimit -v
+    if isinstance(error, MemoryError) or unmapped or "can't start new thread" in str(error):
         return "the system gave no more memory, or threads: with more of them the same command goes on"
     return f"a fault of vidcolor itself ({type(error).__name__}: {first_line(error)}); --debug shows where"
 
