@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -457,6 +458,68 @@ def test_frames_that_wait_to_be_shown_are_not_lost_with_a_damaged_end(
         assert [frame.pts for frame in found] == sound
     whole = luma_of_film(source)
     assert all(np.array_equal(frame.luma, whole[frame.pts // 40]) for frame in found)
+
+
+def pictures_of(path: Path) -> list[bytes]:
+    with av.open(str(path)) as film:
+        return [bytes(packet) for packet in film.demux(video=0) if packet.size]
+
+
+def decoded(path: Path, threads: int) -> tuple[list[Frame], DecodeReport]:
+    report = DecodeReport(video_index=0)
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        stream.thread_type, stream.codec_context.thread_count = "FRAME", threads
+        return [f for f in decode(film, stream, DecodeSettings(), report) if isinstance(f, Frame)], report
+
+
+@pytest.mark.parametrize("bad", [{39}, {36}, {35, 38}])
+def test_frames_without_times_are_not_lost_with_a_damaged_end(bad: set[int], tmp_path: Path) -> None:
+    """A stream without a container: what is left in the decoder's threads cannot be told by its time."""
+    source = make_film(tmp_path / "a.h264", frames=40, options={"g": "10", "bf": "3"})
+    film = pictures_of(source)
+    cut = tmp_path / "b.h264"
+    cut.write_bytes(b"".join(data[:8] if index in bad else data for index, data in enumerate(film)))
+    alone, counted = decoded(cut, 1)
+    assert (len(alone), counted.lost) == (40 - len(bad), len(bad))
+    frames, report = decoded(cut, 4)
+    assert len(frames) + report.lost == 40
+    if int(av.__version__.split(".")[0]) > 17:
+        assert report.lost == len(bad)
+        assert all(np.array_equal(a.luma, b.luma) for a, b in zip(alone, frames, strict=True))
+    assert decoded(source, 4)[1].lost == 0
+
+
+@pytest.mark.parametrize("fields", [False, True])
+def test_a_second_field_without_a_time_is_no_lost_frame(fields: bool, tmp_path: Path) -> None:
+    options = {"x264-params": "tff=1"} if fields else {}
+    source = make_film(tmp_path / "a.h264", frames=12, options=options)
+    frames, report = decoded(source, 4)
+    assert (len(frames), report.lost) == (12, 0)
+
+
+@pytest.mark.parametrize("bad", [13, 24, 43, 49])
+def test_frames_without_times_that_damaged_h265_has_not_are_counted(bad: int, tmp_path: Path) -> None:
+    options = {"x265-params": "log-level=none:open-gop=1:keyint=10"}
+    film = pictures_of(make_film(tmp_path / "a.hevc", frames=50, codec="libx265", options=options))
+    kept = film[bad][: max(8, len(film[bad]) // 4)]
+    noise = np.random.default_rng(7).integers(1, 256, len(film[bad]) - len(kept), np.uint8)
+    film[bad] = kept + noise.tobytes()
+    (tmp_path / "b.hevc").write_bytes(b"".join(film))
+    frames, report = decoded(tmp_path / "b.hevc", 4)
+    assert len(frames) + report.lost == 50
+
+
+def test_pictures_before_the_first_of_raw_h265_are_no_loss(tmp_path: Path) -> None:
+    """It begins with a key frame of an open group: those that are shown before that cannot be decoded."""
+    options = {"x265-params": "log-level=none:open-gop=1:keyint=10:b-adapt=0:bframes=3:repeat-headers=1"}
+    film = pictures_of(make_film(tmp_path / "a.hevc", frames=50, codec="libx265", options=options))
+    open_group = re.compile(rb"\x00\x00\x01[\x2a\x2b]")  # CRA
+    begin = next(index for index, data in enumerate(film) if open_group.search(data))
+    (tmp_path / "b.hevc").write_bytes(b"".join(film[begin:]))
+    frames, report = decoded(tmp_path / "b.hevc", 4)
+    assert len(frames) < 50 - begin
+    assert report.lost == 0
 
 
 def test_a_span_begins_at_a_key_frame_of_the_picture_that_is_coloured(tmp_path: Path) -> None:

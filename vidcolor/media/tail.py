@@ -3,6 +3,8 @@
 Frame threads hold as many packets as there are threads, and the decoder holds frames that wait to be shown.
 PyAV ends the emptying at the first packet that does not decode, and raises nothing if a frame came before it.
 PyAV 17 keeps back those that came, too: with it more may stay lost, and is counted.
+
+Packets of streams without a container have no times: they are numbered, and frames bear the number of theirs.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from __future__ import annotations
 from collections import deque
 from contextlib import suppress
 from fractions import Fraction
+from typing import Any
 
 import av
+from av.codec.context import Flags
 from av.packet import Packet
 from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
@@ -39,9 +43,17 @@ class Tail:
         self._stream = stream
         self._frame = 1 / (sane_rate(stream) * (stream.time_base or Fraction(1, 1000)))  # in ticks, about
         self._groups: deque[deque[tuple[Packet[Stream], int]]] = deque()  # each with the failures before it
-        self._held = self._bytes = self._failures = 0
+        self._held = self._bytes = self._failures = self._numbered = 0
         self._last: int | None = None
+        self._shown: set[int] = set()  # numbers of those without a time of which a frame came
+        stream.codec_context.flags |= Flags.copy_opaque
         self._unshown = Unshown(stream)
+
+    def number(self, packet: Packet[Stream] | None) -> None:
+        """Give a packet that has no time a number, before it is decoded."""
+        if packet is not None and packet.pts is None:
+            packet.opaque = self._numbered
+            self._numbered += 1
 
     def note(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame], *, failed: bool) -> int:
         """Take a packet that was sent, and what came then: frames, or a failure that is counted.
@@ -51,6 +63,8 @@ class Tail:
         for frame in frames:
             if frame.pts is not None:
                 self._last = frame.pts if self._last is None else max(self._last, frame.pts)
+            if isinstance(frame.opaque, int):
+                self._shown.add(frame.opaque)
         if packet is not None:
             if packet.is_keyframe or self._stands_alone or not self._groups:
                 self._groups.append(deque())
@@ -68,34 +82,53 @@ class Tail:
 
         Of those left out, the ones are found again whose key frame is still remembered.
         """
+        found, lost = self._left_out()
+        return found, lost + self._unshown.rest(found, lost)
+
+    def _left_out(self) -> tuple[list[av.VideoFrame], int]:
         missing = [known for group in self._groups for known in group if self._is_missing(known[0])]
         told = self._failures - missing[0][1] if missing else 0
+        if len(missing) <= told:
+            return [], 0
+        marks = {_mark(packet) for packet, _ in missing}
         found: list[av.VideoFrame] = []
-        if len(missing) > told:
-            times = {packet.pts for packet, _ in missing}
-            for group in self._groups:
-                if any(packet.pts in times for packet, _ in group):
-                    found += [frame for frame in self._decoded(group) if frame.pts in times]
-        return found, max(0, len(missing) - len(found) - told)
+        numbered = any(packet.pts is None for packet, _ in missing)
+        failed = 0
+        for group in self._groups:
+            sought = sum(_mark(packet) in marks for packet, _ in group)
+            if sought:
+                frames, failures = self._decoded(group, to_its_end=numbered)
+                found += [frame for frame in frames if _mark(frame) in marks]
+                failed += sought if failures is None else failures
+        # of those without a time some may be second fields, of which no frame comes
+        lost = failed if numbered else len(missing) - len(found)
+        return found, max(0, lost - told)
 
     def _has_come(self) -> bool:
         """Whether the oldest group has been shown whole: the next one's key frame has come."""
-        if len(self._groups) < 2 or self._last is None:
+        if len(self._groups) < 2:
             return False
-        pts = self._groups[1][0][0].pts
-        return pts is None or pts <= self._last
+        key, _ = self._groups[1][0]
+        if key.pts is None:
+            return key.opaque in self._shown
+        return self._last is not None and key.pts <= self._last
 
     def _forget(self, packets: int) -> None:
         """The oldest packets, all of one group."""
         for _ in range(packets):
-            self._bytes -= self._groups[0].popleft()[0].size
+            packet, _ = self._groups[0].popleft()
+            self._bytes -= packet.size
             self._held -= 1
+            if isinstance(packet.opaque, int):
+                self._shown.discard(packet.opaque)
         if not self._groups[0]:
             self._groups.popleft()
 
     def _is_missing(self, packet: Packet[Stream]) -> bool:
-        if packet.pts is None or packet.is_discard:
+        if packet.is_discard:
             return False
+        if packet.pts is None:
+            return packet.opaque not in self._shown
         if self._last is None or self._stands_alone:
             return self._last is None or packet.pts > self._last
         return packet.pts - self._last >= _WHOLE * self._frame
@@ -108,18 +141,27 @@ class Tail:
     def _threads(self) -> int:
         return max(1, self._stream.codec_context.thread_count)
 
-    def _decoded(self, group: deque[tuple[Packet[Stream], int]]) -> list[av.VideoFrame]:
-        """Frames of a group up to its first that does not decode."""
+    def _decoded(
+        self, group: deque[tuple[Packet[Stream], int]], *, to_its_end: bool
+    ) -> tuple[list[av.VideoFrame], int | None]:
+        """Frames of a group, up to its first that does not decode or to its end, and how many did not decode;
+        None where that cannot be tried.
+        """
         frames: list[av.VideoFrame] = []
         if not (self._stands_alone or group[0][0].is_keyframe):
-            return frames
+            return frames, None
+        failures = 0
         with suppress(av.FFmpegError, ValueError):
             decoder = self._decoder()
-            with suppress(av.FFmpegError):
-                for packet, _ in group:
+            for packet, _ in group:
+                try:
                     frames += decoder.decode(packet)
+                except av.FFmpegError:
+                    failures += 1
+                    if not to_its_end:
+                        break
             frames += decoder.decode(None)
-        return frames
+        return frames, failures
 
     def _decoder(self) -> VideoCodecContext:
         """One that is ready for a key frame: where pictures wait to be shown, without threads.
@@ -133,5 +175,11 @@ class Tail:
         decoder = av.CodecContext.create(own.codec, "r")
         assert isinstance(decoder, VideoCodecContext)
         decoder.thread_count, decoder.extradata = 1, own.extradata
+        decoder.flags |= Flags.copy_opaque
         decoder.codec_tag, decoder.width, decoder.height = own.codec_tag, own.width, own.height
         return decoder
+
+
+def _mark(one: Packet[Stream] | av.VideoFrame) -> tuple[Any, int | None]:
+    """By what a packet and its frame are known: their time, or their number where the packet has none."""
+    return one.opaque, one.pts if one.opaque is None else None

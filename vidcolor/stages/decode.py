@@ -205,6 +205,7 @@ class _Decoder:
         """Frames that the packet completes; None flushes the decoder."""
         frames: list[av.VideoFrame] = []
         lost = self._report.lost
+        self._tail.number(packet)
         try:
             frames = self._stream.decode(packet)
             self._failures = 0
