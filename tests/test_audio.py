@@ -253,6 +253,25 @@ def test_sound_whose_header_is_damaged_is_left_out_and_named(
         assert not container.streams.audio
 
 
+@pytest.mark.parametrize(("target", "kept"), [("mkv", False), ("ts", False), ("mp4", True), ("flv", True)])
+def test_aac_of_flv_without_its_header_costs_no_film(
+    target: str, kept: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a live stream that was recorded from its middle on."""
+    data = make_film(tmp_path / "a.flv", frames=6, audio="aac").read_bytes()
+    at, tags = 13, [data[:13]]
+    while at < len(data):
+        length = int.from_bytes(data[at + 1 : at + 4], "big") + 15
+        if (data[at], data[at + 12]) != (8, 0):  # sound, and of that the header
+            tags.append(data[at : at + length])
+        at += length
+    (tmp_path / "b.flv").write_bytes(b"".join(tags))
+    assert colour(tmp_path / "b.flv", tmp_path / f"c.{target}").frames == 6
+    assert ("header is missing" in caplog.text) != kept
+    with av.open(str(tmp_path / f"c.{target}")) as container:
+        assert bool(container.streams.audio) == kept
+
+
 def with_picture(
     path: Path, heard: io.BytesIO, *, seconds: float = 2.0, late: float = 0.0, sound_first: bool = False
 ) -> Path:

@@ -204,9 +204,15 @@ def names_data(format_name: str, stream: Stream, source: InputContainer) -> bool
     return stream.name is not None and (origin or format_name == "mpegts")
 
 
-def lacks_header(source: InputContainer, stream: AudioStream) -> bool:
-    """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it."""
-    apart = any(name in source.format.name for name in ("mov", "matroska"))
+def lacks_header(source: InputContainer, stream: AudioStream, target: str) -> bool:
+    """Tell whether AAC has lost what stands outside its packets in these containers; nothing plays it.
+
+    In FLV most players guess it; muxers that have to write it fail, at the first packet.
+    """
+    known = source.format.name
+    apart = any(name in known for name in ("mov", "matroska")) or (
+        known == "flv" and target in (*MATROSKA_FAMILY, "mpegts")
+    )
     return apart and codec_name(stream) == "aac" and not stream.codec_context.extradata
 
 

@@ -190,7 +190,7 @@ class Remuxer:
             return
         if stream.codec_context is None or not stream.codec_context.sample_rate:
             return self._leave_out(stream, UNTOLD)
-        if containers.lacks_header(self._source, stream):
+        if containers.lacks_header(self._source, stream, self._format):
             return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
             choice == "auto"
