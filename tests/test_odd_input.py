@@ -160,7 +160,8 @@ def test_any_floating_point_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {}), ("avi", {}), ("ts", {})]
+    ("suffix", "options"),
+    [("mp4", {"movflags": "faststart"}), ("mkv", {}), ("avi", {}), ("mxf", {}), ("ts", {})],
 )
 def test_a_film_cut_off_is_coloured_up_to_there_and_ends_with_losses(
     tmp_path: Path, suffix: str, options: dict, caplog: pytest.LogCaptureFixture

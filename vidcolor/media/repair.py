@@ -78,6 +78,11 @@ class DecodeReport:
             if packet.stream.type in ("video", "audio"):
                 self.last_seen = max(self.last_seen, end)
 
+    def place(self, video: av.VideoFrame, end: Fraction) -> None:
+        """Note when a frame ends, in seconds, whose packet had no time, as in MXF without its index."""
+        if video.pts is None:
+            self.last_seen = max(self.last_seen, end)
+
     def forget(self) -> None:
         """Leave out what went wrong so far: it was before the wanted span."""
         self.lost = self.damaged = self.retimed = 0
@@ -120,11 +125,12 @@ def _own_end(container: InputContainer, stream: VideoStream) -> Fraction | None:
     if "matroska" in container.format.name and container.duration:
         tagged = tagged_length(stream)  # which may be left over from a longer film
         return None if tagged is None else min(tagged, Fraction(container.duration, av.time_base))
-    return _certain_end(stream) if "mov" in container.format.name else None
+    known = "mov" in container.format.name or container.format.name == "mxf"
+    return _certain_end(stream) if known else None
 
 
 def _certain_end(stream: Stream) -> Fraction | None:
-    """When a track of an mp4 or mov ends at least, in seconds.
+    """When a track of an mp4, mov or mxf ends at least, in seconds.
 
     FFmpeg works out how long a track lasts; of one that begins late, and whose edit list may end it early, it
     gives the time that it would last uncut: without its lateness that is certain.

@@ -90,6 +90,7 @@ def decode(
         # the clock first: a raw stream's frames have no other times that the span could be cut by
         pts = clock.pts(item)
         seconds = pts * clock.time_base
+        report.place(item, seconds + clock.duration(item) * clock.time_base)
         if settings.end is not None and seconds >= settings.end + _SOUND_LAG:
             return
         if settings.spans(seconds):
