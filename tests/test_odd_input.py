@@ -463,6 +463,22 @@ def test_a_recording_cut_off_in_a_frame_keeps_all_frames_before_it(tmp_path: Pat
     assert (result.frames, result.lost, result.exit_code) == (50, 1, 7)
 
 
+def test_fragments_that_damage_hides_are_a_loss(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """FFmpeg takes a damaged box for the end of a fragmented mp4, without a word."""
+    source, damaged = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    options = {"movflags": "frag_keyframe+empty_moov"}
+    make_film(source, frames=60, options={"g": "10"}, audio="aac", container_options=options)
+    assert colour(source, tmp_path / "c.mkv").exit_code == 0
+    data = source.read_bytes()
+    middle = data.index(b"moof", len(data) // 2) - 4
+    damaged.write_bytes(data[:middle] + b"\xff" * 100 + data[middle:])
+    result = colour(damaged, tmp_path / "d.mkv")
+    assert 10 < result.frames < 50
+    assert result.exit_code == 7
+    assert "no fragment is found after" in caplog.text
+    assert colour(damaged, tmp_path / "e.mkv", duration=Fraction(1, 2)).exit_code == 0
+
+
 def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "a.mkv", frames=100, codec="ffv1")
     cut = tmp_path / "cut.mkv"

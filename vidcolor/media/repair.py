@@ -27,6 +27,8 @@ _SWSCALE = {False: ColorRange.MPEG, True: ColorRange.JPEG}
 Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
 _UNTOLD = 1 << 30
 """How many frames FFmpeg says that an AVI has which it wrote to a pipe."""
+_INDEX = Fraction(1, 20)
+"""Part of a fragmented mp4 that its index takes at most, which may follow the last fragment."""
 _TRUE_DURATION = ("matroska", "mov", "flv", "asf")
 
 
@@ -49,6 +51,7 @@ class DecodeReport:
         video_packets, video_index: how many packets of which stream came.
         last_seconds, last_seen: when the last packet ends, of any stream, and of pictures and sound alone.
         suspects: pts of packets that came damaged, whatever the decoder makes of them.
+        read_to: byte of the file at which the furthest packet ends, as far as that is known.
     """
 
     lost: int = 0
@@ -62,6 +65,7 @@ class DecodeReport:
     last_seen: Fraction = Fraction(0)
     video_index: int = 0
     suspects: set[int | None] = field(default_factory=set)
+    read_to: int = 0
 
     def look_at(self, video: av.VideoFrame) -> None:
         """Count a frame that is damaged."""
@@ -71,6 +75,7 @@ class DecodeReport:
 
     def note(self, packet: Packet[Stream]) -> None:
         """Keep count of what the demuxer gave."""
+        self.read_to = max(self.read_to, (packet.pos or 0) + packet.size)
         self.video_packets += packet.stream_index == self.video_index
         if packet.pts is not None and packet.time_base:
             end = (packet.pts + (packet.duration or 0)) * packet.time_base
@@ -107,8 +112,20 @@ class DecodeReport:
         missing = [(stated if end is None else min(stated, end)) - last for stated, last in known if stated]
         if missing:
             self._miss(max(missing), stream, whole and container.format.name != "avi")
+        if end is None and self._stops_short(container, stream):
+            log.warning(
+                "the file is damaged: no fragment is found after %.3g %% of it; the film ends there",
+                100 * self.read_to / container.size,
+            )
+            self.broken_off = True
         if self.broken_off:
             self.lost = max(1, self.lost)
+
+    def _stops_short(self, container: InputContainer, stream: VideoStream) -> bool:
+        """Whether the demuxer has taken damage in a fragmented mp4, which counts no frames, for its end."""
+        if "mov" not in container.format.name or stream.frames:
+            return False
+        return 0 < self.read_to < (1 - _INDEX) * container.size
 
     def _miss(self, missing: Fraction, stream: VideoStream, countable: bool) -> None:
         rate = sane_rate(stream)
