@@ -695,6 +695,20 @@ def test_a_film_becomes_an_animated_png(tmp_path: Path, frames: int) -> None:
     assert len(read_film(tmp_path / "b.apng")) == frames
 
 
+def test_a_damaged_animated_png_keeps_the_frames_before(tmp_path: Path) -> None:
+    source, damaged = tmp_path / "a.apng", tmp_path / "b.apng"
+    with av.open(str(source), "w", format="apng") as out:
+        stream = out.add_stream("apng", 25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "gray"
+        write_pictures(out, stream, 12)
+    data = source.read_bytes()
+    middle = data.index(b"fcTL", len(data) // 2) - 4
+    damaged.write_bytes(data[:middle] + bytes(5) + data[middle:])
+    result = colour(damaged, tmp_path / "c.mkv")
+    assert 3 < result.frames < 12
+    assert result.exit_code == 7
+
+
 def test_an_unknown_encoder_of_sound_is_refused_where_there_is_no_sound(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no encoder 'bogus'"):
         colour(make_film(tmp_path / "a.mkv", frames=2), tmp_path / "b.mkv", audio="bogus")

@@ -128,7 +128,7 @@ def other_packets(container: InputContainer, coloured: int, end: Fraction | None
                     return
                 continue
             yield packet
-    except av.error.InvalidDataError:
+    except (av.error.InvalidDataError, av.error.PatchWelcomeError):
         return  # decoding has met it, too, and said so
     except (OSError, av.FFmpegError) as error:
         raise InputError(f"{container.name}: reading stopped ({error})") from error
@@ -263,7 +263,7 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
     """Demux; where damage stops the demuxer itself, the film ends there and the report says so."""
     try:
         yield from demuxed(container, name)
-    except av.error.InvalidDataError as error:
+    except (av.error.InvalidDataError, av.error.PatchWelcomeError) as error:  # APNG's frames out of order
         if report.video_packets:  # else it has no beginning either, and an error says so
             log.warning("%s: the file is damaged (%s); the film ends there", name, error.strerror)
         report.broken_off = True
