@@ -8,7 +8,7 @@ import torch
 
 from vidcolor.training.degrade import CLEAN_SHARE, degrade
 from vidcolor.training.filters import compress, gaussian_blur
-from vidcolor.training.randomness import permutation, uniforms
+from vidcolor.training.randomness import _GOLDEN, Draws, _mix, permutation, uniforms
 
 
 def luma(count: int = 16, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -90,7 +90,26 @@ def test_numbers_are_uniform_and_differ_in_every_counter() -> None:
     assert abs(np.corrcoef(numbers.T)[np.triu_indices(8, 1)]).max() < 0.25
 
 
+def test_the_hash_is_that_of_splitmix64() -> None:
+    first = _mix(np.arange(1, 4, dtype=np.uint64) * _GOLDEN)  # what it gives from a state of 0 on
+    assert [hex(number) for number in first] == [
+        "0xe220a8397b1dcdaf",
+        "0x6e789e6aa1b965f4",
+        "0x6c45d188009454f",
+    ]
+
+
+def test_what_is_drawn_has_the_range_that_was_asked_for() -> None:
+    draw = Draws(uniforms("test", 1, 2, first=0, rows=400, columns=2), torch.device("cpu"))
+    assert set(draw.whole(0, 5)) == set(range(5))
+    numbers = draw(1, -2.0, 3.0)
+    assert numbers.shape == (400, 1, 1, 1)
+    assert -2.0 <= numbers.min() < -1.9 and 2.9 < numbers.max() <= 3.0
+
+
 def test_each_epoch_shows_every_picture_once_in_an_order_of_its_own() -> None:
     first, second = permutation(1, 0, 50), permutation(1, 1, 50)
     assert sorted(first) == sorted(second) == list(range(50))
     assert not np.array_equal(first, second)
+    with pytest.raises(ValueError, match="read-only"):  # they are kept
+        first[0] = 1

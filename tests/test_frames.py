@@ -25,6 +25,7 @@ PICTURE = np.arange(6, dtype=np.float32).reshape(2, 3)
 def test_quarter_turns_of_the_display_matrix(name: str, turns: int) -> None:
     orientation = Orientation.from_matrix(QUARTER_TURNS[name])
     assert np.array_equal(orientation.upright(PICTURE), np.rot90(PICTURE, turns))
+    assert orientation.matrix == (QUARTER_TURNS[name] if turns else None)
 
 
 def test_mirrors_of_the_display_matrix() -> None:
@@ -66,6 +67,7 @@ def test_codes_of_black_white_and_neutral(depth: int) -> None:
     assert full.expand(np.array([0, 2**depth - 1])).tolist() == pytest.approx([0.0, 1.0])
     assert limited.chroma_codes(np.array([0.7, 0.3]) / (224 * unit)).tolist() == [128 * unit + 1, 128 * unit]
     assert full.chroma_codes(np.array([0.0, 0.9], np.float32)).tolist() == [128 * unit, 2**depth - 1]
+    assert full.chroma_codes(np.array([-0.25], np.float32)).tolist() == [64 * unit], "a quarter of the codes"
 
 
 def test_codes_have_the_depth_s_type() -> None:

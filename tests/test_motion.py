@@ -42,8 +42,9 @@ def test_a_still_picture_is_trusted_everywhere() -> None:
     assert np.abs(motion.back).max() < 0.05
 
 
-def test_other_sizes_have_no_motion() -> None:
-    assert motion_between(luma(texture(1)), luma(texture(1, 64, 64))) is None
+@pytest.mark.parametrize("other", [(64, 64), (96, 94)])  # the latter has the same grid
+def test_other_sizes_have_no_motion(other: tuple[int, int]) -> None:
+    assert motion_between(luma(texture(1, 96, 96)), luma(texture(1, *other))) is None
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (5, 7), (30, 30)])
