@@ -16,7 +16,7 @@ from test_resume import Stop, run
 
 from vidcolor.assembly import stamped
 from vidcolor.errors import OutputError
-from vidcolor.packing import Coded
+from vidcolor.packing import Coded, Place, Segment, pack, unpack
 from vidcolor.segments import SegmentStore
 from vidcolor.stages.decode import other_packets
 from vidcolor.workplace import Workplace
@@ -52,6 +52,15 @@ def test_decode_times_rise_strictly_over_joins_and_reach_back_before_the_first()
     assert [p.pts for p in packets] == [0, 4, 2, 1, 3, 5, 6, 7, 10, 30, 20, 40]
     assert dts == [-2, -1, 0, 1, 2, 3, 4, 5, 6, 7, 10, 20]
     assert all(p.time_base == TICK for p in packets)
+
+
+@pytest.mark.parametrize("pts", [[], [0, 2, 1]])
+@pytest.mark.parametrize("header", [b"", b"header"])
+def test_a_segment_is_read_as_it_was_written(pts: list[int], header: bytes) -> None:
+    part = replace(coded(pts), extradata=header, data=tuple(bytes(n) for n in range(len(pts))))
+    after = Place(frames=3, last=2, lumas=(7, 8), seconds=0.12, lost=1, damaged=2, ticks=2, state=None)
+    segment = Segment(number=4, frames=3, delay=1, coded=part, after=after)
+    assert unpack(pack(segment)) == segment
 
 
 def test_a_film_shorter_than_the_delay() -> None:
