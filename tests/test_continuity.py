@@ -49,12 +49,12 @@ def test_all_tracks_go_on_from_where_the_first_of_them_met_the_new_clock(
     continuity = Continuity(source(), "a.ts")
     film = [
         (packet(10.0), 10.0),
-        (packet(10.0, 1, "audio"), 10.0),
+        (packet(9.8, 1, "audio"), 9.8),
         (packet(10.5), 10.5),
         (packet(0.0), 11.0),  # it begins again
-        (packet(10.5, 1, "audio"), 10.5),  # of the time before
+        (packet(10.3, 1, "audio"), 10.3),  # of the time before
         (packet(0.5), 11.5),
-        (packet(0.0, 1, "audio"), 11.0),
+        (packet(0.1, 1, "audio"), 11.1),  # with the picture, not after its own last packet
         (packet(0.2, 2, "subtitle"), 11.2),  # what is no picture and no sound follows
         (packet(0.2, 3, "audio"), 11.2),  # as does a track that begins now
     ]
