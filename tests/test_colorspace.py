@@ -65,6 +65,13 @@ def test_saturated_colours_come_back(rgb: tuple[float, float, float], matrix: Ma
     assert (made - ycbcr[:, 1:]).abs().max() * 224 < 0.1
 
 
+@pytest.mark.parametrize("matrix", [BT709, BT2020], ids=lambda m: m.name)
+@pytest.mark.parametrize("rgb", SATURATED, ids=str)
+def test_so_they_do_through_the_table(rgb: tuple[float, float, float], matrix: Matrix) -> None:
+    true, made = round_trip(pixel(*rgb), matrix)
+    assert np.abs(true - made).max() <= 10  # of 112: blue is dark, where the table is at its coarsest
+
+
 def test_table_agrees_with_the_exact_form_on_every_matrix() -> None:
     torch.manual_seed(0)
     y = torch.rand(1, 1, 64, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from fractions import Fraction
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_one_time_is_enough(known: str) -> None:
     continuity = Continuity(source(), None)
     given = {"pts": known == "pts", "dts": known == "dts"}
     times = mended(continuity, *(packet(at, **given) for at in (7.0, 7.5, 0.0, 0.5)))
-    assert [b - a for a, b in zip(times, times[1:])] == [0.5, 0.5, 0.5]
+    assert [b - a for a, b in pairwise(times)] == [0.5, 0.5, 0.5]
 
 
 def test_where_clocks_cannot_jump_nothing_is_changed(caplog: pytest.LogCaptureFixture) -> None:

@@ -188,6 +188,13 @@ def test_of_a_header_that_comes_in_pieces_more_is_wanted_until_its_tracks_are_th
     assert with_aspect("matroska", b"\0" * 99, ASPECT) == b""
 
 
+def test_a_file_without_tracks_stays_as_it_is(tmp_path: Path) -> None:
+    for content in (b"", bytes(99), made(tmp_path)[:60]):
+        (tmp_path / "b.mkv").write_bytes(content)
+        mend_file("matroska", str(tmp_path / "b.mkv"), ASPECT)
+        assert (tmp_path / "b.mkv").read_bytes() == content
+
+
 def test_headers_of_other_containers_stay_as_they_are(tmp_path: Path) -> None:
     data = made(tmp_path)
     assert with_aspect("mpegts", data, ASPECT) == data

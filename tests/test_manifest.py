@@ -10,10 +10,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import av
+import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import save
 
-from vidcolor.manifest import Manifest, describe_options, fingerprint, identify, identify_pipe
+from vidcolor._version import __version__
+from vidcolor.errors import WeightsError
+from vidcolor.manifest import (
+    Manifest,
+    describe_machine,
+    describe_options,
+    digest_weights,
+    fingerprint,
+    identify,
+    identify_pipe,
+)
 from vidcolor.options import Options
 
 TERMS = Manifest(
@@ -58,6 +72,32 @@ def test_options_are_described_as_json_holds_them() -> None:
     how = describe_options(replace(options, overwrite=True, batch_size=3, device="cpu", precision="fp32"))
     assert how == described, "what changes nothing, or is recorded as what it came to, is left out"
     assert set(described) < set(asdict(options))
+
+
+def test_the_machine_is_described_by_what_tells_in_the_last_digits() -> None:
+    machine = describe_machine(torch.device("cpu"), "float32", "torch", 4)
+    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
+    versions = {"vidcolor": __version__, "torch": torch.__version__, "opencv": cv2.__version__}
+    given = {"device": "cpu", "precision": "float32", "engine": "torch", "batch size": 4}
+    assert machine == machine | versions | given | {"libavcodec": parts}
+    assert machine["torch threads"] == torch.get_num_threads()
+    assert "gpu" not in machine
+    assert json.loads(json.dumps(machine)) == machine
+
+
+def test_weights_are_known_by_all_but_their_scores(tmp_path: Path) -> None:
+    def digest(value: float, metadata: dict[str, str]) -> str:
+        path = tmp_path / "w.safetensors"
+        path.write_bytes(save({"a": np.full(3, value, np.float32)}, metadata))
+        return digest_weights(path)
+
+    plain = digest(1.0, {"recipe": "x"})
+    assert digest(1.0, {"recipe": "x", "scores": "17"}) == plain
+    assert len({plain, digest(2.0, {"recipe": "x"}), digest(1.0, {"recipe": "y"})}) == 3
+    (tmp_path / "other").write_bytes(b"12345678 none")
+    assert len(digest_weights(tmp_path / "other")) == 64
+    with pytest.raises(WeightsError, match=r"gone\.safetensors: cannot be read"):
+        digest_weights(tmp_path / "gone.safetensors")
 
 
 def test_an_image_sequence_is_known_by_names_sizes_and_times_of_change(tmp_path: Path) -> None:
