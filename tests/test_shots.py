@@ -221,6 +221,26 @@ def test_bars_that_end_are_no_cut_and_hide_none() -> None:
     assert [n for n, kind in enumerate(decisions(film)) if kind] == [16]
 
 
+@pytest.mark.parametrize(
+    ("bar", "area"),
+    [
+        (np.s_[:16], (6, 36, 0, 48)),
+        (np.s_[-16:], (0, 30, 0, 48)),
+        (np.s_[:, :24], (0, 36, 9, 48)),
+        (np.s_[:, -24:], (0, 36, 0, 39)),
+    ],
+)
+def test_where_a_bar_ends_all_is_looked_at_and_stays_so(bar: object, area: tuple[int, ...]) -> None:
+    whole = texture(1)
+    barred = whole.copy()
+    barred[bar] = 0.0  # type: ignore[index]
+    detector, seen = ShotDetector(), []
+    for picture in (barred, barred, whole, barred):
+        detector.push(picture)
+        seen.append(detector.state.area)
+    assert seen == [area, area, (0, 36, 0, 48), (0, 36, 0, 48)]
+
+
 def test_a_state_with_bars_is_restored() -> None:
     film = [np.pad(texture(seed), ((16, 16), (24, 24))) for seed in (1, 2, 3) for _ in range(12)]
     whole = decisions(film)
