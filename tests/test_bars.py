@@ -42,6 +42,20 @@ def areas_of(pictures: list[Floats], cuts: tuple[int, ...] = ()) -> list[Area]:
     return found
 
 
+def test_pictures_that_wait_are_decided_in_their_order() -> None:
+    kinds = [(0, 96, 16, 112)] * 5 + [(12, 84, 0, 128)] * 5 + [(0, 96, 0, 128)] * 5
+    pictures = [picture(*inside, seed=1 + number) for number, inside in enumerate(kinds)]
+    follower, found = BarFollower(), []
+    for index, one in enumerate([*pictures, *[None] * 4]):
+        if one is not None:
+            follower.push(one)
+        if index >= 4:
+            found.append(follower.decide(begins=index - 4 in (5, 10)))
+            follower = BarFollower(follower.state)  # those that wait are remembered, too
+    assert found == areas_of(pictures, cuts=(5, 10))
+    assert len(set(found)) > 1
+
+
 def with_pillars(source: Path, target: Path, wide: int) -> Path:
     """The film (4:4:4) with so many black columns on both sides."""
     with av.open(str(target), "w") as out:
