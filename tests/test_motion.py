@@ -3,10 +3,12 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
-from pictures import luma, texture
+from pictures import dissolve, luma, texture
 
+from vidcolor.frames import Floats
 from vidcolor.motion import GRID, fetch, motion_between, shrink
 
 
@@ -40,6 +42,40 @@ def test_a_still_picture_is_trusted_everywhere() -> None:
     assert motion is not None
     assert motion.trust_back.min() > 0.99
     assert np.abs(motion.back).max() < 0.05
+
+
+def lit_unevenly(grey: Floats, seed: int, amplitude: float) -> Floats:
+    """As a print that was developed unevenly: its parts lighter or darker than they were."""
+    parts = np.random.default_rng(seed).uniform(-amplitude, amplitude, (3, 4)).astype(np.float32)
+    gains = cv2.resize(parts, grey.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    return np.clip(grey * (1.0 + gains), 0, 1).astype(np.float32)
+
+
+def test_a_print_that_was_developed_unevenly_keeps_its_trust() -> None:
+    grey, trust = texture(3, 192, 256) * np.float32(0.9), []
+    for seed in range(8):
+        motion = motion_between(
+            luma(lit_unevenly(grey, seed, 0.25)), luma(lit_unevenly(grey, seed + 8, 0.25))
+        )
+        assert motion is not None
+        trust.append(motion.trust_back.mean())
+    assert np.mean(trust) > 0.8
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_an_exposure_that_shows_more_in_the_sky_keeps_its_trust(seed: int) -> None:
+    sky = np.linspace(0.68, 0.08, 192, dtype=np.float32)[:, None]
+    grey = sky + texture(seed, 192, 256) * np.float32(0.15)
+    motion = motion_between(luma(grey * np.float32(0.8)), luma(grey * np.float32(1.15)))
+    assert motion is not None
+    assert motion.trust_back.mean() > 0.8
+
+
+def test_a_short_dissolve_is_no_flicker() -> None:
+    film = dissolve([texture(3)] * 10, [texture(4)] * 10, 6)
+    for earlier, later in pairwise(film):
+        motion = motion_between(luma(earlier), luma(later))
+        assert motion is not None and motion.flicker < 0.2
 
 
 @pytest.mark.parametrize("other", [(64, 64), (96, 94)])  # the latter has the same grid

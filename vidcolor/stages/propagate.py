@@ -176,7 +176,7 @@ class Propagator:
         remembered = fetch(motion.earlier if state.luma is None else state.luma, motion.back)
         most = min(self._memory, _AFTER_DISSOLVE) if now.dissolved else self._memory
         weight = np.minimum(fetch(state.weight, motion.back) + 1.0, most) * motion.trust_back
-        weight *= agreement(motion.later, remembered)
+        weight *= agreement(motion.later, remembered, motion.flicker)
         luma = motion.later + (remembered - motion.later) * (weight / (weight + 1.0))
         opinion = _opinion(now.grid, fetch(state.mean, motion.back), weight, motion.trust_back)
         return opinion, np.asarray(luma, np.float32)
