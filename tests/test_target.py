@@ -18,6 +18,7 @@ from test_resume import Stop
 from vidcolor.cli_process import film_output
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.job import colorize
+from vidcolor.media.names import folded
 from vidcolor.options import Options
 from vidcolor.sink import Sink
 from vidcolor.target import as_dash, is_sequence, prepare_target
@@ -124,6 +125,35 @@ def test_a_sequence_does_not_write_over_its_source(tmp_path: Path) -> None:
         prepare_target(str(tmp_path / "a_101.png"), str(tmp_path / "a_%d.png"), given, 1)
     prepare_target(source, str(tmp_path / "other" / "a_%03d.png"), given, 1)
     prepare_target(source, str(tmp_path / "b_%03d.png"), given, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("A_%03d.PNG", "a_%d.png"),
+        ("É_%03d.png", "E\N{COMBINING ACUTE ACCENT}_%03d.png"),
+        ("x/a_%d.png", "X/a_%d.png"),
+    ],
+)
+def test_a_sequence_does_not_write_over_names_that_are_one_to_the_file_system(
+    tmp_path: Path, source: str, target: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "X").mkdir()  # one folder on such a system
+    for number in range(100, 103):
+        (tmp_path / (source % number)).touch()
+    given = str(tmp_path / source), str(tmp_path / target)
+    prepare_target(*given, Options(), 1)  # two names here
+
+    def same(one: Path, other: Path) -> bool:
+        return folded(str(one)) == folded(str(other))
+
+    with mock.patch("os.path.samefile", same):  # as Windows and macOS see them
+        with pytest.raises(OutputError, match="are the source's own pictures"):
+            prepare_target(*given, Options(overwrite=True), 1)
+        if Path(source).parent == Path(target).parent:
+            with pytest.raises(OutputError, match="exists already"):
+                prepare_target(SOURCE, given[1], Options(), 1)
 
 
 @pytest.mark.parametrize("name", ["50%/f_%03d.png", "100%_%03d.png", "x%02dy/f_%d.png"])

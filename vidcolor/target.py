@@ -8,12 +8,14 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.media.encoders import is_image, muxer_for
+from vidcolor.media.names import folded, same_file
 from vidcolor.media.opening import NUMBER, STDIN, refuse_directory, sequence_address
 from vidcolor.media.sourcefiles import files_of, is_part_of
 from vidcolor.options import Options
@@ -241,17 +243,23 @@ def _sequence(target: str) -> str:
         return target
 
 
-def _numbered(final: Path) -> re.Pattern[str]:
-    """Names of a sequence's pictures."""
+def _written_over(final: Path, files: Iterable[Path]) -> Iterator[Path]:
+    """Those of the files in a sequence's folder over which its pictures may be written."""
     before, after = NUMBER.split(final.name, maxsplit=1)
-    return re.compile(re.escape(before) + r"\d+" + re.escape(after))
+    shape = re.compile(re.escape(folded(before)) + r"(\d+)" + re.escape(folded(after)))
+    for path in files:
+        match = shape.fullmatch(folded(path.name))
+        if match is not None:
+            picture = f"{before}{match[1]}{after}"
+            if picture == path.name or same_file(path, final.with_name(picture)):
+                yield path
 
 
 def _writes_over(source: str, final: Path) -> bool:
     """Whether a sequence may write over pictures of its source."""
     files = files_of(source)
-    folder, pattern = os.path.realpath(final.parent), _numbered(final)
-    return any(pattern.fullmatch(p.name) and os.path.realpath(p.parent) == folder for p in files)
+    folders = {folder for folder in {p.parent for p in files} if same_file(folder, final.parent)}
+    return any(_written_over(final, (p for p in files if p.parent in folders)))
 
 
 def _first_taken(final: Path) -> Path | None:
@@ -260,9 +268,8 @@ def _first_taken(final: Path) -> Path | None:
     Raises:
         OutputError: that cannot be told.
     """
-    pattern = _numbered(final)
     try:
-        return next((p for p in sorted(final.parent.iterdir()) if pattern.fullmatch(p.name)), None)
+        return next(_written_over(final, sorted(final.parent.iterdir())), None)
     except OSError as error:
         raise OutputError(
             f"{final}: whether there are such pictures already cannot be seen ({error.strerror}); -y writes "
