@@ -17,6 +17,7 @@ from calling import call, one_line
 from conftest import Run
 from media import grey_frame, make_film, read_film, times_of
 
+from vidcolor.cli_options import targets_of
 from vidcolor.stages.predict import Predictor
 
 Said = pytest.CaptureFixture[str]
@@ -131,6 +132,20 @@ def test_two_films_that_would_have_one_name_are_refused(film: Path, tmp_path: Pa
     assert call("--format", "mkv", film, other, f"{tmp_path}/out/") == 2
     assert "two inputs are called film.mkv" in one_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_two_films_whose_names_are_one_to_the_system_are_refused(
+    film: Path, tmp_path: Path, capsys: Said
+) -> None:
+    (tmp_path / "b").mkdir()
+    other = make_film(tmp_path / "b" / "FILM.mp4", frames=2)
+    for system in ("win32", "darwin"):
+        with mock.patch("vidcolor.media.names.sys", mock.Mock(platform=system)):
+            assert call("-y", film, other, f"{tmp_path}/out/") == 2
+        assert "two inputs are called film.mp4 and FILM.mp4" in one_line(capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+    with mock.patch("vidcolor.media.names.sys", mock.Mock(platform="linux")):
+        assert targets_of((str(film), str(other)), f"{tmp_path}/out/", None)[1][1].endswith("FILM.mp4")
 
 
 def test_a_folder_that_stays_empty_is_not_left_behind(tmp_path: Path, capsys: Said) -> None:

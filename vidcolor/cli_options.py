@@ -20,6 +20,7 @@ from click.shell_completion import CompletionItem
 from vidcolor._version import __version__
 from vidcolor.cli_process import require_a_folder, secure_standard_streams
 from vidcolor.errors import OutputError, UsageError, VidcolorError
+from vidcolor.media.names import first_alike
 from vidcolor.options import parse_seconds
 
 TALK = "Messages"
@@ -217,9 +218,10 @@ def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list
         suffix = suffix_for(container)
     paths = [Path(source) for source in inputs]
     names = [path.stem + suffix if suffix else path.name for path in paths]
-    twice = next((n for n in names if names.count(n) > 1), None)
-    if twice:
-        raise UsageError(f"two inputs are called {twice}: one would overwrite the other")
+    twice = first_alike(names)
+    if twice is not None:
+        both = " and ".join(dict.fromkeys(twice))
+        raise UsageError(f"two inputs are called {both}: one would overwrite the other")
     return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]
 
 
