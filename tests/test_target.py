@@ -185,6 +185,21 @@ def test_a_pipe_that_does_not_block_is_waited_for(tmp_path: Path) -> None:
     assert got == [blob]
 
 
+def test_what_goes_to_a_device_is_no_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flags, binary = list[int](), 1 << 30
+    (tmp_path / "device").touch()
+
+    def opened(name: str, given: int) -> int:
+        flags.append(given)
+        return really(name, given & ~binary)
+
+    really = os.open
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr("vidcolor.sink._BINARY", getattr(os, "O_BINARY", binary))
+    Sink(f"file:{tmp_path / 'device'}").close()
+    assert flags == [os.O_WRONLY | getattr(os, "O_BINARY", binary)]
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no such owners")
 def test_a_file_of_others_in_a_sticky_folder_is_refused_before_the_work(tmp_path: Path) -> None:
     film, given = tmp_path / "there.mp4", Options(overwrite=True)

@@ -6,6 +6,9 @@ import os
 import select
 from collections.abc import Callable
 
+_BINARY = getattr(os, "O_BINARY", 0)
+"""Without it Windows writes two bytes for each that a text would end a line with."""
+
 
 class Sink:
     """Writes to a pipe or device, and remembers when that failed: not every muxer tells.
@@ -19,7 +22,7 @@ class Sink:
         self._mend, self._first = mend, b""
         kind, _, name = address.partition(":")
         self._own = kind == "file"
-        self._descriptor = os.open(name, os.O_WRONLY) if self._own else int(name)
+        self._descriptor = os.open(name, os.O_WRONLY | _BINARY) if self._own else int(name)
         self._error: OSError | None = None
 
     def write(self, data: bytes) -> int:
