@@ -23,6 +23,7 @@ from typing import Any
 from unittest import mock
 
 import av
+import filelock  # noqa: F401 - before a test hides from it what it is made of
 import numpy as np
 import pytest
 import torch
@@ -467,6 +468,29 @@ def test_changed_sources_are_decoded_again(folder: Path, tmp_path: Path, photos:
     assert len(stamps(tmp_path / "cache")) == 2, "what is out of date is gone"
 
 
+def test_what_another_run_has_mapped_need_not_be_taken_away(
+    folder: Path, tmp_path: Path, photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped, unlink, replace = next((tmp_path / "cache").glob("*.rgb")), os.unlink, os.replace
+
+    def refuse(path: Any) -> None:  # as Windows does
+        if Path(path) == mapped:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "unlink", lambda path, **more: (refuse(path), unlink(path, **more)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (refuse(new), replace(old, new)))
+    os.utime(folder / "0.png", ns=(0, 0))
+    assert load_photos([folder], tmp_path / "cache", smallest=64).digest == photos.digest
+    save(photograph(20), folder / "0.png")
+    changed = load_photos([folder], tmp_path / "cache", smallest=64)
+    assert np.array_equal(changed.picture(0), photograph(20))
+    assert mapped.exists() and not list((tmp_path / "cache").glob("*.part"))
+    monkeypatch.undo()
+    os.utime(folder / "0.png", ns=(0, 0))
+    load_photos([folder], tmp_path / "cache", smallest=64)
+    assert not mapped.exists()
+
+
 def test_sources_share_a_folder(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
     other = load_photos([folder / "deeper", folder], tmp_path / "cache", smallest=64)
     assert other.digest != photos.digest
@@ -511,7 +535,12 @@ def test_an_interrupted_build_leaves_nothing(folder: Path, tmp_path: Path) -> No
     assert [p.name for p in (tmp_path / "cache").iterdir()] == ["lock"]
 
 
-def test_runs_that_start_together_decode_once(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("posix", [True, False])
+def test_runs_that_start_together_decode_once(
+    folder: Path, tmp_path: Path, posix: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not posix:
+        monkeypatch.setitem(sys.modules, "fcntl", None)
     calls: list[int] = []
     found: list[str] = []
 

@@ -12,7 +12,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +34,7 @@ _MOST_WORKERS = 16
 """Threads that decode, where there are as many processors."""
 _AHEAD = 4
 """Pictures in work for each thread."""
+_WAITING = "%s: another process is decoding; waiting for it"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -129,25 +130,42 @@ def cached(request: Request, folder: Path, progress: Progress | None) -> tuple[P
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock, which ends with the process; without POSIX locks there is none."""
+    """Hold the folder's lock, which ends with the process."""
     try:
         import fcntl
-    except ImportError:  # pragma: no cover
-        yield
+    except ImportError:
+        with _file_lock(path):
+            yield
         return
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info("%s: another process is decoding; waiting for it", path.parent)
+            log.info(_WAITING, path.parent)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    """The same where there are no POSIX locks, as on Windows."""
+    from filelock import FileLock, Timeout  # the command alone needs it
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info(_WAITING, path.parent)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _build(request: Request, state: str, path: Path, progress: Progress | None) -> Index:
     total = count(request.paths)
     report, seen, pictures = Report(), Seen(), []
-    old = read_index(path)
     part = path.with_suffix(".rgb.part")
     written = done = 0
     try:
@@ -179,8 +197,10 @@ def _build(request: Request, state: str, path: Path, progress: Progress | None) 
     finally:
         part.unlink(missing_ok=True)
         path.with_suffix(".json.part").unlink(missing_ok=True)
-    if old is not None and old.pixels != pixels:
-        (path.parent / old.pixels).unlink(missing_ok=True)
+    for old in path.parent.glob(f"photos-{request.key}-*.rgb"):
+        if old.name != pixels:
+            with suppress(PermissionError):  # Windows, where a run has it mapped; the next one takes it away
+                old.unlink(missing_ok=True)
     return index
 
 
@@ -191,7 +211,12 @@ def _publish(part: Path, path: Path, index: Index) -> None:
         json.dump(asdict(index), out)
         out.flush()
         os.fsync(out.fileno())
-    os.replace(part, path.parent / index.pixels)
+    pixels = path.parent / index.pixels
+    try:
+        os.replace(part, pixels)
+    except PermissionError:  # Windows, where a run has mapped what is there: the same, if it is whole
+        if not pixels.is_file() or pixels.stat().st_size != index.size:
+            raise
     os.replace(text, path)
 
 
