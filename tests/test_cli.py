@@ -343,6 +343,30 @@ def test_a_standard_error_that_takes_no_more_does_not_keep_a_film_from_being_mad
     assert len(read_film(target)) == 6
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_what_is_said_and_cannot_be_heard_is_lost_on_every_system(system: str) -> None:
+    code = (
+        "import os, sys; from vidcolor.cli_process import secure_standard_streams as go\n"
+        f"os.name = {system!r}; go(); os.name = 'posix'; print('x', file=sys.stderr, flush=True)"
+    )
+    shell = ["sh", "-c", '"$0" -c "$1" 2>/dev/full', sys.executable, code]
+    assert subprocess.run(shell, check=False).returncode == 0
+
+
+def test_without_a_standard_error_the_film_goes_out_all_the_same() -> None:
+    code = (
+        "import os, sys; from vidcolor import cli_process; opened, closed = os.open, os.close\n"
+        "os.open, os.close = lambda *_: 3, lambda _: None\n"  # Windows gives nothing else the number 2
+        "cli_process.prepare_process(); os.open, os.close = opened, closed\n"
+        "print('lost', file=sys.stderr, flush=True)\n"
+        "with cli_process.film_output('-') as film: print('lost'); os.write(film, b'film')"
+    )
+    shell = ["sh", "-c", '"$0" -c "$1" 2>&-', sys.executable, code]
+    done = subprocess.run(shell, stdout=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stdout) == (0, b"film")
+
+
 def test_a_standard_error_that_does_not_block_is_waited_for() -> None:
     code = (
         "import os, sys; from vidcolor.cli_process import prepare_process; prepare_process()\n"

@@ -134,10 +134,18 @@ def secure_standard_streams() -> None:
         pass
     os.close(number)
     given = sys.__stderr__
-    if given is None or (sys.stderr is given and os.name == "posix"):  # Windows has consoles of its own kind
+    # Windows has consoles of its own kind
+    console = given is not None and os.name != "posix" and given.isatty()
+    if given is None or (sys.stderr is given and not console):
         letters = ("utf-8", "replace") if given is None else (given.encoding, given.errors)
-        raw = io.BufferedWriter(_Unheard(2, "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, *letters, line_buffering=True)
+        sys.stderr = io.TextIOWrapper(io.BufferedWriter(_standard_error()), *letters, line_buffering=True)
+
+
+def _standard_error() -> io.FileIO:
+    try:
+        return _Unheard(2, "w", closefd=False)
+    except OSError:  # Windows gives a program without a console none, nor lets another file take its number
+        return io.FileIO(os.devnull, "w")
 
 
 @contextmanager
@@ -173,9 +181,19 @@ def film_output(target: str) -> Iterator[int]:
     sys.stdout.flush()
     film = os.dup(1)
     try:
-        os.dup2(2, 1)
+        _silence_standard_output()
         yield film
     finally:
         sys.stdout.flush()  # what a library printed into Python's buffer is no part of the film either
         os.dup2(film, 1)
         os.close(film)
+
+
+def _silence_standard_output() -> None:
+    """Have what is written there go to standard error; nowhere if there is none."""
+    try:
+        os.dup2(2, 1)
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
