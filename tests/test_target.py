@@ -7,7 +7,7 @@ import errno
 import os
 import struct
 import threading
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from unittest import mock
 
 import pytest
@@ -19,6 +19,7 @@ from vidcolor.cli_process import film_output
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.job import colorize
 from vidcolor.media.names import folded
+from vidcolor.media.opening import sequence_address
 from vidcolor.options import Options
 from vidcolor.sink import Sink
 from vidcolor.target import as_dash, is_sequence, prepare_target
@@ -154,6 +155,16 @@ def test_a_sequence_does_not_write_over_names_that_are_one_to_the_file_system(
         if Path(source).parent == Path(target).parent:
             with pytest.raises(OutputError, match="exists already"):
                 prepare_target(SOURCE, given[1], Options(), 1)
+
+
+def test_a_sequence_on_another_drive_stays_in_its_current_folder() -> None:
+    for name, address in {
+        "C:a_%03d.png": "C:a_%03d.png",
+        "C:/50%/a_%03d.png": r"C:\50%%\a_%03d.png",
+        r"\\server\share\a_%d.png": r"\\server\share\a_%d.png",
+    }.items():
+        assert sequence_address(PureWindowsPath(name)) == address
+    assert sequence_address(PurePosixPath("50%/a_%03d.png")) == "50%%/a_%03d.png"
 
 
 @pytest.mark.parametrize("name", ["50%/f_%03d.png", "100%_%03d.png", "x%02dy/f_%d.png"])

@@ -8,7 +8,7 @@ import re
 import stat
 from fractions import Fraction
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import av
 from av.container import InputContainer
@@ -176,15 +176,15 @@ def _split(name: str) -> tuple[str, str, str]:
     return name[: match.start()], match[0], name[match.end() :]
 
 
-def sequence_address(path: Path) -> str:
+def sequence_address(path: PurePath) -> str:
     """FFmpeg's name for an image sequence: per cent signs that stand for themselves are doubled.
 
     Raises:
         InputError: its name has not one number.
     """
     before, pattern, after = _split(path.name)
-    folder = str(path.parent).replace("%", "%%")
-    return f"{folder}/{before.replace('%', '%%')}{pattern}{after.replace('%', '%%')}"
+    folder = type(path)(str(path.parent).replace("%", "%%"))
+    return str(folder / f"{before.replace('%', '%%')}{pattern}{after.replace('%', '%%')}")
 
 
 def _reason(name: str, error: Exception) -> str:
