@@ -21,6 +21,7 @@ from quick import colour, quickly
 
 from vidcolor.cli import command
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.names import folded
 from vidcolor.media.opening import open_source, pick_video, sequence_files
 from vidcolor.media.pixels import display_matrix
 
@@ -235,3 +236,22 @@ def test_a_missing_picture_of_a_sequence_is_named(tmp_path: Path) -> None:
         open_source(str(tmp_path / "other_%05d.png"))
     with pytest.raises(UsageError, match="image sequences"):
         open_source(str(tmp_path / "scan_00010.png"), framerate=Fraction(12))
+
+
+@pytest.mark.parametrize(
+    ("there", "asked"),
+    [("A_%03d.PNG", "a_%03d.png"), ("e\N{COMBINING ACUTE ACCENT}_%d.png", "é_%d.png")],
+)
+def test_a_sequence_is_found_by_a_name_that_is_one_to_the_file_system(
+    tmp_path: Path, there: str, asked: str
+) -> None:
+    for number in range(3, 6):
+        (tmp_path / (there % number)).touch()
+    with pytest.raises(InputError, match="no such file"):
+        sequence_files(str(tmp_path / asked))  # two names here
+
+    def same(one: Path, other: Path) -> bool:
+        return folded(str(one)) == folded(str(other))
+
+    with mock.patch("os.path.samefile", same):  # as Windows and macOS see them
+        assert list(sequence_files(str(tmp_path / asked))) == [3, 4, 5]

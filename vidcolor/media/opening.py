@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.media.covers import is_still
+from vidcolor.media.names import folded, same_file
 from vidcolor.options import parse_seconds
 
 STDIN = "-"
@@ -153,6 +154,12 @@ def sequence_files(name: str) -> dict[int, Path]:
             names = {file.name for file in found if not file.is_symlink() or os.path.exists(file)}
         matches = filter(None, map(shape.fullmatch, names))
         numbers = sorted(n for match in matches if match[0] == nth(n := int(match[1])))
+        if not numbers:  # the file system may find them under this name nevertheless
+            like = re.compile(f"{re.escape(folded(before))}([0-9]+){re.escape(folded(after))}")
+            alike = ((name, match) for name in names if (match := like.fullmatch(folded(name))))
+            numbers = sorted(
+                n for name, m in alike if same_file(path.with_name(name), path.with_name(nth(n := int(m[1]))))
+            )
     except FileNotFoundError:
         numbers = []
     except (OSError, ValueError) as error:
