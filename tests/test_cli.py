@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -13,11 +14,12 @@ import av
 import numpy as np
 import pytest
 import torch
-from calling import call, one_line
+from calling import call, log_as_it_was, one_line
 from conftest import Run
 from media import grey_frame, make_film, read_film, times_of
 
 from vidcolor.cli_options import targets_of
+from vidcolor.cli_process import arguments
 from vidcolor.stages.predict import Predictor
 
 Said = pytest.CaptureFixture[str]
@@ -112,6 +114,42 @@ def test_a_directory_among_the_films_is_named_and_the_others_are_coloured(
     assert call(reels, film, f"{tmp_path}/out/") == 3
     assert f"{reels}: is a directory" in capsys.readouterr().err
     assert os.listdir(tmp_path / "out") == [film.name]
+
+
+def test_wildcards_are_filled_in_where_no_shell_does_and_nothing_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("film 1.mp4", "film [12].mp4", "film 2.mp4"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home")
+    monkeypatch.setattr(sys, "argv", ["vidcolor", "film [12].mp4", "~x.mp4", "$HOME.mp4", "out [12].mp4"])
+    monkeypatch.setattr(os, "name", "nt")
+    assert arguments() == sys.argv[1:], "each is a name, and not of film 1.mp4"
+    monkeypatch.setattr(sys, "argv", ["vidcolor", "f*.mp4", "film [?2].mp4", "x?.mp4", "~/out"])
+    everything = ["film 1.mp4", "film 2.mp4", "film [12].mp4"]
+    assert arguments() == [*everything, "film [12].mp4", "x?.mp4", "/home/out"]
+    monkeypatch.setattr(os, "name", "posix")
+    assert arguments() == sys.argv[1:]
+
+
+@pytest.mark.parametrize(
+    "module", ["vidcolor.cli", "vidcolor.report.cli", "vidcolor.training.cli", "vidcolor.evaluation.cli"]
+)
+def test_click_fills_in_nothing(module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("click takes brackets for a wildcard")
+
+    (tmp_path / "a1.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["command", "--no-such-option", "a[1].mp4"])
+    monkeypatch.setattr("click.core._expand_args", refuse)
+    monkeypatch.setattr("click.core.os", windows := mock.Mock(wraps=os))
+    windows.name = "nt"
+    monkeypatch.setattr("vidcolor.cli._leave", sys.exit)
+    with log_as_it_was(), pytest.raises(SystemExit) as ended:
+        importlib.import_module(module).main()
+    assert ended.value.code == 2
 
 
 def test_a_folder_that_is_named_as_one_is_made(film: Path, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from vidcolor.cli_options import (
 )
 from vidcolor.cli_process import (
     Caught,
+    arguments,
     cancelled_by_signals,
     complain,
     film_output,
@@ -263,7 +264,7 @@ def main() -> None:
     try:
         require_a_folder()
         with printing():
-            code = command.main(prog_name="vidcolor", standalone_mode=False)
+            code = command.main(arguments(), prog_name="vidcolor", standalone_mode=False)
     except click.ClickException as error:
         set_up_log(False, False)
         hint = dashed_name(error) or "vidcolor --help lists what there is"

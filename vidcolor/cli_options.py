@@ -18,7 +18,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vidcolor._version import __version__
-from vidcolor.cli_process import require_a_folder, secure_standard_streams
+from vidcolor.cli_process import arguments, require_a_folder, secure_standard_streams
 from vidcolor.errors import OutputError, UsageError, VidcolorError
 from vidcolor.media.names import first_alike
 from vidcolor.options import parse_seconds
@@ -56,6 +56,8 @@ class OneLineCommand(click.Command):
         try:
             require_a_folder()
             with printing():
+                if not args and settings.get("args") is None:
+                    settings["args"] = arguments()
                 code = super().main(*args, **settings | {"standalone_mode": False})
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()

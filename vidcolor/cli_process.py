@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import select
 import signal
 import sys
@@ -96,6 +97,24 @@ def prepare_process() -> None:
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     secure_standard_streams()
     keep_freed_memory()
+
+
+def arguments() -> list[str]:
+    """What the command was given; on Windows, where shells do not, with names for ``*`` and ``?``.
+
+    Brackets, ``$`` and ``%`` stand for themselves, unlike with click: names of files have such signs.
+    """
+    given = sys.argv[1:]
+    if os.name == "posix":
+        return given
+    from glob import glob
+
+    found: list[str] = []
+    for name in given:
+        name = os.path.expanduser(name) if re.match(r"~[/\\]", name) else name
+        there = glob(name.replace("[", "[[]"), recursive=True) if re.search(r"[*?]", name) else []
+        found += sorted(there) or [name]
+    return found
 
 
 def require_a_folder() -> None:

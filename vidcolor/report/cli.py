@@ -10,6 +10,7 @@ import click
 
 from vidcolor.cli_options import file_names, printing
 from vidcolor.cli_process import (
+    arguments,
     cancelled_by_signals,
     complain,
     log_all_as,
@@ -63,7 +64,7 @@ def main() -> None:
     try:
         require_a_folder()
         with printing():
-            code = command.main(prog_name="vidcolor-report", standalone_mode=False)
+            code = command.main(arguments(), prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
         log.error("%s; vidcolor-report --help lists what there is", error.format_message().rstrip("."))
         code = 2
