@@ -148,3 +148,36 @@ def test_unless_cancelled_does_not_wait_for_what_blocks_for_ever() -> None:
         unless_cancelled("test", lambda: release.wait(60), cancel)
     assert not release.is_set()
     release.set()
+
+
+def test_no_wait_is_without_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows the handler of a signal would not run until such a wait is over."""
+    join, wait = threading.Thread.join, threading.Condition.wait
+
+    def limited_join(thread: threading.Thread, timeout: float | None = None) -> None:
+        assert timeout is not None
+        join(thread, timeout)
+
+    def limited_wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        return wait(condition, timeout)
+
+    queue: ByteQueue[int] = ByteQueue(100)
+    items = queue.drain()
+
+    def give() -> None:
+        time.sleep(0.3)
+        queue.put(0, 60)
+        time.sleep(0.3)
+        assert [next(items), next(items)] == [1, 2]
+
+    monkeypatch.setattr(threading.Thread, "join", limited_join)
+    with Worker("test", give) as worker:
+        monkeypatch.setattr(threading.Condition, "wait", limited_wait)
+        assert next(queue.drain()) == 0
+        queue.put(1, 60)
+        queue.put(2, 60)
+        monkeypatch.setattr(threading.Condition, "wait", wait)  # to start a thread is to wait, too
+        worker.wait()
+    with Worker("test", lambda: time.sleep(0.3)):
+        pass

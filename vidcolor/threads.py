@@ -12,6 +12,7 @@ from vidcolor.errors import Interrupted
 
 T = TypeVar("T")
 _POLL_SECONDS = 0.2
+"""No wait is longer: on Windows no Ctrl-C comes through while the main thread waits without a limit."""
 _GRACE_SECONDS = 1.0
 
 
@@ -37,9 +38,8 @@ class ByteQueue(Generic[T]):
             Closed: the reader has gone.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or not self._bytes or self._bytes + size <= self._limit
-            )
+            while not self._closed and self._bytes and self._bytes + size > self._limit:
+                self._changed.wait(_POLL_SECONDS)
             if self._closed:
                 raise Closed
             self._items.append((item, size))
@@ -61,13 +61,12 @@ class ByteQueue(Generic[T]):
 
     def drain(self, stop: threading.Event | None = None) -> Iterator[T]:
         """Items until the writer has finished, or ``stop`` is set."""
-        poll = None if stop is None else _POLL_SECONDS
         while True:
             with self._changed:
                 while not (self._items or self._finished or self._closed):
                     if stop is not None and stop.is_set():
                         break
-                    self._changed.wait(poll)
+                    self._changed.wait(_POLL_SECONDS)
                 if not self._items or (stop is not None and stop.is_set()):
                     return
                 item, size = self._items.popleft()
@@ -106,7 +105,10 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         given_up = kind is not None or (self._abandon is not None and self._abandon.is_set())
-        self._thread.join(timeout=_GRACE_SECONDS if given_up and self._abandon is not None else None)
+        if given_up and self._abandon is not None:
+            self._thread.join(_GRACE_SECONDS)
+        else:
+            self._outlast()
         if kind is None:
             self.check()
 
@@ -126,8 +128,12 @@ class Worker:
 
     def wait(self) -> None:
         """Wait for the function to end, then :meth:`check`."""
-        self._thread.join()
+        self._outlast()
         self.check()
+
+    def _outlast(self) -> None:
+        while self.running:
+            self._thread.join(_POLL_SECONDS)
 
 
 def unless_cancelled(name: str, work: Callable[[], T], cancel: threading.Event) -> T:
