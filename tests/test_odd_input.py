@@ -479,6 +479,35 @@ def test_fragments_that_damage_hides_are_a_loss(tmp_path: Path, caplog: pytest.L
     assert colour(damaged, tmp_path / "e.mkv", duration=Fraction(1, 2)).exit_code == 0
 
 
+@pytest.mark.parametrize("kind", ["free", "uuid", "mdat", "udta"])
+def test_boxes_after_the_last_fragment_are_no_damage(kind: str, tmp_path: Path) -> None:
+    source = tmp_path / "a.mp4"
+    make_film(source, options={"g": "4"}, container_options={"movflags": "frag_keyframe+empty_moov"})
+    content = source.read_bytes()
+    source.write_bytes(content + (len(content) + 8).to_bytes(4, "big") + kind.encode() + bytes(len(content)))
+    assert colour(source, tmp_path / "b.mkv").exit_code == 0
+    source.write_bytes(source.read_bytes() + content[content.index(b"moof") - 4 :])
+    damaged = bytearray(source.read_bytes())
+    damaged[len(content) : len(content) + 8] = bytes(8)
+    source.write_bytes(damaged)
+    assert colour(source, tmp_path / "c.mkv").exit_code == 7
+
+
+def test_an_index_that_is_large_beside_its_fragments_is_no_damage(tmp_path: Path) -> None:
+    """A fragment for each frame, and frames of some ten bytes."""
+    source = tmp_path / "a.mp4"
+    movflags = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
+    with av.open(str(source), "w", options=movflags) as out:
+        stream = out.add_stream("libx264", rate=25, options={"g": "1000", "x264-params": "no-info=1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(100):
+            frame = grey_frame(64, 48, "yuv420p", 0)
+            frame.pts = index
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    assert colour(source, tmp_path / "b.mkv").exit_code == 0
+
+
 def test_a_film_cut_off_is_noticed_with_a_start_too(tmp_path: Path) -> None:
     whole = make_film(tmp_path / "a.mkv", frames=100, codec="ffv1")
     cut = tmp_path / "cut.mkv"

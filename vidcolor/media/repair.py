@@ -15,6 +15,7 @@ from av.stream import Discard, Disposition, Stream
 from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
+from vidcolor.media.boxes import ends_properly
 from vidcolor.media.opening import sane_rate, tagged_length
 from vidcolor.media.pixels import signal_of
 
@@ -28,7 +29,7 @@ Item: TypeAlias = "av.VideoFrame | Packet[Stream]"
 _UNTOLD = 1 << 30
 """How many frames FFmpeg says that an AVI has which it wrote to a pipe."""
 _INDEX = Fraction(1, 20)
-"""Part of a fragmented mp4 that its index takes at most, which may follow the last fragment."""
+"""Part of a fragmented mp4 that its index takes, as a rule; that follows the last fragment."""
 _TRUE_DURATION = ("matroska", "mov", "flv", "asf")
 
 
@@ -125,7 +126,8 @@ class DecodeReport:
         """Whether the demuxer has taken damage in a fragmented mp4, which counts no frames, for its end."""
         if "mov" not in container.format.name or stream.frames:
             return False
-        return 0 < self.read_to < (1 - _INDEX) * container.size
+        early = 0 < self.read_to < (1 - _INDEX) * container.size
+        return early and not ends_properly(container.name, self.read_to)
 
     def _miss(self, missing: Fraction, stream: VideoStream, countable: bool) -> None:
         rate = sane_rate(stream)
