@@ -498,6 +498,26 @@ def test_a_second_field_without_a_time_is_no_lost_frame(fields: bool, tmp_path: 
     assert (len(frames), report.lost) == (12, 0)
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "units"),
+    [
+        ("a.h264", "libx264", [b"\x09\xf0"]),
+        ("a.h264", "libx264", [b"\x06\x05\x01\x00\x80"]),
+        ("a.h264", "libx264", [b"\x0a", b"\x0b"]),
+        ("a.hevc", "libx265", [b"\x48\x01", b"\x4a\x01"]),
+        ("a.hevc", "libx265", [b"\x46\x01\x50"]),
+    ],
+)
+def test_what_follows_the_last_picture_is_no_lost_frame(
+    name: str, codec: str, units: list[bytes], tmp_path: Path
+) -> None:
+    """The end of a sequence, a delimiter, a message: FFmpeg's parser makes a packet of it."""
+    source = make_film(tmp_path / name, frames=20, codec=codec)
+    source.write_bytes(source.read_bytes() + b"".join(b"\0\0\0\1" + unit for unit in units))
+    frames, report = decoded(source, 4)
+    assert (len(frames), report.lost) == (20, 0)
+
+
 @pytest.mark.parametrize("bad", [13, 24, 43, 49])
 def test_frames_without_times_that_damaged_h265_has_not_are_counted(bad: int, tmp_path: Path) -> None:
     options = {"x265-params": "log-level=none:open-gop=1:keyint=10"}

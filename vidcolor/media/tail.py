@@ -22,6 +22,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from vidcolor.media.opening import sane_rate
+from vidcolor.media.units import is_without_picture
 from vidcolor.media.unshown import Unshown
 
 _WHOLE = Fraction(3, 4)
@@ -49,11 +50,14 @@ class Tail:
         stream.codec_context.flags |= Flags.copy_opaque
         self._unshown = Unshown(stream)
 
-    def number(self, packet: Packet[Stream] | None) -> None:
-        """Give a packet that has no time a number, before it is decoded."""
+    def takes(self, packet: Packet[Stream] | None) -> bool:
+        """Whether a packet may hold a picture; one that has no time is given a number, to be decoded with."""
         if packet is not None and packet.pts is None:
+            if is_without_picture(packet, self._stream):
+                return False
             packet.opaque = self._numbered
             self._numbered += 1
+        return True
 
     def note(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame], *, failed: bool) -> int:
         """Take a packet that was sent, and what came then: frames, or a failure that is counted.
@@ -65,7 +69,7 @@ class Tail:
                 self._last = frame.pts if self._last is None else max(self._last, frame.pts)
             if isinstance(frame.opaque, int):
                 self._shown.add(frame.opaque)
-        if packet is not None:
+        if packet is not None and (packet.pts is not None or packet.opaque is not None):  # it was taken
             if packet.is_keyframe or self._stands_alone or not self._groups:
                 self._groups.append(deque())
             self._groups[-1].append((packet, self._failures))

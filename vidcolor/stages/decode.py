@@ -206,9 +206,8 @@ class _Decoder:
         """Frames that the packet completes; None flushes the decoder."""
         frames: list[av.VideoFrame] = []
         lost = self._report.lost
-        self._tail.number(packet)
         try:
-            frames = self._stream.decode(packet)
+            frames = self._stream.decode(packet) if self._tail.takes(packet) else []
             self._failures = 0
             self._works = self._works or bool(frames)
         except (av.error.EOFError, av.error.BlockingIOError, av.error.MemoryError) as error:
