@@ -402,6 +402,24 @@ def cover_of(path: Path) -> bytes:
         return b"".join(bytes(p) for p in film.demux(cover))
 
 
+def test_a_second_picture_of_an_unknown_codec_is_left_out_by_name(tmp_path, caplog):
+    """As some FFmpeg writes a cover into a fragmented mp4."""
+    source = tmp_path / "in.mp4"
+    with av.open(str(source), "w", options={"movflags": "frag_keyframe+empty_moov"}) as output:
+        write = add_pictures(output, codec="libx264")
+        second = output.add_stream("png", rate=25)
+        second.width, second.height, second.pix_fmt = 32, 32, "rgb24"
+        output.mux(second.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 77, np.uint8), "rgb24")))
+        output.mux(second.encode(None))
+        write()
+    data = source.read_bytes().replace(b"mp4v", b"\0\0\0\1").replace(b"esds", b"free")
+    source.write_bytes(data)  # a codec that no decoder is known for
+    with av.open(str(source)) as film:
+        assert film.streams.video[1].codec_context is None
+    assert colour(source, tmp_path / "out.mkv").exit_code == 0
+    assert "video track #1 (unknown) is left out" in caplog.text
+
+
 def test_cover_art_is_kept(tmp_path):
     source = add_cover(tmp_path / "in.mp4")
     picture = cover_of(source)

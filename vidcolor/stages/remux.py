@@ -254,7 +254,8 @@ class Remuxer:
             or (cover and not containers.holds_covers(self._output))
             or not containers.can_copy(self._format, stream, self._settings.suffix)
         ):
-            self._leave_out(stream, "" if cover or stream.width else UNTOLD)
+            known = stream.codec_context is None or stream.width
+            self._leave_out(stream, "" if cover or known else UNTOLD)
         else:
             target = self._copy(stream)
             if cover and self._format == "mov":
