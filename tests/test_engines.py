@@ -144,6 +144,19 @@ def test_openvino_tells_nobody(tmp_path: Path) -> None:
     assert told.exists(), "else this test shows nothing"
 
 
+def test_openvino_is_whole_for_programs_that_vidcolor_is_a_part_of() -> None:
+    """What is left out with what reports is there as soon as they ask for it."""
+    pytest.importorskip("openvino.tools.ovc")
+    script = (
+        "from vidcolor.networks.engines import BY_NAME; BY_NAME['openvino'].installed();"
+        "import sys, openvino;"
+        "assert 'openvino.tools.ovc' not in sys.modules; assert not hasattr(openvino, 'convert');"
+        "from openvino import convert_model; import openvino.tools.ovc as tools;"
+        "assert convert_model is openvino.convert_model is tools.convert_model"
+    )
+    subprocess.run([sys.executable, "-c", script], timeout=120, check=True)
+
+
 def test_tensors_that_are_no_more_are_not_taken_for_others(engine: Engine) -> None:
     def act(x: torch.Tensor) -> torch.Tensor:
         kept = x + 1.0

@@ -6,7 +6,7 @@ import importlib
 import queue
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
@@ -15,8 +15,10 @@ from torch import Tensor
 
 DTYPES = (torch.float32, torch.bfloat16)
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
-_REPORTER = "openvino.tools.ovc"
-"""The part of the package that tells its makers of its import; it converts models, and isn't needed here."""
+_REPORTER, _CONVERT = "openvino.tools.ovc", "convert_model"
+"""The part of the package that tells its makers of its import; it converts models, and isn't needed here. Its
+function has a place in the package, too.
+"""
 
 
 def version() -> str:
@@ -60,7 +62,18 @@ def _openvino() -> ModuleType:
     if known is not None:
         return known
     with _without(_REPORTER):
-        return importlib.import_module("openvino")
+        module = importlib.import_module("openvino")
+    if not hasattr(module, _CONVERT) and not hasattr(module, "__getattr__"):
+        module.__dict__["__getattr__"] = _convert  # for a program that we are a part of
+    return module
+
+
+def _convert(name: str) -> Any:
+    """An attribute of the package that :func:`_openvino` has left out, when somebody asks for it."""
+    if name == _CONVERT:
+        with suppress(ImportError):
+            return getattr(importlib.import_module(_REPORTER), name)
+    raise AttributeError(f"module 'openvino' has no attribute {name!r}")
 
 
 @contextmanager
