@@ -19,6 +19,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
+from fieldpictures import field_pictures
 from media import (
     change_packets,
     fill_plane,
@@ -496,6 +497,24 @@ def test_a_second_field_without_a_time_is_no_lost_frame(fields: bool, tmp_path: 
     source = make_film(tmp_path / "a.h264", frames=12, options=options)
     frames, report = decoded(source, 4)
     assert (len(frames), report.lost) == (12, 0)
+
+
+@pytest.mark.parametrize("group", [10, 1000])
+@pytest.mark.parametrize("threads", [1, 4])
+def test_second_fields_are_no_lost_frames_however_far_the_key_frame_is(
+    group: int, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fields that are pictures of their own come in packets of their own; the second gives no frame."""
+    monkeypatch.setattr("vidcolor.media.tail._MOST_HELD", 30)
+    source = tmp_path / "a.h264"
+    packets = field_pictures(40, group)
+    source.write_bytes(b"".join(packets))
+    frames, report = decoded(source, threads)
+    assert (len(frames), report.lost) == (40, 0)
+    source.write_bytes(b"".join([*packets[:-2], packets[-2][:7], packets[-1][:7]]))
+    frames, report = decoded(source, threads)
+    assert len(frames) == 39
+    assert 1 <= report.lost <= 2, "each field fails by itself"
 
 
 @pytest.mark.parametrize(

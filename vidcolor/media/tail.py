@@ -103,10 +103,23 @@ class Tail:
             if sought:
                 frames, failures = self._decoded(group, to_its_end=numbered)
                 found += [frame for frame in frames if _mark(frame) in marks]
-                failed += sought if failures is None else failures
+                failed += self._not_come(group) if failures is None else failures
         # of those without a time some may be second fields, of which no frame comes
         lost = failed if numbered else len(missing) - len(found)
         return found, max(0, lost - told)
+
+    def _not_come(self, group: deque[tuple[Packet[Stream], int]]) -> int:
+        """Pictures of a group that have not come, whether that has been counted or not.
+
+        Of packets with numbers more may be missing than have failed: second fields, behind the last of which
+        a frame came, too.
+        """
+        missing = [known for known in group if self._is_missing(known[0])]
+        last = max(self._shown, default=-1)
+        late = [known for known in missing if isinstance(known[0].opaque, int) and known[0].opaque > last]
+        failed = (late[0][1] if late else self._failures) - missing[0][1]
+        fields = len(missing) - len(late) > failed
+        return failed + len(late) // 2 if fields else len(missing)
 
     def _has_come(self) -> bool:
         """Whether the oldest group has been shown whole: the next one's key frame has come."""
