@@ -41,7 +41,9 @@ TERMS = Manifest(
 )
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"sha256": "", "terms": "{}"}', "cut", "changed"])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[" * 100_000, "[]", "null", '{"sha256": "", "terms": "{}"}', "cut", "changed"]
+)
 @pytest.mark.parametrize("damaged", [0, 1])
 def test_either_of_the_two_that_are_written_is_enough(damage: str, damaged: int, tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"

@@ -773,6 +773,38 @@ def test_a_segment_that_does_not_follow_on_is_made_anew(
     assert fingerprint(whole) == fingerprint(target)
 
 
+def test_a_segment_of_another_film_is_made_anew(
+    stopped: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, target = stopped
+    run(source, tmp_path / "whole.mp4")
+    other = tmp_path / "other.mp4"
+    with pytest.raises(Stop):
+        run(source, other, stop_after=20, saturation=0.5)
+    mine, theirs = (sorted(Workplace(film).folder.glob("*.segment")) for film in (target, other))
+    mine[1].unlink()
+    shutil.copy(theirs[1], mine[1].with_name(theirs[1].name))
+    assert run(source, target).frames == 30
+    assert "segment 1 is of another film: it is made anew" in caplog.text
+    assert fingerprint(target) == fingerprint(tmp_path / "whole.mp4")
+
+
+def test_segments_that_lie_on_a_disk_that_is_gone_are_waited_for(
+    stopped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    source, target = stopped
+    first = min(Workplace(target).folder.glob("*.segment"))
+    away = tmp_path / "disk" / first.name
+    away.parent.mkdir()
+    shutil.move(first, away)
+    first.symlink_to(away)
+    away.parent.rename(tmp_path / "unmounted")
+    with pytest.raises(OutputError, match=r"what is finished in \S+ cannot be read \(No such file"):
+        run(source, target)
+    (tmp_path / "unmounted").rename(away.parent)
+    assert run(source, target).frames == 30
+
+
 @pytest.mark.parametrize("given", [{"restart": True}, {"resume": False}])
 def test_what_cannot_be_made_clears_nothing_away(stopped: tuple[Path, Path], given: dict[str, Any]) -> None:
     before = job_status(str(stopped[1]))

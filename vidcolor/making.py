@@ -137,7 +137,7 @@ class Maker:
     @property
     def store(self) -> SegmentStore:
         """Where segments are kept."""
-        return SegmentStore(self.work.folder, self.order.place.name)
+        return SegmentStore(self.work.folder, self.order.place.name, self.terms.fingerprint)
 
     def find(self) -> None:
         """Look again which segments are finished; Interrupted if told to stop meanwhile."""
@@ -181,7 +181,7 @@ class Maker:
             return None
         if self.order.cancel.is_set():
             raise Interrupted
-        if self.unread and not self.store.is_whole(path, self.order.cancel):
+        if self.unread and self.store.wrong(path, self.order.cancel):
             return None
         frames, after = self.store.end_of(path)
         if after.frames - frames == (place.frames if place else 0):

@@ -89,9 +89,9 @@ class Manifest:
             try:
                 content = json.loads(one.read_text())
                 terms = json.loads(content["terms"])
-                if content["sha256"] != _digest(content["terms"]):
+                if content["sha256"] != _digest(content["terms"]) or not isinstance(terms, dict):
                     continue
-            except (OSError, ValueError, TypeError, KeyError):
+            except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 continue
             if terms.get("format") != FORMAT:
                 raise ResumeMismatch(

@@ -101,8 +101,8 @@ class Summary:
     delay: int
 
 
-def pack(segment: Segment) -> bytes:
-    """The content of a segment's file (safetensors)."""
+def pack(segment: Segment, film: str = "") -> bytes:
+    """The content of a segment's file (safetensors); ``film`` is the fingerprint of the one it is of."""
     coded = segment.coded
     arrays: Arrays = {
         "data": np.frombuffer(b"".join(coded.data), np.uint8),
@@ -115,7 +115,8 @@ def pack(segment: Segment) -> bytes:
     if segment.after.state is not None:
         arrays |= arrays_of(segment.after.state)
     after = {name: getattr(segment.after, name) for name in _PLACE}
-    described = json.dumps({name: getattr(segment, name) for name in _SEGMENT} | {"after": after})
+    known = {name: getattr(segment, name) for name in _SEGMENT}
+    described = json.dumps(known | {"film": film, "after": after})  # one value: safetensors does not sort
     # safetensors has no arrays without elements
     return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
 
@@ -129,6 +130,7 @@ def unpack(content: bytes) -> Segment:
     arrays = load(content)
     length = int.from_bytes(content[:8], "little")
     described = _described(json.loads(content[8 : 8 + length])["__metadata__"])
+    described.pop("film", None)
     none = np.zeros(0, np.uint8)
     ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
     data = arrays.get("data", none).tobytes()
@@ -165,6 +167,16 @@ def end_of(path: Path) -> tuple[int, Place]:
         known = _described(file.metadata())
         arrays = {name: file.get_tensor(name) for name in set(file.keys()).difference(_CODED)}
     return known["frames"], _place(known["after"], arrays)
+
+
+def film_of(path: Path) -> str:
+    """Fingerprint of the film that the segment in a file is of; empty where it is not known.
+
+    Raises:
+        OSError, SafetensorError, KeyError, ValueError: as :func:`summary_of`.
+    """
+    with _opened(path) as file:
+        return str(_described(file.metadata()).get("film", ""))
 
 
 def _opened(path: Path) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,11 @@ class ResumableJob:
         """What finished segments take already."""
         if work.empty or self.order.options.restart or not self.order.options.resume:
             return 0
-        return sum(path.stat().st_size for path in SegmentStore(work.folder, self.order.place.name).listed())
+        kept = 0
+        for path in SegmentStore(work.folder, self.order.place.name).listed():
+            with suppress(OSError):  # one that leads to a disk that is gone is named when all are looked for
+                kept += path.stat().st_size
+        return kept
 
     def _terms(self, work: Workplace, first: Frame) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from vidcolor.errors import Interrupted, OutputError
-from vidcolor.packing import Place, Segment, Summary, end_of, pack, summary_of, unpack
+from vidcolor.packing import Place, Segment, Summary, end_of, film_of, pack, summary_of, unpack
 from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
@@ -34,14 +34,16 @@ class SegmentStore:
     Args:
         folder: where they are.
         name: of the film that is being made, for messages.
+        film: its fingerprint, by which its segments are told from others'; empty takes them as they are.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, film: str = "") -> None:
         self._folder = folder
         self._name = name
+        self._film = film
 
     def find(self, cancel: threading.Event | None = None) -> dict[int, Path]:
-        """Files of the segments by number; what is unfinished or damaged is removed.
+        """Files of the segments by number; what is unfinished, damaged or of another film is removed.
 
         All of them are read, for minutes where they are large.
 
@@ -61,18 +63,26 @@ class SegmentStore:
         found: dict[int, Path] = {}
         for path in sorted(self._folder.iterdir()):
             match = _NAME.fullmatch(path.name)
-            if match and self.is_whole(path, cancel):
+            wrong = self.wrong(path, cancel) if match else ""
+            if match and not wrong:
                 found[int(match[1])] = path
             elif match or path.name.endswith(".part"):
                 if match:
-                    log.warning("%s: segment %d is damaged: it is made anew", self._name, int(match[1]))
+                    log.warning("%s: segment %d is %s: it is made anew", self._name, int(match[1]), wrong)
                 path.unlink()
         return found
 
-    @staticmethod
-    def is_whole(path: Path, cancel: threading.Event | None = None) -> bool:
-        """Whether a segment is what was written, by the hash in its name."""
-        return _digest_of(path, cancel) == path.stem.split("-")[1]
+    def wrong(self, path: Path, cancel: threading.Event | None = None) -> str:
+        """Why a segment cannot be used: it is not what was written, by the hash in its name, or not of this
+        film; empty where it can.
+        """
+        if _digest_of(path, cancel) != path.stem.split("-")[1]:
+            return "damaged"
+        try:
+            film = film_of(path)
+        except (SafetensorError, KeyError, ValueError):
+            return "damaged"
+        return "of another film" if film and self._film and film != self._film else ""
 
     def glance(self) -> dict[int, Summary]:
         """What the headers say, by number, of segments that are as long as they should be; the rest of them
@@ -110,7 +120,7 @@ class SegmentStore:
         Raises:
             OutputError: the disk is full or refuses; nothing is lost then but this segment.
         """
-        content = pack(segment)
+        content = pack(segment, self._film)
         path = self._folder / f"{segment.number:06d}-{_digest(content)}{SUFFIX}"
         try:  # not alone: a worker thought dead may still be writing
             write_whole(path, lambda file: file.write(content), alone=False)
