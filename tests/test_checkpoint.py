@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 from generators import GENERATORS, lively
 from safetensors.torch import load_file, save_file
 
-from vidcolor.checkpoint import find_weights, load_generator, record, save_weights
+from vidcolor.checkpoint import find_weights, load_generator, metadata_of, record, save_weights
 from vidcolor.errors import WeightsError
 from vidcolor.networks.unet import LiteUNet
 
@@ -199,6 +200,18 @@ def test_weights_that_may_not_be_read_are_said_to_be_closed_not_missing(weights:
     refusing = mock.patch("vidcolor.checkpoint.open", side_effect=closed, create=True)
     with refusing, pytest.raises(WeightsError, match="Permission denied"):
         load_generator(weights)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_weights_may_have_a_name_that_is_not_utf8(weights: str, tmp_path: Path) -> None:
+    odd = tmp_path / os.fsdecode(b"a\xffb.safetensors")
+    shutil.copy(weights, odd)
+    wanted = load_generator(weights)
+    assert load_generator(str(odd)).metadata == wanted.metadata == metadata_of(odd)
+    record(odd, scores="good")
+    found = load_generator(str(odd))
+    assert found.metadata["scores"] == "good"
+    assert all(map(torch.equal, found.network.state_dict().values(), wanted.network.state_dict().values()))
 
 
 def test_weights_that_cannot_be_looked_for_are_no_fault() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,8 +83,7 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     """
     path = find_weights(name)
     try:
-        _require_readable(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _opened(path) as file:
             metadata = file.metadata() or {}
             network = _outline(path, metadata)
             shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
@@ -139,7 +141,7 @@ def _compare(path: Path, network: nn.Module, shapes: dict[str, tuple[int, ...]])
 def metadata_of(path: Path) -> dict[str, str]:
     """What a weights file says of itself; empty where it is none of vidcolor's generators."""
     try:
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _opened(path) as file:
             metadata: dict[str, str] = file.metadata() or {}
     except (SafetensorError, OSError):
         return {}
@@ -151,10 +153,18 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
     return WeightsError(f"{path}: not readable as safetensors weights ({why})")
 
 
-def _require_readable(path: Path) -> None:
-    """Have the system say why a file cannot be opened: safetensors says of each that it does not exist."""
-    with open(path, "rb"):
-        pass
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A file of safetensors, whose own opener says of all that it cannot open that it does not exist, and
+    takes no name that is not UTF-8."""
+    with open(path, "rb") as file:
+        name = os.fspath(path)
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            name = f"/dev/fd/{file.fileno()}"
+        with safe_open(name, framework="pt", device="cpu") as opened:
+            yield opened
 
 
 def record(path: Path, **metadata: str) -> None:
@@ -164,8 +174,7 @@ def record(path: Path, **metadata: str) -> None:
         WeightsError, OutputError: it cannot be read, or not be written.
     """
     try:
-        _require_readable(path)
-        with safe_open(path, framework="pt", device="cpu") as file:
+        with _opened(path) as file:
             known = dict(file.metadata() or {})
             state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
