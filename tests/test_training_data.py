@@ -276,6 +276,25 @@ def test_a_named_file_that_is_nothing_usable_is_an_input_error(tmp_path: Path) -
         load_photos([tmp_path / "notes.txt"], tmp_path / "cache", smallest=64)
 
 
+@pytest.mark.parametrize("size", [-1, -512, -1024])
+def test_a_tar_with_a_negative_size_does_not_go_round_for_ever(
+    folder: Path, tmp_path: Path, size: int
+) -> None:
+    path = tmp_path / "photos.tar"
+    with tarfile.open(path, "w") as tar:
+        for number in range(2):
+            tar.add(folder / "0.png", f"{number}.png")
+    content = bytearray(path.read_bytes())
+    begin = content.index(b"1.png\0")
+    header = content[begin : begin + 512]
+    header[124:136], header[148:156] = size.to_bytes(12, "big", signed=True), b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[begin : begin + 512] = header
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"photos\.tar: the tar is damaged"):
+        load_photos([path], tmp_path / "cache", smallest=64)
+
+
 @pytest.mark.parametrize(
     ("kind", "damage"),
     [("", "cut off"), (".gz", "cut off"), (".xz", "cut off"), (".gz", "overwritten"), (".xz", "overwritten")],
@@ -561,6 +580,19 @@ def test_progress_knows_the_total_where_it_is_cheap(folder: Path, tmp_path: Path
     calls: list[tuple[int, int | None]] = []
     load_photos([folder], tmp_path / "cache", smallest=64, progress=lambda d, t: calls.append((d, t)))
     assert calls == [(d, 6) for d in range(1, 7)]
+
+
+def test_pixels_too_large_for_a_file_want_no_room(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond ``ulimit -f``, and on file systems of small files, however much is free."""
+
+    def limited(out: Any) -> None:
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(cache_module, "_flush", limited)
+    with pytest.raises(OutputError, match=r"cache: cannot be written \(File too large\)$"):
+        load_photos([folder], tmp_path / "cache", smallest=64)
 
 
 def test_a_full_disk_says_how_much_is_needed(

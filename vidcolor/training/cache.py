@@ -35,7 +35,7 @@ _MOST_WORKERS = 16
 _AHEAD = 4
 """Pictures in work for each thread."""
 _WAITING = "%s: another process is decoding; waiting for it"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, kw_only=True)

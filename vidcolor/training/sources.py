@@ -164,6 +164,8 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
+                if archive.offset <= member.offset:  # by which Python would come round to it for ever
+                    raise tarfile.ReadError("a header gives a negative size")
                 handle = archive.extractfile(member) if member.isfile() else None
                 name = Path(member.name)
                 lower = name.name.lower()
