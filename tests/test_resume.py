@@ -983,6 +983,13 @@ def test_the_status_of_what_cannot_be_looked_at_is_no_fault(tmp_path: Path) -> N
         job_status(str(tmp_path / f"{'n' * 300}.mkv"))
 
 
+def test_the_status_of_a_film_that_may_not_be_read_says_why(stopped: tuple[Path, Path]) -> None:
+    closed = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    refusing = mock.patch("vidcolor.status.open", side_effect=closed, create=True)
+    with refusing, pytest.raises(InputError, match=r"in\.mp4: cannot be looked at \(Permission denied\)"):
+        job_status(str(stopped[0]))
+
+
 def test_a_status_that_nobody_can_be_told_is_no_fault(
     stopped: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,8 @@ def _status(target: str, work_dir: str | None) -> Status:
     terms = Manifest.read(work.manifest)
     if terms is None:
         if os.path.isfile(final):
+            with open(final, "rb"):  # have the system say why its mark cannot be read
+                pass
             frames = frames_marked(target)
             return Status(target=target, state="done" if frames else "unmarked", frames=frames, total=frames)
         raise InputError(f"{target}: there is no such film, and no job for it")
