@@ -98,6 +98,19 @@ def test_colours_over_time_are_measured(pair: tuple[str, str]) -> None:
     assert measure(pair[0], pair[0]).chroma.max() < 1
 
 
+def test_frames_that_do_not_decode_any_more_are_named(
+    pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    measure(*pair)
+    assert not caplog.messages
+    cut = tmp_path / "cut.mkv"
+    content = Path(pair[1]).read_bytes()
+    cut.write_bytes(content[: len(content) // 2])
+    found = measure(pair[0], str(cut))
+    said = [m for m in caplog.messages if "could not be decoded; the page is without" in m]
+    assert len(said) == 1 and said[0].startswith(f"{cut}: {sum(LENGTHS) - len(found.times)} frames ")
+
+
 def test_of_many_shots_some_are_shown_and_all_are_listed(pair: tuple[str, str]) -> None:
     found = measure(*pair, shown=2)
     assert [bool(shot.after) for shot in found.shots] == [True, False, True]

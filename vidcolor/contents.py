@@ -162,10 +162,16 @@ class Contents:
 
 
 def frames_in(
-    container: InputContainer, stream: VideoStream, settings: DecodeSettings, cancel: threading.Event
+    container: InputContainer,
+    stream: VideoStream,
+    settings: DecodeSettings,
+    cancel: threading.Event,
+    report: DecodeReport | None = None,
 ) -> Iterator[Frame]:
-    """The frames of a stream alone; no more of them once ``cancel`` is set."""
-    for item in decode(container, stream, settings, DecodeReport(video_index=stream.index)):
+    """The frames of a stream alone; no more of them once ``cancel`` is set. ``report``: what goes wrong."""
+    report = report or DecodeReport()
+    report.video_index = stream.index
+    for item in decode(container, stream, settings, report):
         if cancel.is_set():
             return
         if isinstance(item, Frame):

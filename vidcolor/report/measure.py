@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -18,10 +19,14 @@ from vidcolor.frames import Frame
 from vidcolor.hearing import hushed
 from vidcolor.making import open_as_asked
 from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
+from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
+from vidcolor.result import frame_count
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
+
+log = logging.getLogger(__name__)
 
 _SMALL = 72
 _COLOURS_AT = (48, 36)
@@ -171,17 +176,22 @@ def _beginning(name: str, options: Options) -> Fraction:
 
 
 def _read(name: str, options: Options, cancel: threading.Event) -> _Readings:
-    found, detector = _Readings(), ShotDetector()
+    found, detector, report = _Readings(), ShotDetector(), DecodeReport()
     with open_as_asked(name, options) as container:
         stream = pick_video(container, name)
         stream.thread_type = "AUTO"
-        for frame in frames_in(container, stream, DecodeSettings(name=name), cancel):
+        for frame in frames_in(container, stream, DecodeSettings(name=name), cancel, report):
             _note(frame, found, detector)
+        report.close(container, stream, whole=True, end=None)
     if cancel.is_set():
         raise Interrupted
     found.decisions += detector.finish()
     if not found.times:
         raise InputError(f"{name}: no frame of it decodes")
+    if report.lost:
+        log.warning("%s: %s could not be decoded; the page is without", name, frame_count(report.lost))
+    if report.damaged:
+        log.warning("%s: %s decoded with damage", name, frame_count(report.damaged))
     return found
 
 
