@@ -583,6 +583,26 @@ def test_where_the_current_folder_is_gone_it_says_so(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="how long paths may be")
+def test_where_the_path_of_the_current_folder_is_too_long_it_says_so(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    code = (
+        "import os\n"
+        "for _ in range(21): os.mkdir('n' * 200); os.chdir('n' * 200)\n"
+        "from vidcolor.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(film), "out.mkv"],
+        cwd=tmp_path / "deep",
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "cannot be used (File name too long)" in done.stderr and done.stderr.count("\n") == 1
+
+
 def test_names_that_are_no_utf8_work(film: Path, tmp_path: Path) -> None:
     source = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.mp4")
     try:

@@ -344,6 +344,15 @@ def test_who_may_only_read_a_lock_can_tell_whether_it_is_held(stopped: tuple[Pat
             assert place.busy()
 
 
+def test_a_lock_that_cannot_be_made_leaves_no_folder(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=6)
+    refused = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+    refusing = mock.patch("vidcolor.workplace.FileLock.acquire", side_effect=refused)
+    with refusing, pytest.raises(OutputError, match="cannot be used"):
+        run(source, tmp_path / "out.mkv")
+    assert left_in(tmp_path) == []
+
+
 def test_a_raw_stream_without_times_goes_on(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.h264", frames=30, format="h264")
     run(source, tmp_path / "whole.mkv")

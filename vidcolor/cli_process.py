@@ -124,9 +124,10 @@ def require_a_folder() -> None:
         UsageError: it is gone, or its path too long.
     """
     try:
-        os.getcwd()
+        os.stat(os.getcwd())  # which the system tells of paths that it does not take
     except OSError as error:
-        raise UsageError(f"the folder that vidcolor was started in is gone ({error.strerror})") from error
+        said = "is gone" if isinstance(error, FileNotFoundError) else "cannot be used"
+        raise UsageError(f"the folder that vidcolor was started in {said} ({error.strerror})") from error
 
 
 class _Unheard(io.FileIO):

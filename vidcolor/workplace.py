@@ -104,6 +104,8 @@ class Workplace:
                     raise OutputError(f"{self._name}: there is no folder {self.folder.parent}") from error
                 continue  # who had it has just finished, and taken the folder away
             except (OSError, NotImplementedError) as error:
+                with suppress(OSError):  # where names in it are too long, it is empty
+                    self.folder.rmdir()
                 reason = getattr(error, "strerror", None) or str(error)
                 raise OutputError(f"{self._name}: {self.folder} cannot be used ({reason})") from error
             if (self.folder / _LOCK).exists():
