@@ -788,7 +788,8 @@ def test_an_empty_name_is_a_usage_error(folder: Path) -> None:
 
 def test_damaged_numbers_do_not_keep_a_run_from_going_on(tmp_path: Path) -> None:
     good = json.dumps({"step": 1, "kind": "train", "pixel": 2.0}).encode()
-    (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe\n12\n{}\n" + good + b"\n{")
+    odd = b'\xff\xfe\n12\n{}\n{"step": "x", "kind": "train"}\n{"step": null, "kind": 1}\n' + b"[" * 100_000
+    (tmp_path / "metrics.jsonl").write_bytes(odd + b"\n" + good + b"\n{")
     Records(tmp_path, 1).close()
     assert (tmp_path / "metrics.jsonl").read_bytes() == good + b"\n"
 

@@ -517,6 +517,21 @@ def test_sources_share_a_folder(folder: Path, tmp_path: Path, photos: PhotoSet) 
     assert len(stamps(tmp_path / "cache")) == 4
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [{"left_out": 1}, {"names": ["a"]}, {"superseded": [6]}, {"superseded": [-1]}, {"superseded": 1}],
+)
+def test_a_damaged_index_is_no_cache(
+    folder: Path, tmp_path: Path, photos: PhotoSet, changed: dict[str, Any]
+) -> None:
+    cache = tmp_path / "cache"
+    load_photos([folder], cache, smallest=64)
+    (index,) = cache.glob("*.json")
+    index.write_text(json.dumps(json.loads(index.read_text()) | changed))
+    again = load_photos([folder], cache, smallest=64)
+    assert again.digest == photos.digest and again.report == photos.report
+
+
 def test_an_index_without_whole_pixels_is_no_cache(folder: Path, tmp_path: Path, photos: PhotoSet) -> None:
     pixels = next((tmp_path / "cache").glob("*.rgb"))
     whole = pixels.read_bytes()

@@ -96,9 +96,11 @@ def read_index(path: Path) -> Index | None:
     try:
         index = Index(**json.loads(path.read_text(encoding="utf-8")))
         whole = (path.parent / index.pixels).stat().st_size == index.size
-    except (OSError, ValueError, TypeError, KeyError):
+        fits = all(0 <= place < len(index.pictures) for place in index.superseded)
+        told = isinstance(index.left_out, dict) and isinstance(index.names, dict)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return index if whole else None
+    return index if whole and fits and told else None
 
 
 def cached(request: Request, folder: Path, progress: Progress | None) -> tuple[Path, Index]:

@@ -79,13 +79,17 @@ class Records:
     def _read(self) -> list[dict[str, Any]]:
         if not self._lines.exists():
             return []
+        try:
+            texts = self._lines.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise OutputError(f"{self._lines}: cannot be read ({error.strerror})") from error
         found = []
-        for text in self._lines.read_text(encoding="utf-8", errors="replace").splitlines():
+        for text in texts:
             try:
                 line = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # the line that was being written when the run was cut off
-            if isinstance(line, dict) and {"step", "kind"} <= line.keys():
+            if isinstance(line, dict) and isinstance(line.get("step"), int) and "kind" in line:
                 found.append(line)
         return found
 
