@@ -252,6 +252,17 @@ def test_a_damaged_cache_is_made_again(folder: Path, weights: str, judges: Path,
     assert stored.stat().st_size > 100
 
 
+@pytest.mark.parametrize(("place", "value"), [(6, 0xFF), (8, 0x01), (10, 0x63)])
+def test_a_cache_of_which_one_byte_is_damaged_is_none(place: int, value: int, tmp_path: Path) -> None:
+    """Version, flags and kind of compression in the zip's directory."""
+    path = tmp_path / "measures.npz"
+    save_measures(path, {"grey.psnr": np.zeros((3, 1))})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\1\2") + place] = value
+    path.write_bytes(content)
+    assert load_measures(path) is None
+
+
 def test_a_cache_that_cannot_be_written_loses_no_scores(
     folder: Path, weights: str, judges: Path, tmp_path: Path
 ) -> None:

@@ -44,7 +44,8 @@ def load_measures(path: Path) -> Measures | None:
             return {key: stored[key] for key in stored.files}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile) as error:
+        # RuntimeError: flags and versions that zipfile does not read
         log.warning("%s: damaged, measured again (%s)", path, error)
         return None
 
