@@ -195,6 +195,16 @@ def test_values_beyond_half_precision_are_kept(tmp_path: Path) -> None:
     assert found["bottleneck.1.running_var"].eq(1e6).all()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, tmp_path: Path) -> None:
+    """Activations may hide them, one engine's otherwise than another's."""
+    network = LiteUNet("lite0", (8, 8, 8, 8))
+    network.encoder.stages[5][2].layers[1][1].weight.data[0] = value
+    save_weights(tmp_path / "broken.safetensors", network)
+    with pytest.raises(WeightsError, match=r"broken\.safetensors: some of its weights are no numbers"):
+        load_generator(str(tmp_path / "broken.safetensors"))
+
+
 def test_weights_that_may_not_be_read_are_said_to_be_closed_not_missing(weights: str) -> None:
     closed = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     refusing = mock.patch("vidcolor.checkpoint.open", side_effect=closed, create=True)

@@ -79,7 +79,8 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     """Load the generator that ``name`` stands for (see :func:`find_weights`).
 
     Raises:
-        WeightsError: missing, damaged, of another architecture, or with tensors that do not fit.
+        WeightsError: missing, damaged, of another architecture, or with tensors that do not fit or whose
+            values are no numbers.
     """
     path = find_weights(name)
     try:
@@ -93,7 +94,10 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
     except (SafetensorError, OSError) as error:
         raise _unreadable(path, error) from error
     own = network.state_dict()
-    network.load_state_dict({k: v.to(own[k].dtype) for k, v in state.items()}, assign=True)
+    state = {key: value.to(own[key].dtype) for key, value in state.items()}
+    if not all(bool(value.isfinite().all()) for value in state.values()):
+        raise WeightsError(f"{path}: some of its weights are no numbers (NaN or infinite)")
+    network.load_state_dict(state, assign=True)
     return Generator(
         network=network.eval().requires_grad_(False),
         multiple=network.multiple,
