@@ -432,6 +432,18 @@ def test_a_damaged_checkpoint_is_named(folder: Path, tmp_path: Path) -> None:
         assert "checkpoint.pt: damaged" in result.output
 
 
+def test_a_checkpoint_of_which_one_bit_is_damaged_is_refused(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out, steps=2).exit_code == 0
+    path = tmp_path / "own.safetensors.train" / "checkpoint.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    result = train(folder, out, steps=4)
+    assert result.exit_code == 6
+    assert "checkpoint.pt: damaged, or of another version" in result.output
+
+
 def test_a_restart_that_is_refused_loses_nothing(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out).exit_code == 0

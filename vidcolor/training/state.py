@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -178,6 +179,9 @@ def load_checkpoint(
         ResumeMismatch: it belongs to other options or other input, or cannot be read.
     """
     try:
+        with zipfile.ZipFile(path) as parts:  # torch compares no checksums
+            if (damaged := parts.testzip()) is not None:
+                raise ValueError(f"the checksum of {damaged} is another")
         stored: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
         _compare(stored, options, inputs, path)
         state.counters = Counters(**stored["counters"])
