@@ -71,6 +71,18 @@ def test_an_exposure_that_shows_more_in_the_sky_keeps_its_trust(seed: int) -> No
     assert motion.trust_back.mean() > 0.8
 
 
+@pytest.mark.parametrize("plain", [0.02, 0.97])
+@pytest.mark.parametrize("softness", [4, 24])
+def test_black_and_white_explain_no_picture(plain: float, softness: int) -> None:
+    """They are no light that has changed, however soft the picture before them is."""
+    grey = cv2.GaussianBlur(texture(3, 192, 256), (0, 0), softness)
+    grey = np.asarray(0.5 + (grey - grey.mean()) * np.float32(0.06 / grey.std()), np.float32)
+    motion = motion_between(luma(grey), luma(np.full_like(grey, plain)))
+    assert motion is not None
+    assert motion.flicker == 0.0
+    assert max(motion.trust_back.mean(), motion.trust_there.mean()) < 0.05
+
+
 def test_a_short_dissolve_is_no_flicker() -> None:
     film = dissolve([texture(3)] * 10, [texture(4)] * 10, 6)
     for earlier, later in pairwise(film):

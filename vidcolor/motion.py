@@ -34,6 +34,10 @@ _FLICKERS = (0.014, 0.02)
 _EXPLAINED = (0.35, 0.55)
 """Part of a difference that uneven light explains, up to which it is none, and from which on it is: 0.4 to
 0.7 where there was flicker, 0.2 to 0.5 over cuts and in short dissolves."""
+_DETAIL_LEFT = (0.75, 1.0)
+"""What uneven light leaves of a difference, as a part of the pictures' own detail, up to which it may be
+light, and from which on the one picture has nothing of the other's: 0.1 to 0.55 where parts flicker by a
+fifth, 1.0 and more over nearly all cuts, those to and from black, white and plain pictures among them."""
 _STEEPEST = 0.5
 """Change with brightness, as a part of it, that an exposure makes at most; over a cut it is nearly -1."""
 _PART = 0.3
@@ -189,21 +193,29 @@ def _left(grey: Floats, other: Floats, flow: Floats) -> tuple[Floats, float]:
 
     Old film flickers otherwise where it is light and where it is dark, for exposure is a factor, and in one
     part than in another, where it was developed or kept unevenly. What changes with brightness, or softly, is
-    that if it changes so all over the picture and explains most of the difference.
+    that if it changes so all over the picture, explains most of the difference, and both pictures have the
+    same detail.
     """
-    residual = fetch(other, flow) - grey
-    residual -= np.clip(np.float32(np.median(residual)), -_EXPOSURE, _EXPOSURE)
+    moved = fetch(other, flow)
+    residual = _exposed(moved - grey)
     soft = _soft(residual)
     flicker = float(np.median(np.abs(soft)))
     if flicker <= _UNEVEN[0]:
         return residual, 0.0
-    gained = residual - _gain_in(residual, grey)
-    gained -= np.float32(np.median(gained))
+    gained = _exposed(moved - grey - _gain_in(residual, grey))
     soft = _soft(gained)
+    detail = max(_detail(grey), _detail(moved), 1e-6)
+    alike = 1.0 - _rise(float(np.abs(gained - soft).mean()) / detail, _DETAIL_LEFT)
     explained = _rise(_explained(gained, soft), _EXPLAINED)
     evened = gained - np.float32(explained) * soft
-    residual += np.float32(_rise(flicker, _UNEVEN)) * (evened - residual)
-    return residual, explained * _rise(flicker, _FLICKERS)
+    residual += np.float32(alike * _rise(flicker, _UNEVEN)) * (evened - residual)
+    return residual, alike * explained * _rise(flicker, _FLICKERS)
+
+
+def _exposed(residual: Floats) -> Floats:
+    """What is left of a difference where the picture may have become lighter or darker as a whole."""
+    shift = np.clip(np.float32(np.median(residual)), -_EXPOSURE, _EXPOSURE)
+    return np.asarray(residual - shift, np.float32)
 
 
 def _gain_in(residual: Floats, grey: Floats) -> Floats:
@@ -218,6 +230,11 @@ def _explained(residual: Floats, soft: Floats) -> float:
     return 1.0 - float(np.median(np.abs(residual - soft))) / max(float(np.median(np.abs(residual))), 1e-6)
 
 
+def _detail(grey: Floats) -> float:
+    """Mean difference of Y' from that around it."""
+    return float(np.abs(grey - _around(grey)).mean())
+
+
 def _rise(x: float, limits: tuple[float, float]) -> float:
     """0 up to the first limit, 1 from the second on."""
     low, high = limits
@@ -226,8 +243,12 @@ def _rise(x: float, limits: tuple[float, float]) -> float:
 
 def _soft(residual: Floats) -> Floats:
     """Mean of what surrounds each place, ``(h, w)``; no pixel counts for more than a lamp could do."""
-    side = int(_PART * min(residual.shape)) | 1
-    return np.asarray(cv2.blur(np.clip(residual, -_EXPOSURE, _EXPOSURE), (side, side)), np.float32)
+    return _around(np.clip(residual, -_EXPOSURE, _EXPOSURE))
+
+
+def _around(plane: Floats) -> Floats:
+    side = int(_PART * min(plane.shape)) | 1
+    return np.asarray(cv2.blur(plane, (side, side)), np.float32)
 
 
 def _trust(residual: Floats, flow: Floats, reverse: Floats) -> Floats:
