@@ -7,6 +7,7 @@ import errno
 import os
 import struct
 import threading
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from unittest import mock
 
@@ -126,6 +127,24 @@ def test_a_sequence_does_not_write_over_its_source(tmp_path: Path) -> None:
         prepare_target(str(tmp_path / "a_101.png"), str(tmp_path / "a_%d.png"), given, 1)
     prepare_target(source, str(tmp_path / "other" / "a_%03d.png"), given, 1)
     prepare_target(source, str(tmp_path / "b_%03d.png"), given, 1)
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+@pytest.mark.parametrize(
+    ("source", "target"), [("linked/b_%d.png", "a_%03d.png"), ("a_%03d.png", "linked/b_%d.png")]
+)
+def test_a_sequence_does_not_write_over_its_source_through_links(
+    tmp_path: Path, source: str, target: str, link: Callable[[Path, Path], None]
+) -> None:
+    """Links number pictures anew for a program that wants them so."""
+    (tmp_path / "linked").mkdir()
+    for number in range(3):
+        (tmp_path / f"a_{number + 100}.png").touch()
+        link(tmp_path / "linked" / f"b_{number}.png", tmp_path / f"a_{number + 100}.png")
+    given = Options(overwrite=True)
+    with pytest.raises(OutputError, match=r"(a_10|b_)\d\.png is a picture of the source"):
+        prepare_target(str(tmp_path / source), str(tmp_path / target), given, 1)
+    prepare_target(str(tmp_path / source), str(tmp_path / "c_%d.png"), given, 1)
 
 
 @pytest.mark.parametrize(

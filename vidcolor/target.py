@@ -17,7 +17,7 @@ from vidcolor.errors import InputError, OutputError, UsageError
 from vidcolor.media.encoders import is_image, muxer_for
 from vidcolor.media.names import folded, same_file
 from vidcolor.media.opening import NUMBER, STDIN, refuse_directory, sequence_address
-from vidcolor.media.sourcefiles import files_of, is_part_of
+from vidcolor.media.sourcefiles import files_of, first_part, is_part_of
 from vidcolor.options import Options
 from vidcolor.writing import followed, mark, sync_folder
 
@@ -181,6 +181,8 @@ def prepare_target(source: str, target: str, options: Options, output_fd: int) -
             raise OutputError(f"{target}: are the source's own pictures; choose another name")
         if not options.overwrite and (taken := _first_taken(final)):
             raise OutputError(f"{target}: {taken.name} exists already; -y overwrites such files")
+        if options.overwrite and (linked := _first_linked(source, final)):
+            raise OutputError(f"{target}: {linked.name} is a picture of the source; choose another name")
         return Target(name=target, address=f"file:{_sequence(target)}", muxer=muxer)
     if os.path.lexists(final) and not options.overwrite:
         raise OutputError(f"{target}: exists already; -y overwrites it")
@@ -260,6 +262,15 @@ def _writes_over(source: str, final: Path) -> bool:
     files = files_of(source)
     folders = {folder for folder in {p.parent for p in files} if same_file(folder, final.parent)}
     return any(_written_over(final, (p for p in files if p.parent in folders)))
+
+
+def _first_linked(source: str, final: Path) -> Path | None:
+    """A file that a sequence would overwrite and that is, by a link, a picture of its source."""
+    try:
+        taken = sorted(_written_over(final, final.parent.iterdir()))
+    except OSError:  # -y writes them all the same
+        return None
+    return first_part(taken, source)
 
 
 def _first_taken(final: Path) -> Path | None:

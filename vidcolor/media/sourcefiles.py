@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from vidcolor.errors import InputError
@@ -70,3 +71,18 @@ def is_part_of(target: Path, source: str) -> bool:
         except (OSError, ValueError):
             continue
     return False
+
+
+def first_part(targets: Sequence[Path], source: str) -> Path | None:
+    """The first of many names that means a file of the source, by whatever way; None where none does."""
+    own = {_identity(path) for path in files_of(source)} - {None} if targets else set()
+    return next((path for path in targets if _identity(path) in own), None)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The same for all names of one file; None where there is none."""
+    try:
+        there = os.stat(path)
+    except (OSError, ValueError):  # the latter: a name that no system takes
+        return None
+    return there.st_dev, there.st_ino
