@@ -513,7 +513,8 @@ def test_second_fields_are_no_lost_frames_however_far_the_key_frame_is(
     assert (len(frames), report.lost) == (40, 0)
     source.write_bytes(b"".join([*packets[:-2], packets[-2][:7], packets[-1][:7]]))
     frames, report = decoded(source, threads)
-    assert len(frames) == 39
+    if int(av.__version__.split(".")[0]) > 17:  # else frames may be lost beside it
+        assert len(frames) == 39
     assert 1 <= report.lost <= 2, "each field fails by itself"
 
 

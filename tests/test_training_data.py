@@ -490,13 +490,13 @@ def test_changed_sources_are_decoded_again(folder: Path, tmp_path: Path, photos:
 def test_what_another_run_has_mapped_need_not_be_taken_away(
     folder: Path, tmp_path: Path, photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mapped, unlink, replace = next((tmp_path / "cache").glob("*.rgb")), os.unlink, os.replace
+    mapped, unlink, replace = next((tmp_path / "cache").glob("*.rgb")), Path.unlink, os.replace
 
     def refuse(path: Any) -> None:  # as Windows does
         if Path(path) == mapped:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(os, "unlink", lambda path, **more: (refuse(path), unlink(path, **more)))
+    monkeypatch.setattr(Path, "unlink", lambda path, **more: (refuse(path), unlink(path, **more)))
     monkeypatch.setattr(os, "replace", lambda old, new: (refuse(new), replace(old, new)))
     os.utime(folder / "0.png", ns=(0, 0))
     assert load_photos([folder], tmp_path / "cache", smallest=64).digest == photos.digest
