@@ -24,6 +24,13 @@ from vidcolor.stages.predict import Predictor
 
 Said = pytest.CaptureFixture[str]
 
+COMMANDS = [
+    ("vidcolor.cli", "vidcolor"),
+    ("vidcolor.report.cli", "vidcolor-report"),
+    ("vidcolor.training.cli", "vidcolor-train"),
+    ("vidcolor.evaluation.cli", "vidcolor-eval"),
+]
+
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
@@ -469,15 +476,7 @@ def test_shells_complete_options_and_their_values(shell: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux")
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("vidcolor.cli", "vidcolor"),
-        ("vidcolor.report.cli", "vidcolor-report"),
-        ("vidcolor.training.cli", "vidcolor-train"),
-        ("vidcolor.evaluation.cli", "vidcolor-eval"),
-    ],
-)
+@pytest.mark.parametrize(("module", "name"), COMMANDS)
 def test_help_that_cannot_be_printed_is_no_fault(module: str, name: str) -> None:
     code = f"import sys; sys.argv = [{name!r}, '--help']; from {module} import main; main()"
     with open("/dev/full", "w") as full:
@@ -556,15 +555,7 @@ def test_closed_standard_streams_do_not_end_up_in_the_film(film: Path, tmp_path:
     assert subprocess.run(shell, check=False).returncode > 3, "the next file would be a standard stream"
 
 
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [
-        ("vidcolor.cli", "vidcolor"),
-        ("vidcolor.report.cli", "vidcolor-report"),
-        ("vidcolor.training.cli", "vidcolor-train"),
-        ("vidcolor.evaluation.cli", "vidcolor-eval"),
-    ],
-)
+@pytest.mark.parametrize(("module", "name"), COMMANDS)
 def test_where_the_current_folder_is_gone_it_says_so(
     module: str, name: str, film: Path, tmp_path: Path
 ) -> None:

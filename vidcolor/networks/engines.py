@@ -28,16 +28,23 @@ _COARSE = 0.25
 Session = Callable[[Tensor], Tensor]
 
 
-class _Runtime(Protocol):
+class Runtime(Protocol):
     """What a module of an engine has."""
 
     DTYPES: tuple[torch.dtype, ...]
 
     def version(self) -> str:
-        """That of its package."""
+        """That of its package. Raises whatever a broken installation raises."""
 
     def session(self, model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Session:
-        """A model that can be called."""
+        """A model, ready to be called by several threads at once.
+
+        Args:
+            model: of ONNX.
+            dtype: one of ``DTYPES``.
+            threads: for each call.
+            calls: at once, as many as there may be.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +62,9 @@ class Engine:
     module: str
 
     @property
-    def runtime(self) -> _Runtime:
+    def runtime(self) -> Runtime:
         """Its module."""
-        return cast(_Runtime, importlib.import_module(f"{__package__}.{self.module}"))
+        return cast(Runtime, importlib.import_module(f"{__package__}.{self.module}"))
 
     def installed(self) -> str | None:
         """Its name and version, or None where it, or the ``onnx`` package, is missing or broken."""

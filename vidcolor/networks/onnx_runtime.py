@@ -15,19 +15,12 @@ DTYPES = (torch.float32,)
 
 
 def version() -> str:
-    """That of the package. Raises whatever a broken installation raises."""
+    """That of the package."""
     return str(importlib.import_module("onnxruntime").__version__)
 
 
 def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Callable[[Tensor], Tensor]:
-    """A model, ready to be called by several threads at once.
-
-    Args:
-        model: of ONNX.
-        dtype: one of ``DTYPES``.
-        threads: for each call.
-        calls: at once, as many as there may be.
-    """
+    """As :class:`~vidcolor.networks.engines.Runtime` says; ``calls`` is of no account here."""
     runtime = importlib.import_module("onnxruntime")
     runtime.disable_telemetry_events()
     options = runtime.SessionOptions()

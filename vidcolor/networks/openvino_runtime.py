@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DTYPES = (torch.float32, torch.bfloat16)
 _HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
+DTYPES = tuple(_HINTS)
 _REPORTER, _CONVERT = "openvino.tools.ovc", "convert_model"
 """The part of the package that tells its makers of its import; it converts models, and isn't needed here. Its
 function has a place in the package, too.
@@ -22,19 +22,12 @@ function has a place in the package, too.
 
 
 def version() -> str:
-    """That of the package. Raises whatever a broken installation raises."""
+    """That of the package."""
     return str(_openvino().__version__).split("-")[0]
 
 
 def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Callable[[Tensor], Tensor]:
-    """A model, ready to be called by several threads at once; what it gives depends on none of the numbers.
-
-    Args:
-        model: of ONNX.
-        dtype: one of ``DTYPES``.
-        threads: for each call.
-        calls: at once, as many as there may be.
-    """
+    """As :class:`~vidcolor.networks.engines.Runtime` says; what it gives depends on neither number."""
     core = _openvino().Core()
     settings = {
         "INFERENCE_PRECISION_HINT": _HINTS[dtype],
