@@ -133,7 +133,7 @@ def setup(film: Path, tmp_path: Path) -> Setup:
     """As a job would give it to its workers."""
     made: list[Setup] = []
 
-    def stop(maker: Maker, _: object) -> None:
+    def stop(maker: Maker) -> None:
         made.append(setup_of(maker))
         raise Stop
 

@@ -315,7 +315,7 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
     order = SimpleNamespace(meter=meter, cancel=threading.Event())
     maker = SimpleNamespace(order=order, kept=lambda number, place: None)
     with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
-        Crew(maker=maker, hands=Failing(), film=None).work()  # type: ignore[arg-type]
+        Crew(maker=maker, hands=Failing()).work()  # type: ignore[arg-type]
     assert stopped.wait(5)
 
 
@@ -361,15 +361,18 @@ def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> Non
     meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
     order = SimpleNamespace(meter=meter, cancel=threading.Event(), options=options)
     terms = SimpleNamespace(segment_frames=8)
-    maker = SimpleNamespace(order=order, kept=lambda number, place: None, source=None, terms=terms)
-    film, hands = SimpleNamespace(ticks=None), Slow()
+    maker = SimpleNamespace(
+        order=order, kept=lambda number, place: None, source=None, terms=terms,
+        encoding=SimpleNamespace(ticks=None),
+    )  # fmt: skip
+    hands = Slow()
     planner = SimpleNamespace(beginnings=lambda number, place: iter(places))
     with (
         mock.patch("vidcolor.crew._MOST_AHEAD", 3),
         mock.patch("vidcolor.crew._POLL_SECONDS", 0.01),
         mock.patch("vidcolor.crew.Planner", return_value=planner),
     ):
-        Crew(maker=maker, hands=hands, film=film).work()  # type: ignore[arg-type]
+        Crew(maker=maker, hands=hands).work()  # type: ignore[arg-type]
     assert (hands.taken, hands.most) == (12, 3)
 
 

@@ -19,17 +19,17 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
     """Write the whole film; the picture is not encoded again.
 
     Args:
-        film: begun.
+        film: open.
         parts: of the picture, in order.
         delay: the greatest of theirs.
         others: packets of the source's other tracks, in the order of the file.
     """
-    waiting = _waiting(others, film)
-    lasting = Lasting(film.muxer)
-    packets = lasting.push(stamped(_same_header(parts, film.extradata), delay, film.tick))
+    waiting, encoding = _waiting(others, film), film.encoding
+    lasting, offset = Lasting(encoding.target.muxer), encoding.shift * encoding.first.time_base
+    packets = lasting.push(stamped(_same_header(parts, film.extradata), delay, encoding.tick))
     for packet in chain(packets, lasting.finish()):
-        at = (packet.dts or 0) * film.tick
-        while waiting and _seconds(waiting[0], film.offset) <= at:
+        at = (packet.dts or 0) * encoding.tick
+        while waiting and _seconds(waiting[0], offset) <= at:
             film.write_packet(waiting.pop(0))
             waiting = waiting or _next(others)
         film.write_coded(packet)

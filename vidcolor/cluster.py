@@ -19,7 +19,6 @@ import torch
 from vidcolor.checkpoint import load_generator
 from vidcolor.crew import Crew, Hands, Setup, engine_here, maker_of, setup_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, VidcolorError, first_line
-from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.manifest import PROCESSORS, Manifest, describe_machine, digest_weights, identify
@@ -34,7 +33,7 @@ _GRACE_SECONDS = 15
 _CONNECT_SECONDS = 5
 
 
-def make_on_cluster(maker: Maker, film: Film) -> None:
+def make_on_cluster(maker: Maker) -> None:
     """Make the segments that are missing as Ray tasks, wherever the cluster has processors (or GPUs) free.
 
     Source, weights that did not come with vidcolor, and the work folder have to be found under the same paths
@@ -43,7 +42,6 @@ def make_on_cluster(maker: Maker, film: Film) -> None:
 
     Args:
         maker: whose segments they are; it finds them when this returns.
-        film: as it is going to be, for the times of frames.
 
     Raises:
         UsageError: Ray is not installed, there is no cluster at ``--ray``'s address, or none with a GPU.
@@ -56,7 +54,7 @@ def make_on_cluster(maker: Maker, film: Film) -> None:
         hands: _Tasks | None = None
         try:
             hands = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
-            Crew(maker=maker, hands=hands, film=film).work()
+            Crew(maker=maker, hands=hands).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
                 f"{maker.order.place.name}: the cluster gave up ({first_line(error)}); what is finished is "

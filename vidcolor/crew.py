@@ -20,13 +20,12 @@ import torch
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.devices import resolve_device
+from vidcolor.encoding import settle_encoding
 from vidcolor.errors import Interrupted, OutputError, UsageError
-from vidcolor.film import Film
 from vidcolor.framesource import FrameSource
-from vidcolor.hearing import Warned
+from vidcolor.hearing import Warned, hushed
 from vidcolor.making import Maker, Order, open_as_asked
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.options import TORCH, Options
 from vidcolor.packing import Place
@@ -114,7 +113,7 @@ def setup_of(maker: Maker) -> Setup:
         found=maker.found,
         anchors=dict(maker.anchors),
         ahead=maker.source.ahead,
-        anywhere=goes_anywhere(order.codec, order.options.encoder_options),
+        anywhere=goes_anywhere(maker.encoding.plan.codec, order.options.encoder_options),
     )
 
 
@@ -138,6 +137,11 @@ def maker_of(
     first = source.first()
     if first is None:
         raise OutputError(f"{setup.name}: no frame of it decodes any more")
+    stream = source.stream
+    with hushed():  # what is odd is said by who gave the order
+        encoding = settle_encoding(
+            source.container, stream, first, setup.place, options, int(setup.terms.machine["processors"])
+        )
     order = Order(
         name=setup.name,
         place=setup.place,
@@ -148,15 +152,14 @@ def maker_of(
         wanted=setup.terms,
         anchors=lambda: setup.anchors,
         weights=setup.weights,
-        meter=Meter(container=source.container, stream=pick_video(source.container, setup.name),
-                    options=options, callback=callback),
+        meter=Meter(container=source.container, stream=stream, options=options, callback=callback),
         cancel=cancel,
-    )  # fmt: skip
+    )
     return Maker(
         order=order,
         work=setup.work,
         source=source,
-        first=first,
+        encoding=encoding,
         terms=setup.terms,
         found=dict(setup.found),
     )
@@ -187,12 +190,10 @@ class Crew:
     Attributes:
         maker: whose segments they are.
         hands: the workers.
-        film: as it is going to be, for the times of frames.
     """
 
     maker: Maker
     hands: Hands
-    film: Film
 
     def work(self) -> None:
         """Hand out the shots as they are found, and wait for the last of them.
@@ -244,7 +245,7 @@ class Crew:
             mode="average" if options.smoothing > 0.0 and options.temporal != "off" else "off",
             render_size=options.render_size,
             frames=maker.terms.segment_frames,
-            ticks=self.film.ticks,
+            ticks=maker.encoding.ticks,
             cancel=stop,
         )
         self.hands.submit(number, place)

@@ -11,8 +11,8 @@ from types import TracebackType
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.film import Film
-from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.encoding import Encoding, Part
+from vidcolor.frames import Codes, Frame
 from vidcolor.framesource import WITNESSES, luma_check
 from vidcolor.packing import Coded, Place, Segment
 
@@ -21,56 +21,61 @@ class SegmentWriter:
     """The pipeline's writer: encodes a segment and keeps its packets.
 
     Args:
-        film: begun, and for this segment alone.
-        before: pts in ticks of the last frame before the segment.
+        encoding: of the film.
+        part: encodes this segment.
+
+    Attributes:
+        frames: how many there are so far.
+        last: the last of them.
+        lumas: what the place after it is known by.
     """
 
-    def __init__(self, film: Film, before: int | None) -> None:
-        self._film = film
+    def __init__(self, encoding: Encoding, part: Part) -> None:
+        self._part = part
+        self.colour = encoding.colour
         self._packets: list[Packet[Stream]] = []
         self.frames = 0
         self.last: Frame | None = None
         self.lumas: deque[int] = deque(maxlen=WITNESSES)
-        self.ticks = before
 
     def begin(self, first: Frame) -> None:
-        """The film knows its first frame already."""
+        """The encoder is open already."""
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Other tracks are read anew when the film is put together."""
 
-    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
-        """Chroma planes of a frame."""
-        return self._film.colour(frame, pictures, abs_)
-
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame."""
         self.lumas.append(luma_check(frame))
-        self._packets += self._film.encode(frame, cb, cr)
-        self.ticks = self._film.ticks(frame.pts, frame.time_base, self.ticks)
+        self._packets += self._part.encode(frame, cb, cr)
         self.frames += 1
         self.last = frame
+
+    @property
+    def ticks(self) -> int:
+        """Pts of the last frame, in ticks."""
+        return self._part.last or 0
 
     def finish(self) -> None:
         """The encoder is emptied by :meth:`end`, when the pipeline has gone on."""
 
     def abandon(self) -> None:
         """Close the encoder as it is: the segment is not wanted."""
-        self._film.abandon()
+        self._part.close()
 
     def end(self, number: int, after: Place) -> Segment:
         """Empty the encoder and close it; returns the segment of that number, which ends there."""
         try:
-            packets = [p for p in (*self._packets, *self._film.flush()) if p.size]
+            packets = [p for p in (*self._packets, *self._part.flush()) if p.size]
             coded = Coded(
                 data=tuple(bytes(p) for p in packets),
                 pts=tuple(int(p.pts or 0) for p in packets),
                 durations=tuple(int(p.duration or 0) for p in packets),
                 keys=tuple(bool(p.is_keyframe) for p in packets),
-                extradata=self._film.extradata,
+                extradata=self._part.extradata,
             )
         finally:
-            self._film.abandon()
+            self._part.close()
         return Segment(number=number, frames=self.frames, delay=coded.delay, coded=coded, after=after)
 
 

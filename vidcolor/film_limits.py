@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 import warnings
 from fractions import Fraction
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
+from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.opening import sane_rate
@@ -23,7 +22,7 @@ from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
 from vidcolor.result import clock
 from vidcolor.stages.reencode import UNWOVEN
-from vidcolor.target import holds_one, is_sequence
+from vidcolor.target import Target, is_sequence
 
 log = logging.getLogger(__name__)
 
@@ -41,33 +40,41 @@ _HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
 _HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
 _STATE_FIELDS = _ALWAYS_LIMITED | {"libx264", "h264_nvenc", "mpeg4", "libxvid", "ffv1", "dnxhd", "dvvideo"}
-_LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _SCANS = ("dpx", "exr")
 _RATES_DIFFER = 1e-4
-_FINEST_TIMESCALE = 10_000_000
 _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
 _FINE_TICK = Fraction(1, 1000)
 """Seconds: what is finer needs no help."""
 _COUNT_THEMSELVES = ("avi", "mxf", "yuv4mpegpipe")
 """Containers that place frames by their number."""
-LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
-"""Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _MASTERS = frozenset([
     "prores", "dnxhd", "cfhd", "jpeg2000", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "v210",
     "v410",
 ])  # fmt: skip
-_UNSEEN = Fraction(1, 2000)
-"""Seconds by which a move would be said to be none."""
-_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv", "asf")
-_FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
-def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool) -> list[str]:
-    """A line for each thing of the picture that the target, ``seekable`` or not, cannot express."""
-    codec = plan.codec
+def lines_of(
+    source: InputContainer,
+    stream: VideoStream,
+    first: Frame,
+    target: Target,
+    options: Options,
+    plan: EncoderPlan,
+) -> list[str]:
+    """What the owner of a film should know before it is made, a line each."""
+    muxer, codec = target.muxer, plan.codec
+    found = _inexpressible(first, target, plan) + _loses_detail(stream, options, muxer, codec)
+    found += _lost_pages(source) + untold_order(first, stream) + _scanners_notes(stream, first, options)
+    found += [] if muxer in _COUNT_THEMSELVES else _late_beginning(first, options)
+    return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
+
+
+def _inexpressible(first: Frame, target: Target, plan: EncoderPlan) -> list[str]:
+    """A line for each thing of the picture that the target cannot express."""
+    codec, muxer = plan.codec, target.muxer
     found = _signal_left_out(first, muxer, plan)
     lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
     if lies and muxer not in MOV_FAMILY | MATROSKA_FAMILY:
@@ -83,7 +90,7 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in _HOLD_ASPECT or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
+    held = muxer in _HOLD_ASPECT or (muxer == "yuv4mpegpipe" and not target.seekable)  # see headers
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         where = f"{codec} in {label(muxer)}"
@@ -127,7 +134,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     return found
 
 
-def loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) -> list[str]:
+def _loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) -> list[str]:
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
     name = stream.codec_context.name
     chosen = options.crf is not None or options.codec is not None or options.encoder_options
@@ -139,16 +146,7 @@ def loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) 
     ]
 
 
-def oddities(
-    source: InputContainer, stream: VideoStream, first: Frame, options: Options, muxer: str, codec: str
-) -> list[str]:
-    """Lines for what is odd in the source itself."""
-    found = lost_pages(source) + untold_order(first, stream) + scanners_notes(stream, first, options)
-    found += [] if muxer in _COUNT_THEMSELVES else late_beginning(first, options)
-    return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
-
-
-def scanners_notes(stream: VideoStream, first: Frame, options: Options) -> list[str]:
+def _scanners_notes(stream: VideoStream, first: Frame, options: Options) -> list[str]:
     """Lines for what scans (DPX, EXR) say of their film that is not kept: its rate, and a timecode."""
     found = []
     rate, marked = sane_rate(stream), stream.codec_context.framerate
@@ -164,7 +162,7 @@ def scanners_notes(stream: VideoStream, first: Frame, options: Options) -> list[
     return found
 
 
-def late_beginning(first: Frame, options: Options) -> list[str]:
+def _late_beginning(first: Frame, options: Options) -> list[str]:
     """A line for a film that begins as late as a broadcast's clock: nothing is shown for that long."""
     if options.start is not None or first.seconds <= _LATE:
         return []
@@ -172,10 +170,10 @@ def late_beginning(first: Frame, options: Options) -> list[str]:
     return [f"the film begins at {at} on its clock, as its source does: --start 0 has it begin at once"]
 
 
-def first_number(source: InputContainer, target: str, muxer: str) -> int | None:
+def first_number(source: InputContainer, target: Target) -> int | None:
     """Number of the first picture of a sequence that becomes a sequence; else None."""
     number = source.options.get("start_number")
-    return int(number) if number is not None and is_sequence(target, muxer) else None
+    return int(number) if number is not None and is_sequence(target.name, target.muxer) else None
 
 
 def _shift(source: InputContainer, first: Frame, options: Options, muxer: str, tick: Fraction) -> Fraction:
@@ -228,7 +226,7 @@ def untold_order(first: Frame, stream: VideoStream) -> list[str]:
     return ["which field comes first is known with Python 3.11 or newer alone: taken to be the upper one"]
 
 
-def lost_pages(source: InputContainer) -> list[str]:
+def _lost_pages(source: InputContainer) -> list[str]:
     """A line where a TIFF has more pages than the first, which alone is decoded."""
     if source.format.name != "tiff_pipe":
         return []
@@ -241,59 +239,3 @@ def lost_pages(source: InputContainer) -> list[str]:
         log.debug("%s: its pages cannot be counted: %r", source.name, error)
         return []
     return [f"the TIFF has {pages} pages: only the first is coloured"] if pages > 1 else []
-
-
-def label_film(output: OutputContainer, label: str) -> None:
-    """Put a label where the container keeps the name of the program, or where else it has room for it.
-
-    FFmpeg itself fills in the usual place in some. A comment of the source stays.
-    """
-    key = _LABELS.get(output.format.name, "encoding_tool")
-    if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
-        output.metadata[key] = label
-
-
-def container_options(
-    muxer: str, target: str, first: Frame, source: InputContainer, *, seekable: bool, number: int | None
-) -> dict[str, str]:
-    """Options with which the target is opened.
-
-    Args:
-        seekable: whether it is a file.
-        number: of the first picture of a sequence, if it is one.
-    """
-    options = muxer_options(muxer)
-    if muxer in MOV_FAMILY:
-        options["movflags"] = "faststart" if seekable else _FRAGMENTS
-        options["movie_timescale"] = str(movie_timescale(first, source))
-    if not seekable:
-        options["flush_packets"] = "1"
-    if muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
-        options["strict"] = "-1"
-    if holds_one(target, muxer):
-        options["update"] = "1"
-    if number is not None:
-        options["frame_pts"] = "1"
-    return options
-
-
-def say_delay(muxer: str, earliest: Fraction) -> None:
-    """Say that all tracks are moved: B-frames and the priming of sound need times before zero.
-
-    Args:
-        muxer: some have no such times.
-        earliest: seconds at which the first packet is due.
-    """
-    if earliest < -_UNSEEN and muxer in _NOTHING_BEFORE_ZERO:
-        log.warning(
-            "%s begins at zero at the earliest: all tracks are %.3f s later", label(muxer), float(-earliest)
-        )
-
-
-def movie_timescale(first: Frame, source: InputContainer) -> int:
-    """Ticks a second of edit lists, which place the beginnings of tracks: exact for picture and sound."""
-    scale = first.time_base.denominator
-    for sound in source.streams.audio:
-        if sound.codec_context is not None and sound.codec_context.sample_rate:
-            scale = math.lcm(scale, sound.codec_context.sample_rate)
-    return scale if scale <= _FINEST_TIMESCALE else 90_000

@@ -12,7 +12,7 @@ from av.container import InputContainer
 
 from vidcolor.checkpoint import load_generator
 from vidcolor.errors import ResumeMismatch, VidcolorError
-from vidcolor.film_limits import LABEL_PLACES
+from vidcolor.film import LABEL_PLACES
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
 from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
 from vidcolor.options import Options

@@ -50,7 +50,7 @@ class _Hush:
 
 
 _hush = _Hush()
-_NAMES = ("film", "film_limits", "media", "stages")
+_NAMES = ("encoding", "film", "film_limits", "media", "stages")
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from av.container import InputContainer
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
-from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
 from vidcolor.making import Order, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
@@ -28,7 +27,7 @@ from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_engine, resolve_precision
-from vidcolor.streaming import StreamedFilm
+from vidcolor.streaming import FilmInOnePiece, StreamedFilm
 from vidcolor.target import Target, as_dash, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
@@ -239,7 +238,7 @@ class _Job:
             meter=meter,
             cancel=self.cancel,
         )
-        return ResumableJob(order=order).run(), order.codec
+        return ResumableJob(order=order).run()
 
     def _in_one_go(self, container: InputContainer, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
@@ -249,9 +248,6 @@ class _Job:
         anchors = self._anchors(settings, predictor)
         place.create()
         report = DecodeReport(video_index=stream.index)
-        film = Film(
-            container, stream, place.address, place.name, place.muxer, options, seekable=place.seekable
-        )
         if options.start is not None and place.in_segments and container.streams.subtitles:
             log.warning("subtitles that begin before --start may be missing from a film that is not kept")
         colouring = Colouring(
@@ -266,19 +262,15 @@ class _Job:
             segment_frames=frames_a_segment if place.in_segments else None,
             flush_on_cancel=place.working is None,
         )
-        writer = StreamedFilm(film) if place.in_segments else film
-        try:
+        kind = StreamedFilm if place.in_segments else FilmInOnePiece
+        with kind(container, stream, place, options) as writer:
             frames = run(decode(container, stream, settings, report), colouring, writer)
-        except BaseException:
-            film.abandon()
-            raise
-        if self.cancel.is_set():
-            film.abandon()
-            raise Interrupted
+            if self.cancel.is_set():
+                raise Interrupted
         whole = options.start is None and settings.end is None
         report.close(container, stream, whole=whole, end=settings.end)
         if frames == 0:
             raise nothing_decodes(self.name, options, report, container.format.name)
         place.commit()
-        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=film.silent)
-        return counts, film.codec
+        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=writer.film.silent)
+        return counts, writer.encoding.plan.codec

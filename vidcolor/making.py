@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -13,12 +12,11 @@ from pathlib import Path
 from av.container import InputContainer
 
 from vidcolor.batches import Span
+from vidcolor.encoding import Encoding, Part
 from vidcolor.ending import Endings, SegmentWriter
 from vidcolor.errors import InputError, Interrupted, UsageError
-from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
-from vidcolor.hearing import hushed
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
@@ -29,7 +27,6 @@ from vidcolor.result import Meter, clock, share_done
 from vidcolor.segments import SegmentStore, finished_segments, frames_in
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
-from vidcolor.streaming import Discard
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.watching import Pace
@@ -95,22 +92,6 @@ class Order:
     weights: Path
     meter: Meter
     cancel: threading.Event
-    codec: str = field(default="", init=False)
-    processors: int | None = field(default=None, init=False)
-
-    def film(self, container: InputContainer, place: object = None, label: str | None = None) -> Film:
-        """The film as it is going to be; with a ``place``, written to that."""
-        return Film(
-            container,
-            pick_video(container, self.name),
-            self.place.address,
-            self.place.name,
-            self.place.muxer,
-            self.options,
-            place=place,
-            label=label,
-            processors=self.processors,
-        )
 
 
 @dataclass(kw_only=True)
@@ -120,7 +101,7 @@ class Maker:
     order: Order
     work: Workplace
     source: FrameSource
-    first: Frame
+    encoding: Encoding
     terms: Manifest
     said: set[str] = field(default_factory=set)
     found: dict[int, Path] = field(default_factory=dict)
@@ -129,10 +110,6 @@ class Maker:
     anchors: Mapping[Key, Anchor] | None = None
     pace: dict[int, Pace] = field(default_factory=dict)
     """How evenly frames came before the next segment to be made."""
-
-    def __post_init__(self) -> None:
-        """Have the encoder work as it did where the job was begun."""
-        self.order.processors = int(self.terms.machine["processors"])
 
     @property
     def store(self) -> SegmentStore:
@@ -192,21 +169,6 @@ class Maker:
         del self.found[number]
         return None
 
-    def rehearse(self) -> Film:
-        """Refuse now what the target cannot be.
-
-        Returns:
-            The film as it is going to be, closed; it still knows when frames are shown.
-        """
-        film = self.order.film(self.source.container, io.BytesIO())
-        try:
-            film.begin(self.first)
-            self.order.codec = film.codec
-            film.rehearse()
-        finally:
-            film.abandon()
-        return film
-
     def take_up(self) -> None:
         """Look for what is finished; one line for who runs the command again."""
         self.find()
@@ -239,13 +201,9 @@ class Maker:
         source, order, meter = self.source, self.order, self.order.meter
         source.go_to(number, place, last=number > max(self.found, default=-1))
         meter.container, meter.stream = source.container, source.stream
-        film = order.film(source.container, Discard())
-        with hushed():
-            film.begin(self.first)
-        film.watch.said = self.said
-        if place is not None:
-            film.go_on(place.frames, place.ticks, self.pace.get(number))
-        writer = SegmentWriter(film, place.ticks if place else None)
+        frames, ticks = (place.frames, place.ticks) if place else (0, None)
+        watch = self.encoding.watch(self.said, frames, self.pace.get(number))
+        writer = SegmentWriter(self.encoding, Part(self.encoding, watch, ticks))
         most = self.terms.segment_frames
         span = Span(frames=most, least=most // 2, start=place.state if place else None)
         try:
@@ -256,19 +214,19 @@ class Maker:
             if last is None:
                 raise InputError(f"{order.name}: no frame of it decodes any more")
             source.finish_span(number, writer.frames)
-            self.pace = {number + 1: film.watch.pace}
+            self.pace = {number + 1: watch.pace}
         except BaseException:
             writer.abandon()
             raise
         lost, damaged = source.losses(last.pts)
         after = Place(
-            frames=writer.frames + (place.frames if place else 0),
+            frames=writer.frames + frames,
             last=last.pts,
             lumas=tuple(writer.lumas),
             seconds=float(last.seconds),
             lost=lost,
             damaged=damaged,
-            ticks=writer.ticks or 0,
+            ticks=writer.ticks,
             state=None if source.ended else span.end,
         )
         return writer, after

@@ -19,7 +19,6 @@ import torch
 
 from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError
-from vidcolor.film import Film
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.memory import keep_freed_memory
@@ -81,12 +80,11 @@ def _no_modules_of_the_current_folder() -> Iterator[None]:
 
 
 @_no_modules_of_the_current_folder()
-def make_in_processes(maker: Maker, film: Film) -> None:
+def make_in_processes(maker: Maker) -> None:
     """Make the segments that are missing in worker processes, one for each device.
 
     Args:
         maker: whose segments they are; it finds them when this returns.
-        film: as it is going to be, for the times of frames.
 
     Raises:
         VidcolorError: what is finished is kept.
@@ -101,7 +99,7 @@ def make_in_processes(maker: Maker, film: Film) -> None:
         shared.devices.put(numbered)
     with ProcessPoolExecutor(len(devices), context, _begin, (setup_of(maker), shared)) as pool:
         try:
-            Crew(maker=maker, hands=_Processes(pool, shared), film=film).work()
+            Crew(maker=maker, hands=_Processes(pool, shared)).work()
         except BaseException as error:
             broken = isinstance(error, BrokenProcessPool)
             shared.stop.value = _LEAVE if broken else _STOP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -17,7 +18,9 @@ from av.stream import Stream
 
 from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
+from vidcolor.encoding import Encoding, settle_encoding
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
+from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
 from vidcolor.hearing import hushed
@@ -60,8 +63,8 @@ class ResumableJob:
     _begun: bool = False
     """Whether anything of it is made, or what was there before cleared away."""
 
-    def run(self) -> Counts:
-        """Make the film.
+    def run(self) -> tuple[Counts, str]:
+        """Make the film; what became of its source, and the encoder's name.
 
         Raises:
             VidcolorError: nothing finished is lost.
@@ -81,7 +84,7 @@ class ResumableJob:
                 locks.callback(beside.remove_if_empty)
             try:
                 self.order.place.require_free()
-                counts = self._make(work)
+                made = self._make(work)
             except BaseException as error:
                 self.order.place.discard()
                 if (self._begun and not self.order.options.resume) or work.empty:
@@ -90,7 +93,7 @@ class ResumableJob:
                     self._say_kept(work)
                 raise
             work.remove()
-        return counts
+        return made
 
     def _say_kept(self, work: Workplace) -> None:
         try:
@@ -101,14 +104,14 @@ class ResumableJob:
         at = clock(kept[-1].seconds) if kept else "the beginning"
         log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
 
-    def _make(self, work: Workplace) -> Counts:
+    def _make(self, work: Workplace) -> tuple[Counts, str]:
         with ExitStack() as kept:
             spool = kept.enter_context(Spool(work.folder)) if reads_once(self.order.name) else None
             ahead = LOOKAHEAD + SHOT_LOOKAHEAD
             source = FrameSource(self.order.open_it, self.order.settings, ahead, self.order.cancel, spool)
             return self._make_of(source, work)
 
-    def _make_of(self, source: FrameSource, work: Workplace) -> Counts:
+    def _make_of(self, source: FrameSource, work: Workplace) -> tuple[Counts, str]:
         first = source.first()
         if first is None:
             source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
@@ -120,26 +123,35 @@ class ResumableJob:
             self.order.wanted = replace(self.order.wanted, source=known)
         self._warn_of_room(work, first)
         terms, found = self._terms(work, first)
-        maker = Maker(order=self.order, work=work, source=source, first=first, terms=terms)
         with torch_threads(int(terms.machine["torch threads"])):
-            film = maker.rehearse()
-            self._require_processors(terms, film.codec)
+            encoding = self._rehearse(source, first, int(terms.machine["processors"]))
+            codec = encoding.plan.codec
+            self._require_processors(terms, codec)
             self._begun = True  # nothing is cleared away for what cannot be made
             if found is None:
                 work.clear()
             if terms != found:
                 terms.write(work.manifest)
+            maker = Maker(order=self.order, work=work, source=source, encoding=encoding, terms=terms)
             maker.take_up()
             if self.order.options.ray is not None:
-                make_on_cluster(maker, film)
+                make_on_cluster(maker)
             elif len(self.order.options.devices) > 1:
-                make_in_processes(maker, film)
+                make_in_processes(maker)
             paths, last = maker.make_all()
             if source.spool is not None:
                 self._require_the_end(source, paths, last)
                 source.read_on()
-        silent = self._put_together(source, first, paths, last)
-        return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent)
+        silent = self._put_together(source, encoding, paths, last)
+        return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent), codec
+
+    def _rehearse(self, source: FrameSource, first: Frame, processors: int) -> Encoding:
+        """Refuse now what the target cannot be; how its picture is encoded, by an encoder of so many."""
+        container, stream, place = source.container, source.stream, self.order.place
+        encoding = settle_encoding(container, stream, first, place, self.order.options, processors)
+        with Film(container, stream, encoding, place=io.BytesIO()) as film:
+            film.start()
+        return encoding
 
     def _require_processors(self, terms: Manifest, codec: str) -> None:
         """Refuse other processors than those on which it was begun where its encoder depends on them."""
@@ -220,30 +232,27 @@ class ResumableJob:
                 predictor.engine = begun["engine"]
         return {"engine": predictor.engine, "precision": predictor.precision}
 
-    def _put_together(self, source: FrameSource, first: Frame, paths: list[Path], last: Place) -> int:
+    def _put_together(self, source: FrameSource, encoding: Encoding, paths: list[Path], last: Place) -> int:
         """Returns how many tracks of sound were lost."""
-        final = self.order.place.final
-        assert final is not None
-        self.order.place.create(part_of(final, self.order.place.name))
+        place = self.order.place
+        assert place.final is not None
+        place.create(part_of(place.final, place.name))
+        name = label_of(self.order.wanted.fingerprint, last.frames)
+        label = name + losses_of(last.lost, 0)
+        delay = max(SegmentStore.describe(path).delay for path in paths)
         with self._beside(source) as (container, others):
-            name = label_of(self.order.wanted.fingerprint, last.frames)
-            label = name + losses_of(last.lost, 0)
-            film = self.order.film(container, label=label)
-            delay = max(SegmentStore.describe(path).delay for path in paths)
+            stream = pick_video(container, self.order.name)
             try:
                 with hushed():
-                    film.begin(first)
-                assemble(film, (self._part(path) for path in paths), delay, others)
+                    film = Film(container, stream, encoding, label=label)
+                with film:
+                    assemble(film, (self._part(path) for path in paths), delay, others)
             except OutputError as error:
-                film.abandon()
                 raise OutputError(
                     f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
                     "that is mended"
                 ) from error
-            except BaseException:
-                film.abandon()
-                raise
-        self.order.place.commit(name + losses_of(last.lost, film.silent))
+        place.commit(name + losses_of(last.lost, film.silent))
         return film.silent
 
     @contextmanager

@@ -1,131 +1,184 @@
-"""A film that goes out while it is made, encoded in the same segments as one that is kept."""
+"""Films that go out while they are made, and are not kept where that ends early: to pipes, as pictures."""
 
 from __future__ import annotations
 
-import io
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
+from contextlib import ExitStack
 
-import av
-from av.container import OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
+from vidcolor.encoding import Encoder, Part, settle_encoding
+from vidcolor.errors import UsageError
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.media.failures import mapped_errors
 from vidcolor.media.lasting import Lasting
+from vidcolor.options import Options
+from vidcolor.target import Target, holds_one
 
 _MOST_HELD = 64 << 20
 """Bytes of other tracks that wait for the picture's first packet, at most."""
+_ONE_PICTURE = "holds one picture, and the film has more; out_%05d.png takes them all, --preview shows a few"
 
 
-class Discard(io.RawIOBase):
-    """Takes what is written, and keeps nothing: encoders need a container to be made for."""
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def write(self, data: object) -> int:
-        return len(data)  # type: ignore[arg-type]
-
-
-class StreamedFilm:
-    """The pipeline's writer for a film that is not kept: each of its segments has an encoder of its own.
-
-    So frames are those of the same film in a file. Decode times are made to rise over all of it: the i-th
-    packet gets the (i - delay)-th smallest pts, the delay being that of the first segment's encoder.
+class OutgoingFilm(ExitStack):
+    """The pipeline's writer for a film that is not kept; leave ``with``, and it is closed, whole or not.
 
     Args:
-        film: not begun.
+        source: the open source.
+        stream: of it, the one that is coloured.
+
+    Attributes:
+        film, encoding: there once it has begun.
     """
 
-    def __init__(self, film: Film) -> None:
-        self._film = film
-        self._encoder: OutputContainer | None = None
-        self._empty = True
-        self._times: deque[int] = deque()  # pts in ticks of frames whose time no packet was decoded at
-        self._delay: int | None = None
-        self._packets = 0
-        self._lasting = Lasting(film.muxer)
-        self._held: list[Packet[Stream]] = []
-        self._held_bytes = 0
-        self._begun = False
+    def __init__(self, source: InputContainer, stream: VideoStream, target: Target, options: Options) -> None:
+        super().__init__()
+        self._source, self._stream, self._target, self._options = source, stream, target, options
 
     def begin(self, first: Frame) -> None:
         """Open the output, now that the first frame is known."""
-        self._film.begin(first)
-        self._renew()
-
-    def write_packet(self, packet: Packet[Stream]) -> None:
-        """Pass a packet of another track on, once the picture's first has gone before it.
-
-        Muxers move all tracks by the earliest of the first packets, and wait for the picture no longer
-        than 10 seconds of sound last, which is too short where few frames a second fill the encoder.
-        """
-        cover = packet.stream.disposition & Disposition.attached_pic
-        if cover:
-            self._film.write_packet(packet)
-        elif self._begun or self._held_bytes + packet.size > _MOST_HELD:
-            self._release()
-            self._film.write_packet(packet)
-        else:
-            self._held.append(packet)
-            self._held_bytes += packet.size
+        self.encoding = settle_encoding(self._source, self._stream, first, self._target, self._options)
+        self._watch = self.encoding.watch(set())
+        self.film = self.enter_context(Film(self._source, self._stream, self.encoding))
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
         """Chroma planes of a frame."""
-        return self._film.colour(frame, pictures, abs_)
+        return self.encoding.colour(frame, pictures, abs_)
+
+    def write_packet(self, packet: Packet[Stream]) -> None:
+        """Pass a packet of another track on."""
+        self.film.write_packet(packet)
+
+    @abstractmethod
+    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
+        """Encode a frame, and write what has become ready."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Empty the encoder and close the container."""
+
+
+class FilmInOnePiece(OutgoingFilm):
+    """Pictures, GIF and APNG, which cannot be made in parts: all packets are of one encoder."""
+
+    def begin(self, first: Frame) -> None:
+        """Open the output and its encoder."""
+        super().begin(first)
+        self._encoder = Encoder(self.encoding, self.film.picture, self._watch)
 
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame, and write what has become ready."""
-        if frame.opens and not self._empty:
-            self._write(self._film.flush())
-            self._renew()
-        self._empty = False
-        packets = self._film.encode(frame, cb, cr)
-        self._times.append(self._film.last_ticks)
+        if self._encoder.last is not None and holds_one(self._target.name, self._target.muxer):
+            raise UsageError(f"{self._target.name}: {_ONE_PICTURE}")
+        with mapped_errors(self._target.name):
+            self.film.write_coded(*self._encoder.encode(frame, cb, cr))
+
+    def finish(self) -> None:
+        """Empty the encoder and close the container."""
+        with mapped_errors(self._target.name):
+            self.film.write_coded(*self._encoder.flush())
+        self.film.end()
+
+
+class StreamedFilm(OutgoingFilm):
+    """A film whose segments have encoders of their own, and so the same frames as the same film in a file."""
+
+    def begin(self, first: Frame) -> None:
+        """Open the output, and the encoder of the first segment."""
+        super().begin(first)
+        self._others = _Others(self.film)
+        self._times = _DecodeTimes()
+        self._lasting = Lasting(self._target.muxer)
+        self._part = Part(self.encoding, self._watch)
+
+    def write_packet(self, packet: Packet[Stream]) -> None:
+        """Pass a packet of another track on, once the picture's first has gone before it."""
+        self._others.write(packet)
+
+    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
+        """Encode a frame, and write what has become ready."""
+        if frame.opens:
+            self._write(self._part.flush())
+            self._part.close()
+            last = self._part.last
+            del self._part  # the memory of its encoder is free before that of the next is taken
+            self._part = Part(self.encoding, self._watch, last)
+        packets = self._part.encode(frame, cb, cr)
+        self._times.follow(self._part.last or 0)
         self._write(packets)
 
     def finish(self) -> None:
         """Empty the encoder and close the container."""
-        self._write(self._film.flush())
-        for packet in self._lasting.finish():
-            self._film.write_coded(packet)
-        self._release()
-        self._close_encoder()
-        self._film.end()
-
-    def _renew(self) -> None:
-        self._close_encoder()
-        self._encoder = av.open(Discard(), "w", format=self._film.muxer)
-        self._film.renew(self._encoder)
-        self._empty = True
-
-    def _close_encoder(self) -> None:
-        if self._encoder is not None:
-            self._encoder.close()
-            self._encoder = None
+        self._write(self._part.flush())
+        self._part.close()
+        self.film.write_coded(*self._lasting.finish())
+        self._others.release()
+        self.film.end()
 
     def _write(self, packets: Iterable[Packet[Stream]]) -> None:
-        for packet in self._lasting.push(self._stamp(packet) for packet in packets if packet.size):
-            self._film.write_coded(packet)
-            self._release()
+        for packet in self._lasting.push(self._times.stamp(packet) for packet in packets if packet.size):
+            self.film.write_coded(packet)
+            self._others.release()
 
-    def _release(self) -> None:
-        self._begun = True
+
+class _DecodeTimes:
+    """Has decode times rise over all of a film.
+
+    The i-th packet gets the (i - delay)-th smallest pts, the delay being that of the first segment's encoder.
+    """
+
+    def __init__(self) -> None:
+        self._pts: deque[int] = deque()  # of frames, in ticks, whose time no packet was decoded at
+        self._delay: int | None = None
+        self._packets = 0
+
+    def follow(self, pts: int) -> None:
+        """A frame of this time is encoded."""
+        self._pts.append(pts)
+
+    def stamp(self, packet: Packet[Stream]) -> Packet[Stream]:
+        """Give the next packet its decode time."""
+        if self._delay is None:
+            ahead = (packet.pts or 0) - (packet.dts or 0)
+            later = (i for i, pts in enumerate(self._pts) if pts - self._pts[0] >= ahead)
+            self._delay = next(later, len(self._pts))
+        if self._packets >= self._delay and self._pts:
+            packet.dts = self._pts.popleft()
+        self._packets += 1
+        return packet
+
+
+class _Others:
+    """Keeps packets of other tracks back until the picture's first has gone before them; covers go at once.
+
+    Muxers move all tracks by the earliest of the first packets, and wait for the picture no longer than 10
+    seconds of sound last, which is too short where few frames a second fill the encoder.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self._film = film
+        self._held: list[Packet[Stream]] = []
+        self._room = _MOST_HELD
+
+    def write(self, packet: Packet[Stream]) -> None:
+        """Pass one on, or keep it back."""
+        if packet.stream.disposition & Disposition.attached_pic:
+            self._film.write_packet(packet)
+            return
+        self._held.append(packet)
+        self._room -= packet.size
+        if self._room < 0:
+            self.release()
+
+    def release(self) -> None:
+        """Pass on what was kept back; from now on nothing is."""
+        self._room = -1
         held, self._held = self._held, []
         for packet in held:
             self._film.write_packet(packet)
-
-    def _stamp(self, packet: Packet[Stream]) -> Packet[Stream]:
-        if self._delay is None:
-            ahead = (packet.pts or 0) - (packet.dts or 0)
-            later = (i for i, pts in enumerate(self._times) if pts - self._times[0] >= ahead)
-            self._delay = next(later, len(self._times))
-        if self._packets >= self._delay and self._times:
-            packet.dts = self._times.popleft()
-        self._packets += 1
-        return packet

@@ -70,6 +70,12 @@ def _source_tags(frame: Frame) -> dict[str, int]:
     }
 
 
+def ticks_of(pts: int, time_base: Fraction, tick: Fraction, last: int | None) -> int:
+    """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
+    ticks = round(pts * time_base / tick)
+    return ticks if last is None else max(ticks, last + 1)
+
+
 def is_interlaced(first: Frame, field_order: int) -> bool:
     """Whether to encode as fields: the first frame has them, or the container says so (AVFieldOrder)."""
     return first.fields == 2 or field_order > _PROGRESSIVE
@@ -172,7 +178,7 @@ class Reencoder:
         video = assemble(frame, cb, cr, self._plan)
         if mark := self._mark(frame):
             video = self._filtered(video, mark)
-        self.last = self.ticks(frame.pts + offset, frame.time_base, self.last)
+        self.last = ticks_of(frame.pts + offset, frame.time_base, self.tick, self.last)
         video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
@@ -204,14 +210,9 @@ class Reencoder:
         assert isinstance(marked, av.VideoFrame)
         return marked
 
-    def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
-        """A frame's pts in the encoder's time base, which may be coarser than its own, after ``last``."""
-        ticks = round(pts * time_base / self.tick)
-        return ticks if last is None else max(ticks, last + 1)
-
     def late(self, pts: int, time_base: Fraction) -> Fraction:
         """Seconds by which a frame, were it the next, would come after its time, as its tick is taken."""
-        return self.ticks(pts, time_base, self.last) * self.tick - pts * time_base
+        return ticks_of(pts, time_base, self.tick, self.last) * self.tick - pts * time_base
 
     def flush(self) -> list[Packet[Stream]]:
         """The packets that the encoder still holds.

@@ -1,0 +1,252 @@
+"""How the picture of a film is encoded: settled by its first frame, for the whole of it and for any part."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from vidcolor import film_limits
+from vidcolor.errors import UsageError
+from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
+from vidcolor.media.encoders import EncoderPlan, plan_encoder
+from vidcolor.media.fieldorder import field_order_of
+from vidcolor.media.hdr import hdr_settings
+from vidcolor.media.opening import sane_rate
+from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsampling_of
+from vidcolor.media.processors import processors, settings_of
+from vidcolor.media.quality import encoder_settings, encoder_time_base
+from vidcolor.options import Options
+from vidcolor.sink import Discard
+from vidcolor.stages.compare import Comparison
+from vidcolor.stages.recolor import Recolorer
+from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced, ticks_of
+from vidcolor.target import Target
+from vidcolor.watching import Pace, Watch
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """What the encoders of one film have in common, so that its parts fit together.
+
+    Attributes:
+        first: the film's first frame.
+        target: where the film goes.
+        plan: encoder and pixel format.
+        settings: what the encoder is told.
+        rate: frames a second.
+        tick: time base of the packets, in seconds.
+        offset: seconds added to all times of the source.
+        field_order: which field comes first (AVFieldOrder).
+        comparison: what shows before and after, if that is asked for.
+        recolor: makes chroma planes, in any thread.
+    """
+
+    first: Frame
+    target: Target
+    options: Options
+    plan: EncoderPlan
+    settings: dict[str, str]
+    rate: Fraction
+    tick: Fraction
+    offset: Fraction
+    field_order: int
+    comparison: Comparison | None
+    recolor: Recolorer
+
+    @property
+    def shift(self) -> int:
+        """The offset in the time base of the source."""
+        return round(self.offset / self.first.time_base)
+
+    def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
+        """Of a frame, known by its pts in the source, that follows ``last``: its pts in ticks."""
+        return ticks_of(pts + self.shift, time_base, self.tick, last)
+
+    def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
+        """Chroma planes of a frame, by the matrix of the first: a file is marked with one."""
+        frame.signal = replace(frame.signal, matrix=self.first.signal.matrix)
+        return self.recolor(frame, pictures, abs_)
+
+    def watch(self, said: set[str], written: int = 0, pace: Pace | None = None) -> Watch:
+        """What looks at the frames after so many; ``said`` is what it need not say, and is added to."""
+        watch = Watch(
+            self.first,
+            self.target.muxer,
+            self.rate,
+            interlaced=is_interlaced(self.first, self.field_order),
+            codec=self.plan.codec,
+        )
+        watch.said, watch.written, watch.pace = said, written, pace or watch.pace
+        return watch
+
+    def add_stream(self, output: OutputContainer) -> VideoStream:
+        """Add the coloured picture to ``output``, its encoder opened.
+
+        Raises:
+            UsageError: the encoder refuses what was asked for.
+        """
+        stream = add_video_stream(
+            output,
+            self.comparison.outline(self.first) if self.comparison else self.first,
+            self.plan,
+            self.settings,
+            rate=self.rate,
+            time_base=self.tick,
+            field_order=self.field_order,
+        )
+        left = stream.codec_context.options.keys()  # what the encoder did not take
+        if "preset" in left and self.options.preset is not None:
+            raise UsageError(f"--preset: {self.plan.codec} has none")
+        unknown = left & self.options.encoder_options.keys()
+        if unknown:
+            raise UsageError(f"--encoder-option {min(unknown)}: {self.plan.codec} has no such option")
+        matrix = display_matrix(self.first.video) or self.first.orientation.matrix
+        if matrix is not None and not self.plan.upright:
+            stream.set_display_matrix(matrix)
+        return stream
+
+
+def settle_encoding(
+    source: InputContainer,
+    stream: VideoStream,
+    first: Frame,
+    target: Target,
+    options: Options,
+    processors: int | None = None,
+) -> Encoding:
+    """Settle how a film is encoded; what the target cannot express is warned of.
+
+    Args:
+        source: the open source.
+        stream: of it, the one that is coloured.
+        first: its first frame that is wanted.
+        processors: encode as a machine of so many processors does; None: as this one does.
+
+    Raises:
+        UsageError: the target cannot be what was asked for.
+    """
+    muxer, rate = target.muxer, sane_rate(stream)
+    field_order = field_order_of(stream, first.video, whole=options.deinterlace)
+    shown = Comparison(options.compare, "444").outline(first) if options.compare else first
+    height, width = shown.luma.shape
+    plan = _plan(first, (width, height), is_interlaced(first, field_order), target, options)
+    for note in (*plan.notes, *film_limits.lines_of(source, stream, first, target, options, plan)):
+        log.warning("%s", note)
+    steady = stream.guessed_rate == rate
+    tick = encoder_time_base(muxer, plan.codec, first.time_base, rate, steady=steady)
+    settings = _settings(plan.codec, first, height, muxer, options, processors)
+    number = film_limits.first_number(source, target)
+    if number is None:
+        offset = film_limits.offset_of(source, first, options, muxer, tick)
+    else:  # pictures keep their numbers
+        tick = 1 / rate
+        offset = number * tick
+    return Encoding(
+        first=first,
+        target=target,
+        options=options,
+        plan=plan,
+        settings=settings,
+        rate=rate,
+        tick=tick,
+        offset=offset,
+        field_order=field_order,
+        comparison=Comparison(options.compare, plan.subsampling) if options.compare else None,
+        recolor=Recolorer(plan.subsampling, options.saturation),
+    )
+
+
+def _plan(
+    first: Frame, size: tuple[int, int], interlaced: bool, target: Target, options: Options
+) -> EncoderPlan:
+    with av.open(Discard(), "w", format=target.muxer) as scratch:
+        return plan_encoder(
+            scratch,
+            target.muxer,
+            target.name,
+            codec=options.codec,
+            pix_fmt=options.pix_fmt,
+            depth=depth_of(first.video.format),
+            subsampling=subsampling_of(first.video.format),
+            size=size,
+            interlaced=interlaced,
+            turned=first.orientation != Orientation(),
+            exif=has_exif(first.video),
+        )
+
+
+def _settings(
+    codec: str, first: Frame, height: int, muxer: str, options: Options, asked: int | None
+) -> dict[str, str]:
+    settings = encoder_settings(
+        codec, muxer=muxer, crf=options.crf, preset=options.preset, extra=options.encoder_options
+    )
+    for key, value in hdr_settings(first.video, codec).items():
+        settings[key] = ":".join(filter(None, (value, settings.get(key))))
+    if asked in (None, processors()):
+        return settings
+    return settings_of(codec, asked, height, settings)
+
+
+class Encoder:
+    """Encodes frames one after the other: those of a whole film, or of a part of it.
+
+    Args:
+        stream: made by ``encoding``.
+        watch: looks at the frames.
+        last: pts in ticks of the frame before the first, if there is one.
+    """
+
+    def __init__(
+        self, encoding: Encoding, stream: VideoStream, watch: Watch, last: int | None = None
+    ) -> None:
+        self._encoding, self._watch = encoding, watch
+        self._reencoder = Reencoder(stream, encoding.plan, last, encoding.field_order)
+
+    @property
+    def last(self) -> int | None:
+        """Pts in ticks of the last frame."""
+        return self._reencoder.last
+
+    def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
+        """Encode one frame; returns the packets that are ready."""
+        encoding = self._encoding
+        self._watch(frame, self._reencoder.late(frame.pts + encoding.shift, frame.time_base))
+        if encoding.comparison is not None:
+            frame, cb, cr = encoding.comparison(frame, cb, cr)
+        return self._reencoder.encode(frame, cb, cr, encoding.shift)
+
+    def flush(self) -> list[Packet[Stream]]:
+        """The packets that the encoder still holds."""
+        return self._reencoder.flush()
+
+
+class Part(Encoder):
+    """Encodes a part of a film by an encoder of its own."""
+
+    def __init__(self, encoding: Encoding, watch: Watch, last: int | None = None) -> None:
+        self._nowhere = av.open(Discard(), "w", format=encoding.target.muxer)
+        try:
+            self._stream = encoding.add_stream(self._nowhere)
+        except BaseException:
+            self._nowhere.close()
+            raise
+        super().__init__(encoding, self._stream, watch, last)
+
+    @property
+    def extradata(self) -> bytes:
+        """The encoder's header."""
+        return bytes(self._stream.codec_context.extradata or b"")
+
+    def close(self) -> None:
+        """Close the encoder; harmless a second time."""
+        self._nowhere.close()
