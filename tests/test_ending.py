@@ -38,7 +38,7 @@ def film(tmp_path: Path) -> Path:
 @pytest.fixture
 def beside() -> Iterator[None]:
     """Segments end beside what follows, though the generator runs on the CPU."""
-    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.found, beside=True)):
+    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.kept.files, beside=True)):
         yield
 
 
@@ -123,13 +123,14 @@ def test_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, tmp_path: 
 @pytest.mark.parametrize(("device", "beside"), [("cpu", False), ("cuda:1", True), ("mps", True)])
 def test_two_encoders_at_once_only_with_a_gpu(device: str, beside: bool) -> None:
     maker: Any = SimpleNamespace(
-        found={}, order=SimpleNamespace(predictor=SimpleNamespace(device=torch.device(device)))
+        kept=SimpleNamespace(files={}),
+        tools=SimpleNamespace(predictor=SimpleNamespace(device=torch.device(device))),
     )
     going = threading.Event()
     with Maker._endings(maker) as endings:
         endings.add(0, lambda: Path() if going.wait(0.0 if not beside else LONG) else Path("alone"))
         going.set()
-    assert maker.found == {0: Path() if beside else Path("alone")}
+    assert maker.kept.files == {0: Path() if beside else Path("alone")}
 
 
 def test_the_last_one_is_waited_for(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ LAYERS = [
     ["film_limits", "watching"],
     ["target", "manifest", "workplace"],
     ["framesource", "contents"],
-    ["spool"],
+    ["reading", "spool"],
     ["result"],
     ["pipeline"],
     ["batches", "scan"],

@@ -312,8 +312,8 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
         stopped.set()
 
     meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
-    order = SimpleNamespace(meter=meter, cancel=threading.Event())
-    maker = SimpleNamespace(order=order, kept=lambda number, place: None)
+    tools = SimpleNamespace(meter=meter, cancel=threading.Event())
+    maker = SimpleNamespace(tools=tools, kept=SimpleNamespace(first_missing=lambda: (0, None)))
     with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
         Crew(maker=maker, hands=Failing()).work()  # type: ignore[arg-type]
     assert stopped.wait(5)
@@ -359,12 +359,14 @@ def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> Non
     places = [(number, None) for number in range(1, 12)]
     options = SimpleNamespace(temporal="flow", smoothing=1.0, render_size=32)
     meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
-    order = SimpleNamespace(meter=meter, cancel=threading.Event(), options=options)
-    terms = SimpleNamespace(segment_frames=8)
     maker = SimpleNamespace(
-        order=order, kept=lambda number, place: None, source=None, terms=terms,
+        order=SimpleNamespace(options=options),
+        tools=SimpleNamespace(meter=meter, cancel=threading.Event()),
+        kept=SimpleNamespace(first_missing=lambda: (0, None)),
+        source=None,
+        terms=SimpleNamespace(segment_frames=8),
         encoding=SimpleNamespace(ticks=None),
-    )  # fmt: skip
+    )
     hands = Slow()
     planner = SimpleNamespace(beginnings=lambda number, place: iter(places))
     with (

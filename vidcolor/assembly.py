@@ -26,7 +26,9 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
     """
     waiting, encoding = _waiting(others, film), film.encoding
     lasting, offset = Lasting(encoding.target.muxer), encoding.shift * encoding.first.time_base
-    packets = lasting.push(stamped(_same_header(parts, film.extradata), delay, encoding.tick))
+    packets = lasting.push(
+        stamped(_same_header(parts, bytes(film.picture.codec_context.extradata or b"")), delay, encoding.tick)
+    )
     for packet in chain(packets, lasting.finish()):
         at = (packet.dts or 0) * encoding.tick
         while waiting and _seconds(waiting[0], offset) <= at:

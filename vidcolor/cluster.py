@@ -50,7 +50,7 @@ def make_on_cluster(maker: Maker) -> None:
     options = maker.order.options
     address = options.ray
     assert address is not None
-    with _connected(address, maker.order.cancel) as ray:
+    with _connected(address, maker.tools.cancel) as ray:
         hands: _Tasks | None = None
         try:
             hands = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
@@ -63,7 +63,7 @@ def make_on_cluster(maker: Maker) -> None:
         finally:
             if hands is not None:
                 hands.cancel()
-    maker.find()
+    maker.kept.find()
 
 
 @contextmanager
@@ -133,8 +133,8 @@ class _Tasks(Hands):
         self._setup = ray.put(setup)
         self._waiting: deque[tuple[int, Place | None]] = deque()
         self._running: list[Any] = []
-        self._store = SegmentStore(maker.work.folder, maker.order.place.name)
-        self._counted = {path.name: 0 for path in maker.found.values()}
+        self._store = maker.kept.store
+        self._counted = {path.name: 0 for path in maker.kept.files.values()}
 
     def submit(self, number: int, place: Place | None) -> None:
         self._waiting.append((number, place))
@@ -188,7 +188,8 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
         _ear = _ear or Ear().listen()
         maker = _worker[1]
         # what a lost worker has finished; there may be all of the film behind the shot
-        maker.found, maker.unread = maker.store.numbered(), True
+        maker.kept.files = maker.kept.store.numbered()
+        maker.kept.unread = set(maker.kept.files)
         maker.make_shot(number, place)
     except VidcolorError as error:
         raise type(error)(f"on {node}: {error}") from None

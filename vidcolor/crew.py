@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,21 +19,18 @@ import torch
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.devices import resolve_device
-from vidcolor.encoding import settle_encoding
 from vidcolor.errors import Interrupted, OutputError, UsageError
-from vidcolor.framesource import FrameSource
+from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import Warned, hushed
-from vidcolor.making import Maker, Order, open_as_asked
+from vidcolor.making import Maker, Order, Tools, open_as_asked
 from vidcolor.manifest import Manifest
 from vidcolor.media.processors import goes_anywhere
-from vidcolor.options import TORCH, Options
+from vidcolor.options import TORCH
 from vidcolor.packing import Place
 from vidcolor.planning import Planner
 from vidcolor.result import Meter, Progress
 from vidcolor.sharing import Sharing
-from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor, resolve_engine
-from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
 from vidcolor.workplace import Workplace
@@ -47,19 +43,18 @@ _MOST_AHEAD = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
-    """All that a worker needs to know; ``anywhere``: whether processors of any number make the same film."""
+class Setup(Order):
+    """The order, and all else that a worker needs to know.
 
-    name: str
-    place: Target
-    options: Options
-    settings: DecodeSettings
-    weights: Path
+    Attributes:
+        found: files of finished segments, by number.
+        anywhere: whether processors of any number make the same film.
+    """
+
     terms: Manifest
     work: Workplace
     found: dict[int, Path]
-    anchors: dict[Key, Anchor]
-    ahead: int
+    anchors: Mapping[Key, Anchor]
     anywhere: bool
 
 
@@ -99,21 +94,13 @@ class Hands(ABC):
 
 def setup_of(maker: Maker) -> Setup:
     """What the workers of this maker need to know; looks for shots that come back, if that is asked for."""
-    order = maker.order
-    if maker.anchors is None:
-        maker.anchors = order.anchors()
     return Setup(
-        name=order.name,
-        place=order.place,
-        options=order.options,
-        settings=order.settings,
-        weights=order.weights,
+        **vars(maker.order),
         terms=maker.terms,
         work=maker.work,
-        found=maker.found,
-        anchors=dict(maker.anchors),
-        ahead=maker.source.ahead,
-        anywhere=goes_anywhere(maker.encoding.plan.codec, order.options.encoder_options),
+        found=maker.kept.files,
+        anchors=dict(maker.tools.anchors()),
+        anywhere=goes_anywhere(maker.encoding.plan.codec, maker.order.options.encoder_options),
     )
 
 
@@ -125,44 +112,24 @@ def maker_of(
     Raises:
         VidcolorError: source or weights cannot be read there, or there is no such device.
     """
-    generator = load_generator(str(setup.weights))
-    dtype = getattr(torch, str(setup.terms.machine["precision"]))
-    place = resolve_device(str(setup.terms.machine["device"]) if device == "auto" else device)
-    predictor = Predictor(
-        generator, place, dtype, Sharing(), engine_here(setup.terms, generator, place, dtype)
-    )
-    options = setup.options
+    generator, terms, options = load_generator(str(setup.weights)), setup.terms, setup.options
+    dtype = getattr(torch, str(terms.machine["precision"]))
+    place = resolve_device(str(terms.machine["device"]) if device == "auto" else device)
+    predictor = Predictor(generator, place, dtype, Sharing(), engine_here(terms, generator, place, dtype))
     open_it = partial(open_as_asked, setup.name, options)
-    source = FrameSource(open_it, setup.settings, setup.ahead, cancel)
+    source = FrameSource(open_it, setup.settings, AHEAD, cancel)
     first = source.first()
     if first is None:
         raise OutputError(f"{setup.name}: no frame of it decodes any more")
-    stream = source.stream
+    reading = source.reading
+    meter = Meter(container=reading.container, stream=reading.stream, options=options, callback=callback)
+    tools = Tools(
+        predictor=predictor, open_it=open_it, anchors=lambda: setup.anchors, meter=meter, cancel=cancel
+    )
     with hushed():  # what is odd is said by who gave the order
-        encoding = settle_encoding(
-            source.container, stream, first, setup.place, options, int(setup.terms.machine["processors"])
-        )
-    order = Order(
-        name=setup.name,
-        place=setup.place,
-        options=options,
-        predictor=predictor,
-        open_it=open_it,
-        settings=setup.settings,
-        wanted=setup.terms,
-        anchors=lambda: setup.anchors,
-        weights=setup.weights,
-        meter=Meter(container=source.container, stream=stream, options=options, callback=callback),
-        cancel=cancel,
-    )
-    return Maker(
-        order=order,
-        work=setup.work,
-        source=source,
-        encoding=encoding,
-        terms=setup.terms,
-        found=dict(setup.found),
-    )
+        maker = Maker(order=setup, tools=tools, work=setup.work, source=source, first=first, terms=terms)
+    maker.kept.files = dict(setup.found)
+    return maker
 
 
 def engine_here(terms: Manifest, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
@@ -171,16 +138,6 @@ def engine_here(terms: Manifest, generator: Generator, device: torch.device, dty
         return resolve_engine(str(terms.machine["engine"]).split()[0], generator, device, dtype)
     except UsageError:  # not here; whether torch will do is another question
         return TORCH
-
-
-@contextmanager
-def _setting(stop: threading.Event) -> Iterator[None]:
-    """Set it when an exception passes."""
-    try:
-        yield
-    except BaseException:
-        stop.set()
-        raise
 
 
 @dataclass(kw_only=True)
@@ -201,55 +158,35 @@ class Crew:
         Raises:
             VidcolorError: what is finished is kept.
         """
-        meter, cancel = self.maker.order.meter, self.maker.order.cancel
+        meter, cancel = self.maker.tools.meter, self.maker.tools.cancel
         total, duration = meter.total(), meter.duration()  # the planner will open the source anew
-        number, place = self._finished()
+        number, place = self.maker.kept.first_missing()
         told = meter.before = place.frames if place else 0
         if place is not None and place.state is None:
             return
         stop = threading.Event()
-        with (
-            Worker("vidcolor-plan", lambda: self._plan(number, place, stop), abandon=stop) as planner,
-            _setting(stop),
-        ):
-            while True:
-                planning = planner.running  # before the check: what it submits last is waited for
-                if self.hands.check(_POLL_SECONDS) and not planning:
-                    break
-                if cancel.is_set():
-                    raise Interrupted
-                if planning:
-                    planner.join(_POLL_SECONDS)
-                done = self.hands.frames() + meter.before
-                if done != told:
-                    told = done
-                    meter.tell_of(done, total, duration)
-            planner.check()
-
-    def _finished(self) -> tuple[int, Place | None]:
-        """The first segment that is missing, and where it begins."""
-        number, place = 0, None
-        while place is None or place.state is not None:
-            kept = self.maker.kept(number, place)
-            if kept is None:
-                break
-            number, place = number + 1, kept
-        return number, place
+        with Worker("vidcolor-plan", lambda: self._plan(number, place, stop), abandon=stop) as planner:
+            try:
+                while True:
+                    planning = planner.running  # before the check: what it submits last is waited for
+                    if self.hands.check(_POLL_SECONDS) and not planning:
+                        break
+                    if cancel.is_set():
+                        raise Interrupted
+                    if planning:
+                        planner.join(_POLL_SECONDS)
+                    done = self.hands.frames() + meter.before
+                    if done != told:
+                        told = done
+                        meter.tell_of(done, total, duration)
+                planner.check()
+            except BaseException:
+                stop.set()
+                raise
 
     def _plan(self, number: int, place: Place | None, stop: threading.Event) -> None:
-        maker = self.maker
-        options = maker.order.options
-        planner = Planner(
-            source=maker.source,
-            # where a shot begins nothing has moved yet: motion would be sought in vain
-            mode="average" if options.smoothing > 0.0 and options.temporal != "off" else "off",
-            render_size=options.render_size,
-            frames=maker.terms.segment_frames,
-            ticks=maker.encoding.ticks,
-            cancel=stop,
-        )
         self.hands.submit(number, place)
-        for beginning in planner.beginnings(number, place):
+        for beginning in Planner(maker=self.maker, cancel=stop).beginnings(number, place):
             while self.hands.outstanding() >= _MOST_AHEAD and not stop.wait(_POLL_SECONDS):
                 pass
             if stop.is_set():

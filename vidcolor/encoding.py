@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -23,70 +24,107 @@ from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsamplin
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
-from vidcolor.sink import Discard
 from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced, ticks_of
 from vidcolor.target import Target
-from vidcolor.watching import Pace, Watch
+from vidcolor.watching import Watch
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What the encoders of one film have in common, so that its parts fit together.
+    """What the encoders of one film have in common, so that its parts fit together; it does not change.
+
+    What the target cannot express is warned of.
+
+    Args:
+        source: the open source.
+        stream: of it, the one that is coloured.
+        first: its first frame that is wanted.
+        target: where the film goes.
+        count: encode as a machine of so many processors does; None: as this one does.
 
     Attributes:
-        first: the film's first frame.
-        target: where the film goes.
+        first, target, options: as given.
         plan: encoder and pixel format.
-        settings: what the encoder is told.
-        rate: frames a second.
         tick: time base of the packets, in seconds.
-        offset: seconds added to all times of the source.
+        offset: seconds added to all times of the source; ``shift``: the same in its time base.
         field_order: which field comes first (AVFieldOrder).
         comparison: what shows before and after, if that is asked for.
-        recolor: makes chroma planes, in any thread.
+
+    Raises:
+        UsageError: the target cannot be what was asked for.
     """
 
-    first: Frame
-    target: Target
-    options: Options
-    plan: EncoderPlan
-    settings: dict[str, str]
-    rate: Fraction
-    tick: Fraction
-    offset: Fraction
-    field_order: int
-    comparison: Comparison | None
-    recolor: Recolorer
+    def __init__(
+        self,
+        source: InputContainer,
+        stream: VideoStream,
+        first: Frame,
+        target: Target,
+        options: Options,
+        count: int | None = None,
+    ) -> None:
+        self.first, self.target, self.options = first, target, options
+        self.field_order = field_order_of(stream, first.video, whole=options.deinterlace)
+        self._interlaced = is_interlaced(first, self.field_order)
+        shown = Comparison(options.compare, "444").outline(first) if options.compare else first
+        self.plan = self._planned(shown)
+        codec, muxer, rate = self.plan.codec, target.muxer, sane_rate(stream)
+        lines = film_limits.lines_of(source, stream, first, target, options, self.plan)
+        for line in (*self.plan.notes, *lines):
+            log.warning("%s", line)
+        settings = encoder_settings(
+            codec, muxer=muxer, crf=options.crf, preset=options.preset, extra=options.encoder_options
+        )
+        for key, value in hdr_settings(first.video, codec).items():
+            settings[key] = ":".join(filter(None, (value, settings.get(key))))
+        if count not in (None, processors()):
+            settings = settings_of(codec, count, shown.luma.shape[0], settings)
+        self._settings, self._rate = settings, rate
+        number = film_limits.first_number(source, target)
+        if number is None:
+            steady = stream.guessed_rate == rate
+            self.tick = encoder_time_base(muxer, codec, first.time_base, rate, steady=steady)
+            self.offset = film_limits.offset_of(source, first, options, muxer, self.tick)
+        else:  # pictures keep their numbers
+            self.tick = 1 / rate
+            self.offset = number * self.tick
+        self.shift = round(self.offset / first.time_base)
+        self.comparison = Comparison(options.compare, self.plan.subsampling) if options.compare else None
+        self._recolor = Recolorer(self.plan.subsampling, options.saturation)
 
-    @property
-    def shift(self) -> int:
-        """The offset in the time base of the source."""
-        return round(self.offset / self.first.time_base)
+    def _planned(self, shown: Frame) -> EncoderPlan:
+        first, target, options = self.first, self.target, self.options
+        with av.open(io.BytesIO(), "w", format=target.muxer) as scratch:
+            return plan_encoder(
+                scratch,
+                target.muxer,
+                target.name,
+                codec=options.codec,
+                pix_fmt=options.pix_fmt,
+                depth=depth_of(first.video.format),
+                subsampling=subsampling_of(first.video.format),
+                size=(shown.luma.shape[1], shown.luma.shape[0]),
+                interlaced=self._interlaced,
+                turned=first.orientation != Orientation(),
+                exif=has_exif(first.video),
+            )
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
         """Of a frame, known by its pts in the source, that follows ``last``: its pts in ticks."""
         return ticks_of(pts + self.shift, time_base, self.tick, last)
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
-        """Chroma planes of a frame, by the matrix of the first: a file is marked with one."""
+        """Chroma planes of a frame, by the matrix of the first: a file is marked with one. In any thread."""
         frame.signal = replace(frame.signal, matrix=self.first.signal.matrix)
-        return self.recolor(frame, pictures, abs_)
+        return self._recolor(frame, pictures, abs_)
 
-    def watch(self, said: set[str], written: int = 0, pace: Pace | None = None) -> Watch:
-        """What looks at the frames after so many; ``said`` is what it need not say, and is added to."""
-        watch = Watch(
-            self.first,
-            self.target.muxer,
-            self.rate,
-            interlaced=is_interlaced(self.first, self.field_order),
-            codec=self.plan.codec,
-        )
-        watch.said, watch.written, watch.pace = said, written, pace or watch.pace
-        return watch
+    def watch(self) -> Watch:
+        """What looks at the frames."""
+        codec, interlaced = self.plan.codec, self._interlaced
+        return Watch(self.first, self.target.muxer, self._rate, interlaced=interlaced, codec=codec)
 
     def add_stream(self, output: OutputContainer) -> VideoStream:
         """Add the coloured picture to ``output``, its encoder opened.
@@ -98,8 +136,8 @@ class Encoding:
             output,
             self.comparison.outline(self.first) if self.comparison else self.first,
             self.plan,
-            self.settings,
-            rate=self.rate,
+            self._settings,
+            rate=self._rate,
             time_base=self.tick,
             field_order=self.field_order,
         )
@@ -113,88 +151,6 @@ class Encoding:
         if matrix is not None and not self.plan.upright:
             stream.set_display_matrix(matrix)
         return stream
-
-
-def settle_encoding(
-    source: InputContainer,
-    stream: VideoStream,
-    first: Frame,
-    target: Target,
-    options: Options,
-    processors: int | None = None,
-) -> Encoding:
-    """Settle how a film is encoded; what the target cannot express is warned of.
-
-    Args:
-        source: the open source.
-        stream: of it, the one that is coloured.
-        first: its first frame that is wanted.
-        processors: encode as a machine of so many processors does; None: as this one does.
-
-    Raises:
-        UsageError: the target cannot be what was asked for.
-    """
-    muxer, rate = target.muxer, sane_rate(stream)
-    field_order = field_order_of(stream, first.video, whole=options.deinterlace)
-    shown = Comparison(options.compare, "444").outline(first) if options.compare else first
-    height, width = shown.luma.shape
-    plan = _plan(first, (width, height), is_interlaced(first, field_order), target, options)
-    for note in (*plan.notes, *film_limits.lines_of(source, stream, first, target, options, plan)):
-        log.warning("%s", note)
-    steady = stream.guessed_rate == rate
-    tick = encoder_time_base(muxer, plan.codec, first.time_base, rate, steady=steady)
-    settings = _settings(plan.codec, first, height, muxer, options, processors)
-    number = film_limits.first_number(source, target)
-    if number is None:
-        offset = film_limits.offset_of(source, first, options, muxer, tick)
-    else:  # pictures keep their numbers
-        tick = 1 / rate
-        offset = number * tick
-    return Encoding(
-        first=first,
-        target=target,
-        options=options,
-        plan=plan,
-        settings=settings,
-        rate=rate,
-        tick=tick,
-        offset=offset,
-        field_order=field_order,
-        comparison=Comparison(options.compare, plan.subsampling) if options.compare else None,
-        recolor=Recolorer(plan.subsampling, options.saturation),
-    )
-
-
-def _plan(
-    first: Frame, size: tuple[int, int], interlaced: bool, target: Target, options: Options
-) -> EncoderPlan:
-    with av.open(Discard(), "w", format=target.muxer) as scratch:
-        return plan_encoder(
-            scratch,
-            target.muxer,
-            target.name,
-            codec=options.codec,
-            pix_fmt=options.pix_fmt,
-            depth=depth_of(first.video.format),
-            subsampling=subsampling_of(first.video.format),
-            size=size,
-            interlaced=interlaced,
-            turned=first.orientation != Orientation(),
-            exif=has_exif(first.video),
-        )
-
-
-def _settings(
-    codec: str, first: Frame, height: int, muxer: str, options: Options, asked: int | None
-) -> dict[str, str]:
-    settings = encoder_settings(
-        codec, muxer=muxer, crf=options.crf, preset=options.preset, extra=options.encoder_options
-    )
-    for key, value in hdr_settings(first.video, codec).items():
-        settings[key] = ":".join(filter(None, (value, settings.get(key))))
-    if asked in (None, processors()):
-        return settings
-    return settings_of(codec, asked, height, settings)
 
 
 class Encoder:
@@ -231,14 +187,14 @@ class Encoder:
 
 
 class Part(Encoder):
-    """Encodes a part of a film by an encoder of its own."""
+    """Encodes a part of a film by an encoder of its own, in a container that is not written."""
 
     def __init__(self, encoding: Encoding, watch: Watch, last: int | None = None) -> None:
-        self._nowhere = av.open(Discard(), "w", format=encoding.target.muxer)
+        self._unwritten = av.open(io.BytesIO(), "w", format=encoding.target.muxer)
         try:
-            self._stream = encoding.add_stream(self._nowhere)
+            self._stream = encoding.add_stream(self._unwritten)
         except BaseException:
-            self._nowhere.close()
+            self._unwritten.close()
             raise
         super().__init__(encoding, self._stream, watch, last)
 
@@ -249,4 +205,4 @@ class Part(Encoder):
 
     def close(self) -> None:
         """Close the encoder; harmless a second time."""
-        self._nowhere.close()
+        self._unwritten.close()

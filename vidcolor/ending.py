@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,8 @@ from av.stream import Stream
 
 from vidcolor.encoding import Encoding, Part
 from vidcolor.frames import Codes, Frame
-from vidcolor.framesource import WITNESSES, luma_check
-from vidcolor.packing import Coded, Place, Segment
+from vidcolor.framesource import luma_check
+from vidcolor.packing import Coded, Place, Seen, Segment
 
 
 class SegmentWriter:
@@ -25,18 +24,14 @@ class SegmentWriter:
         part: encodes this segment.
 
     Attributes:
-        frames: how many there are so far.
-        last: the last of them.
-        lumas: what the place after it is known by.
+        seen: its frames so far.
     """
 
     def __init__(self, encoding: Encoding, part: Part) -> None:
         self._part = part
         self.colour = encoding.colour
         self._packets: list[Packet[Stream]] = []
-        self.frames = 0
-        self.last: Frame | None = None
-        self.lumas: deque[int] = deque(maxlen=WITNESSES)
+        self.seen: list[Seen] = []
 
     def begin(self, first: Frame) -> None:
         """The encoder is open already."""
@@ -46,15 +41,8 @@ class SegmentWriter:
 
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame."""
-        self.lumas.append(luma_check(frame))
+        self.seen.append(Seen(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame)))
         self._packets += self._part.encode(frame, cb, cr)
-        self.frames += 1
-        self.last = frame
-
-    @property
-    def ticks(self) -> int:
-        """Pts of the last frame, in ticks."""
-        return self._part.last or 0
 
     def finish(self) -> None:
         """The encoder is emptied by :meth:`end`, when the pipeline has gone on."""
@@ -76,7 +64,7 @@ class SegmentWriter:
             )
         finally:
             self._part.close()
-        return Segment(number=number, frames=self.frames, delay=coded.delay, coded=coded, after=after)
+        return Segment(number=number, frames=len(self.seen), delay=coded.delay, coded=coded, after=after)
 
 
 class Endings:

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 from fractions import Fraction
-from types import TracebackType
 from typing import Any
 
 import av
@@ -38,7 +37,7 @@ _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
 
 class Film:
-    """Muxes one film: it is open from the beginning; leave ``with``, and it is closed, whole or not.
+    """Muxes one film, open from the beginning.
 
     Args:
         source: the open source.
@@ -80,18 +79,13 @@ class Film:
             if label is not None:
                 _label_film(self._output, label)
         except BaseException:
-            self.abandon()
+            self.close()
             raise
 
     @property
     def silent(self) -> int:
         """Tracks of sound that were lost whole."""
         return self._remuxer.silent
-
-    @property
-    def extradata(self) -> bytes:
-        """The encoder's header."""
-        return bytes(self.picture.codec_context.extradata or b"")
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Pass a packet of another track on."""
@@ -120,8 +114,8 @@ class Film:
             if target.seekable and not self._apart:
                 mend_file(target.muxer, target.address.removeprefix("file:"), self.encoding.first.aspect)
 
-    def abandon(self) -> None:
-        """Close after a failure: what the reader of a pipe has got so far stays playable."""
+    def close(self) -> None:
+        """Close it, whole or not: what the reader of a pipe has got so far stays playable."""
         try:
             self._close()
         except (OSError, av.FFmpegError) as error:
@@ -132,14 +126,6 @@ class Film:
         self._output.close()
         if self._sink is not None:
             self._sink.close()
-
-    def __enter__(self) -> Film:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.abandon()
 
 
 def _remux_settings(encoding: Encoding) -> RemuxSettings:

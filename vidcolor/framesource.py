@@ -6,28 +6,32 @@ import logging
 import threading
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TypeVar
+from typing import ClassVar
 
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.video.stream import VideoStream
 
 from vidcolor.errors import Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
 from vidcolor.media.opening import pick_video, sane_rate
-from vidcolor.media.repair import DecodeReport
-from vidcolor.packing import Place
+from vidcolor.packing import Place, Seen
+from vidcolor.reading import Reading
 from vidcolor.spool import Spool
-from vidcolor.stages.decode import DecodeSettings, decode, other_packets
+from vidcolor.stages.decode import DecodeSettings, other_packets
+from vidcolor.stages.propagate import LOOKAHEAD
+from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
+from vidcolor.temporal import TemporalState
 from vidcolor.threads import unless_cancelled
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+AHEAD = LOOKAHEAD + SHOT_LOOKAHEAD
+"""Pictures that are looked at after a segment."""
 WITNESSES = 8
 """Frames whose luma has to be that of the place which is sought."""
 _GUESSED_TIMES = "avi"
@@ -35,6 +39,7 @@ _BEFORE = 1
 """Seconds before that place where reading begins at the latest, so that the witnesses come by."""
 
 
+@dataclass(eq=False)
 class FrameSource:
     """Reads a source in spans that overlap: what is looked at after one span begins the next.
 
@@ -43,54 +48,29 @@ class FrameSource:
         settings: which frames are wanted.
         ahead: pictures that are looked at after a span.
         cancel: set it, and the search for a place ends.
-        spool: of a source that can be read once only: takes the packets of its other tracks.
 
     Attributes:
-        container, stream: as opened last.
-        report: what went wrong since reading began or went on.
-        sought: whether reading began in mid-film, so that the report is not of all of it.
-        ended: whether there is no frame left after the span that was read last.
+        comes_again: whether it can be read more than once.
+        reading: of the source as opened last; there after :meth:`first`.
     """
 
-    container: InputContainer
-    stream: VideoStream
-    report: DecodeReport
+    open_it: Callable[[], InputContainer]
+    settings: DecodeSettings
+    ahead: int
+    cancel: threading.Event
+    reading: Reading = field(init=False)
+    comes_again: ClassVar[bool] = True
+    _base: Fraction = field(init=False, default=Fraction(1))
+    _done: int | None = field(init=False, default=None)
+    """How many spans, where the last of them has been read to its end."""
+    _upcoming: deque[Frame] = field(init=False, default_factory=deque)
+    """Frames that have been read, and come again."""
+    _recent: deque[Frame] = field(init=False)
+    _count: int = field(init=False, default=0)
+    """Frames that have come with the span."""
 
-    def __init__(
-        self,
-        open_it: Callable[[], InputContainer],
-        settings: DecodeSettings,
-        ahead: int,
-        cancel: threading.Event,
-        spool: Spool | None = None,
-    ) -> None:
-        self._cancel = cancel
-        self.spool = spool
-        self._open_it = open_it
-        self._settings = settings
-        self.ahead = ahead
-        self._base = Fraction(1)
-        self._done: int | None = None
-        self._carried, self._given = deque[Frame](), deque[Frame]()
-        self._recent: deque[Frame] = deque(maxlen=ahead + 1)
-        self._count = 0
-        self.sought = self.ended = self._opened = False
-        self._before: Place | None = None
-        self._last: int | None = None  # pts of the frame that was read last
-        self._losses: deque[tuple[int, int, int]] = deque()
-
-    def losses(self, last: int) -> tuple[int, int]:
-        """Frames that did not decode, or not well, from the film's beginning to the coming of that pts.
-
-        With the source's last frame it is all of them. Later ones come again with whoever goes on there.
-        """
-        lost, damaged = self.report.lost, self.report.damaged
-        while self._losses and self._losses[0][0] < last:
-            self._losses.popleft()
-        if self._losses and not self.ended:
-            _, lost, damaged = self._losses[0]
-        before = self._before
-        return lost + (before.lost if before else 0), damaged + (before.damaged if before else 0)
+    def __post_init__(self) -> None:
+        self._recent = deque(maxlen=self.ahead + 1)
 
     def first(self) -> Frame | None:
         """The first wanted frame of the source; None where there is none.
@@ -98,21 +78,21 @@ class FrameSource:
         Raises:
             Interrupted: told to stop while it was waited for.
         """
-        return self._unless_cancelled("vidcolor-first", self._first)
+        return unless_cancelled("vidcolor-first", self._first, self.cancel)
 
     def _first(self) -> Frame | None:
         self._open(None)
-        frame = next(self._frames, None)
-        if frame is not None:
-            self._carried.append(frame)
-            self._base, self._done = frame.time_base, 0
-            self._settings = replace(self._settings, orientation=frame.orientation)
+        if not self._more():
+            return None
+        frame = self._upcoming[0]
+        self._base, self._done = frame.time_base, 0
+        self.settings = replace(self.settings, orientation=frame.orientation)
         return frame
 
     def go_to(self, number: int, before: Place | None, *, last: bool = False) -> None:
         """Make ready to read the span of that number, which begins at the place ``before``.
 
-        A source that can be read once only does not go back. ``last``: no later span is finished.
+        ``last``: no later span is finished.
 
         Raises:
             ResumeMismatch: the frame that it has to follow is not in the source.
@@ -120,7 +100,7 @@ class FrameSource:
         """
         if self._done == number:
             return
-        self._unless_cancelled("vidcolor-seek", lambda: self._start(before, last))
+        unless_cancelled("vidcolor-seek", lambda: self._start(before, last), self.cancel)
         self._done = number
 
     def span(self, frames: int) -> Iterator[Frame]:
@@ -128,140 +108,112 @@ class FrameSource:
 
         It may be left early, by as many frames as are looked at.
         """
-        self._given, self._carried = self._carried, deque()
         self._recent.clear()
         self._done = None  # until it has been read to its end
-        pictures = 0
-        for count, frame in enumerate(self._chained(self._given)):
+        self._count = pictures = 0
+        for frame in self._coming():
+            pictures += frame.fields if self._count >= frames else 0
+            self._count += 1
             self._recent.append(frame)
-            self._count = count + 1
-            pictures += frame.fields if count >= frames else 0
             yield frame
             if pictures >= self.ahead:
                 break
 
     def finish_span(self, number: int, frames: int) -> None:
-        """Note that the span of that number is done, with so many frames; ``ended`` is known from here on."""
-        beyond = self._count - frames
-        if beyond > 0:
-            self._carried.extend(list(self._recent)[-beyond:])
+        """Note that the span of that number is done, with so many frames."""
+        for _ in range(self._count - frames):
+            self._upcoming.appendleft(self._recent.pop())
         self._recent.clear()
-        self._carried.extend(self._given)
-        self._given.clear()
-        if not self._carried:
-            self._carried.extend(frame for frame in [next(self._frames, None)] if frame is not None)
-        self.ended = not self._carried
+        more = self._more()
         self._done = number + 1
-        if self.ended:
-            whole = self._settings.start is None and self._settings.end is None and not self.sought
-            self.report.close(self.container, self.stream, whole=whole, end=self._settings.end)
+        if not more:
+            reading, settings = self.reading, self.settings
+            whole = settings.start is None and settings.end is None and reading.whole
+            reading.report.close(reading.container, reading.stream, whole=whole, end=settings.end)
 
-    def goes_on(self) -> bool:
-        """Whether another frame follows.
+    def place_after(
+        self,
+        before: Place | None,
+        seen: Sequence[Seen],
+        ticks: Callable[[int, Fraction, int | None], int],
+        state: TemporalState | None,
+    ) -> Place:
+        """Where the span ends that was finished last, and began at ``before``.
 
-        Raises:
-            Interrupted: told to stop meanwhile.
+        Args:
+            seen: its frames.
+            ticks: see :meth:`~vidcolor.encoding.Encoding.ticks`.
+            state: to go on from if the film does.
         """
-        if not self._carried:
-            following = self._unless_cancelled("vidcolor-next", lambda: next(self._frames, None))
-            self._carried.extend(frame for frame in [following] if frame is not None)
-        return bool(self._carried)
+        last, at = seen[-1], before.ticks if before else None
+        for one in seen:
+            at = ticks(one.pts, one.time_base, at)
+        lost, damaged = self.reading.losses(last.pts if self._upcoming else None)
+        return Place(
+            frames=len(seen) + (before.frames if before else 0),
+            last=last.pts,
+            lumas=tuple(one.luma for one in seen[-WITNESSES:]),
+            seconds=float(last.pts * last.time_base),
+            lost=lost,
+            damaged=damaged,
+            ticks=at or 0,
+            state=state if self._upcoming else None,
+        )
 
-    def read_on(self) -> None:
-        """Have the spool take what is left of the other tracks, now that the picture is made.
-
-        Raises:
-            Interrupted: told to stop meanwhile.
-        """
-        if self.spool is not None:
-            self._unless_cancelled("vidcolor-spool", self._spool_rest)
-
-    def _spool_rest(self) -> None:
-        assert self.spool is not None
-        if self._settings.end is not None:
-            deque(self._frames, maxlen=0)  # which ends a little beyond that, whatever else may still come
-            return
-        for packet in other_packets(self.container, self.stream.index, None):
-            if self._cancel.is_set():
-                return
-            self.spool.keep(packet)
-
-    def _unless_cancelled(self, name: str, work: Callable[[], T]) -> T:
-        """In a thread of its own: a read that hangs must not keep a signal from ending the job."""
-        return unless_cancelled(name, work, self._cancel)
+    @contextmanager
+    def others(self) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:
+        """What a film takes over from its source: the source itself, and packets of its other tracks."""
+        self.close()
+        with self.open_it() as container, self.open_it() as again:
+            coloured = pick_video(again, self.settings.name).index
+            yield container, other_packets(again, coloured, self.settings.end)
 
     def close(self) -> None:
         """Close the source."""
-        if self._opened:
-            self.container.close()
-            self._opened = False
+        self.reading.container.close()
 
-    def _chained(self, kept: deque[Frame]) -> Iterator[Frame]:
-        while kept:
-            yield kept.popleft()
-        for frame in self._frames:  # noqa: UP028  # yield from would close it together with the span
-            yield frame
+    def _more(self) -> bool:
+        """Whether another frame follows; it is read then."""
+        if not self._upcoming:
+            self._upcoming.extend(frame for frame in [next(self.reading.frames, None)] if frame is not None)
+        return bool(self._upcoming)
+
+    def _coming(self) -> Iterator[Frame]:
+        while self._more():
+            yield self._upcoming.popleft()
+
+    def _keep(self, packet: Packet[Stream]) -> None:
+        """Take a packet of another track: they come again when the film is put together."""
+
+    def _open(self, seek: Fraction | None) -> None:
+        self._upcoming.clear()
+        self.reading = Reading(self.open_it(), replace(self.settings, seek=seek), self._keep)
 
     def _start(self, before: Place | None, last: bool) -> None:
-        self._before = before
-        if self.spool is not None:
-            if before is not None:
-                if not self._skip_to(before, exactly=False, last=last):
-                    raise self._gone(before)
-                self._count_from_here()
-            return
         if before is None:
+            self.close()
             self._open(None)
             return
         # times that are guessed differ after seeking, and of a picture that stands still no frame is known
-        blindly = _GUESSED_TIMES in self.container.format.name or len(set(before.lumas)) == 1
-        lies_ahead = self._last is not None and self._last < before.last
+        blindly = _GUESSED_TIMES in self.reading.container.format.name or len(set(before.lumas)) == 1
+        lies_ahead = self.reading.last is not None and self.reading.last < before.last
         if blindly and lies_ahead and self._skip_to(before, exactly=False, last=False):
-            self._count_from_here()
             return
-        ahead = max(Fraction(_BEFORE), (WITNESSES + 1) / sane_rate(self.stream))
+        ahead = max(Fraction(_BEFORE), (WITNESSES + 1) / sane_rate(self.reading.stream))
         place = max(before.last * self._base - ahead, Fraction(0))
         for seek in (None,) if blindly else (place, None):
+            self.close()
             self._open(seek)
             if self._skip_to(before, exactly=seek is not None, last=last):
-                self._count_from_here()
                 return
-            log.debug("%s: the place to go on from is not found by seeking", self._settings.name)
+            log.debug("%s: the place to go on from is not found by seeking", self.settings.name)
         raise self._gone(before)
-
-    def _count_from_here(self) -> None:
-        self.report.lost = self.report.damaged = 0
-        self._losses.clear()
-        self.sought = True
 
     def _gone(self, before: Place) -> ResumeMismatch:
         return ResumeMismatch(
-            f"{self._settings.name}: the frame at {before.seconds:.3f} s, after which the job goes on, is "
+            f"{self.settings.name}: the frame at {before.seconds:.3f} s, after which the job goes on, is "
             "not there any more; begin anew with --restart"
         )
-
-    def _open(self, seek: Fraction | None) -> None:
-        self.close()
-        self.container = self._open_it()
-        self._opened = True
-        self.stream = pick_video(self.container, self._settings.name)
-        self.stream.thread_type = "AUTO"
-        self.report = DecodeReport(video_index=self.stream.index)
-        for kept in (self._carried, self._given, self._recent, self._losses):
-            kept.clear()
-        self.sought = self.ended = False
-        self._last = None
-        settings = replace(self._settings, seek=seek)
-        self._frames = self._only_frames(decode(self.container, self.stream, settings, self.report))
-
-    def _only_frames(self, items: Iterator[Frame | Packet[Stream]]) -> Iterator[Frame]:
-        for item in items:
-            if isinstance(item, Frame):
-                self._losses.append((item.pts, self.report.lost, self.report.damaged))
-                self._last = item.pts
-                yield item
-            elif self.spool is not None:
-                self.spool.keep(item)
 
     def _skip_to(self, place: Place, *, exactly: bool, last: bool) -> bool:
         """Read up to the frame before the place; False where it does not come.
@@ -271,20 +223,72 @@ class FrameSource:
         way each time (H.264, MPEG-2, ProRes): a file is known by its fingerprint, a pipe by one such frame.
         """
         seen: deque[int] = deque(maxlen=len(place.lumas))
-        for frame in self._chained(self._carried):
-            if self._cancel.is_set():
+        for frame in self._coming():
+            if self.cancel.is_set():
                 raise Interrupted
             seen.append(luma_check(frame))
-            if frame.pts == place.last:
-                if exactly or tuple(seen) == place.lumas:
-                    return tuple(seen) == place.lumas and (len(set(seen)) > 1 or not exactly)
-                known = self.spool is None or not set(seen).isdisjoint(place.lumas)
-                as_much = (place.last, place.lost, place.damaged) in self._losses
-                return last and known and as_much and place.lost + place.damaged > 0
-            if frame.pts > place.last:
-                return False
-            self.losses(frame.pts)  # what is counted before it plays no part any more
-        return False
+            if frame.pts >= place.last:
+                break
+            self.reading.losses(frame.pts)  # what is counted before it plays no part any more
+        else:
+            return False
+        if frame.pts > place.last:
+            return False
+        found = tuple(seen) == place.lumas
+        known = self.comes_again or not set(seen).isdisjoint(place.lumas)
+        if exactly:
+            found = found and len(set(seen)) > 1
+        elif last and known and self.reading.has_lost(place):
+            found = True
+        if found:
+            self.reading.count_from(place)
+        return found
+
+
+@dataclass(eq=False)
+class PipeSource(FrameSource):
+    """A source that can be read once only: it does not go back; the spool takes packets of other tracks."""
+
+    spool: Spool
+    comes_again: ClassVar[bool] = False
+
+    def goes_on(self) -> bool:
+        """Whether another frame follows.
+
+        Raises:
+            Interrupted: told to stop meanwhile.
+        """
+        return unless_cancelled("vidcolor-next", self._more, self.cancel)
+
+    def read_on(self) -> None:
+        """Have the spool take what is left of the other tracks, now that the picture is made.
+
+        Raises:
+            Interrupted: told to stop meanwhile.
+        """
+        unless_cancelled("vidcolor-spool", self._spool_rest, self.cancel)
+
+    def _spool_rest(self) -> None:
+        if self.settings.end is not None:
+            deque(self.reading.frames, maxlen=0)  # which ends a little beyond that, whatever may still come
+            return
+        for packet in other_packets(self.reading.container, self.reading.stream.index, None):
+            if self.cancel.is_set():
+                return
+            self.spool.keep(packet)
+
+    @contextmanager
+    def others(self) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:
+        """The same, of which the packets have been kept."""
+        yield self.reading.container, self.spool.packets(self.reading.container)
+        self.close()
+
+    def _keep(self, packet: Packet[Stream]) -> None:
+        self.spool.keep(packet)
+
+    def _start(self, before: Place | None, last: bool) -> None:
+        if before is not None and not self._skip_to(before, exactly=False, last=last):
+            raise self._gone(before)
 
 
 def luma_check(frame: Frame) -> int:

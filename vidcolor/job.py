@@ -7,20 +7,21 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from av.container import InputContainer
 
-from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.checkpoint import load_generator
 from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.finished import already_done, keeps
-from vidcolor.making import Order, nothing_decodes, on_its_clock, open_as_asked
+from vidcolor.making import Order, Tools, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
-from vidcolor.pipeline import Colouring, run
+from vidcolor.pipeline import run
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
@@ -127,20 +128,34 @@ class _Job:
         engine = resolve_engine(self.options.engine, generator, device, dtype)
         predictor = Predictor(generator, device, dtype, Sharing(), engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
-        meter = Meter(
-            container=container,
-            stream=pick_video(container, self.name),
-            options=on_its_clock(self.options, container, self.name),
-            callback=self.progress,
+        stream = pick_video(container, self.name)
+        options = on_its_clock(self.options, container, self.name)
+        settings = DecodeSettings(
+            start=options.start,
+            end=options.end,
+            deinterlace=options.deinterlace,
+            name=self.name,
+            seekable=not reads_once(self.name),
+        )
+        meter = Meter(container=container, stream=stream, options=options, callback=self.progress)
+        order = Order(
+            name=self.name, place=self.place, options=options, settings=settings, weights=generator.path
+        )
+        tools = Tools(
+            predictor=predictor,
+            open_it=self.open,
+            anchors=cache(lambda: self._anchors(settings, predictor)),
+            meter=meter,
+            cancel=self.cancel,
         )
         if self.place.is_film and keeps(self.name):
             if reads_once(self.name):
                 self.container = container
             else:
                 container.close()
-            counts, codec = self._in_segments(generator, predictor, meter)
+            counts, codec = self._in_segments(order, tools)
         else:
-            counts, codec = self._in_one_go(container, predictor, meter)
+            counts, codec = self._in_one_go(order, tools)
             container.close()
         if counts.lost:
             lost = frame_count(counts.lost)
@@ -190,15 +205,6 @@ class _Job:
                 f"{self.name}: has changed while it was coloured; when it is whole, begin anew with --restart"
             )
 
-    def _settings(self, options: Options) -> DecodeSettings:
-        return DecodeSettings(
-            start=options.start,
-            end=options.end,
-            deinterlace=options.deinterlace,
-            name=self.name,
-            seekable=not reads_once(self.name),
-        )
-
     def _anchors(self, settings: DecodeSettings, predictor: Predictor) -> Mapping[Key, Anchor]:
         if not self.options.match_shots:
             return {}
@@ -216,53 +222,36 @@ class _Job:
         size = self.options.render_size
         return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
 
-    def _in_segments(self, generator: Generator, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
-        settings = self._settings(meter.options)
+    def _in_segments(self, order: Order, tools: Tools) -> tuple[Counts, str]:
+        predictor = tools.predictor
         batch = self._batch_size(predictor)
-        order = Order(
-            name=self.name,
-            place=self.place,
-            options=meter.options,
-            predictor=predictor,
-            open_it=self.open,
-            settings=settings,
-            wanted=Manifest(
-                source=identify(self.name),
-                options=describe_options(self.options),
-                weights=digest_weights(generator.path),
-                machine=describe_machine(predictor.device, predictor.precision, predictor.engine, batch),
-                segment_frames=0,
-            ),
-            anchors=lambda: self._anchors(settings, predictor),
-            weights=generator.path,
-            meter=meter,
-            cancel=self.cancel,
+        wanted = Manifest(
+            source=identify(self.name),
+            options=describe_options(self.options),
+            weights=digest_weights(order.weights),
+            machine=describe_machine(predictor.device, predictor.precision, predictor.engine, batch),
+            segment_frames=0,
         )
-        return ResumableJob(order=order).run()
+        return ResumableJob(order=order, tools=tools, wanted=wanted).run()
 
-    def _in_one_go(self, container: InputContainer, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
+    def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
-        options, place, stream = meter.options, self.place, meter.stream
+        options, place, settings = order.options, self.place, order.settings
+        container, stream = tools.meter.container, tools.meter.stream
         stream.thread_type = "AUTO"
-        settings = self._settings(options)
-        anchors = self._anchors(settings, predictor)
+        tools.anchors()  # before there is a target
         place.create()
         report = DecodeReport(video_index=stream.index)
         if options.start is not None and place.in_segments and container.streams.subtitles:
             log.warning("subtitles that begin before --start may be missing from a film that is not kept")
-        colouring = Colouring(
-            predictor=predictor,
-            temporal=options.temporal,
-            smoothing=options.smoothing,
-            anchors=anchors,
-            render_size=options.render_size,
-            batch_size=self._batch_size(predictor),
-            progress=meter.tell,
-            cancel=self.cancel,
+        colouring = tools.colouring(
+            options,
+            self._batch_size(tools.predictor),
+            tools.meter.tell,
             segment_frames=frames_a_segment if place.in_segments else None,
             flush_on_cancel=place.working is None,
         )
-        kind = StreamedFilm if place.in_segments else FilmInOnePiece
+        kind: type[StreamedFilm | FilmInOnePiece] = StreamedFilm if place.in_segments else FilmInOnePiece
         with kind(container, stream, place, options) as writer:
             frames = run(decode(container, stream, settings, report), colouring, writer)
             if self.cancel.is_set():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from av.container import InputContainer
 
@@ -23,16 +23,14 @@ from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
-from vidcolor.result import Meter, clock, share_done
-from vidcolor.segments import SegmentStore, finished_segments, frames_in
+from vidcolor.result import Meter
+from vidcolor.segments import Kept, SegmentStore
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.watching import Pace
 from vidcolor.workplace import Workplace
-
-log = logging.getLogger(__name__)
 
 
 def open_as_asked(name: str, options: Options) -> InputContainer:
@@ -69,29 +67,52 @@ def nothing_decodes(name: str, options: Options, report: DecodeReport, format: s
     return InputError(f"{name}: {said}")
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is to be made, of what, and how.
+    """What is to be made, of what, for whoever works on it, here or elsewhere.
 
     Attributes:
-        open_it: opens the source anew.
-        settings: which frames of it are wanted.
-        wanted: the terms on which the job would begin now; its number of frames a segment is filled in here.
-        anchors: makes the table of shots that come back.
+        settings: which frames of the source are wanted.
         weights: the generator's file.
     """
 
     name: str
     place: Target
     options: Options
+    settings: DecodeSettings
+    weights: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What one process works on an order with.
+
+    Attributes:
+        open_it: opens the source anew.
+        anchors: gives the table of shots that come back; it is made when it is asked for first.
+    """
+
     predictor: Predictor
     open_it: Callable[[], InputContainer]
-    settings: DecodeSettings
-    wanted: Manifest
     anchors: Callable[[], Mapping[Key, Anchor]]
-    weights: Path
     meter: Meter
     cancel: threading.Event
+
+    def colouring(
+        self, options: Options, batch_size: int, progress: Callable[[Frame, int], None], **given: Any
+    ) -> Colouring:
+        """What the pipeline needs; what is ``given`` besides goes to it as it is."""
+        return Colouring(
+            predictor=self.predictor,
+            temporal=options.temporal,
+            smoothing=options.smoothing,
+            anchors=self.anchors(),
+            render_size=options.render_size,
+            batch_size=batch_size,
+            progress=progress,
+            cancel=self.cancel,
+            **given,
+        )
 
 
 @dataclass(kw_only=True)
@@ -99,90 +120,56 @@ class Maker:
     """Makes the segments that are missing."""
 
     order: Order
+    tools: Tools
     work: Workplace
     source: FrameSource
-    encoding: Encoding
+    first: Frame
     terms: Manifest
-    said: set[str] = field(default_factory=set)
-    found: dict[int, Path] = field(default_factory=dict)
-    unread: bool = False
-    """Whether those found have to be checked when they are wanted."""
-    anchors: Mapping[Key, Anchor] | None = None
-    pace: dict[int, Pace] = field(default_factory=dict)
+    kept: Kept = field(init=False)
+    encoding: Encoding = field(init=False)
+    _said: set[str] = field(init=False, default_factory=set)
+    _pace: dict[int, Pace] = field(init=False, default_factory=dict)
     """How evenly frames came before the next segment to be made."""
 
-    @property
-    def store(self) -> SegmentStore:
-        """Where segments are kept."""
-        return SegmentStore(self.work.folder, self.order.place.name, self.terms.fingerprint)
-
-    def find(self) -> None:
-        """Look again which segments are finished; Interrupted if told to stop meanwhile."""
-        self.found = self.store.find(self.order.cancel)
+    def __post_init__(self) -> None:
+        reading, place = self.source.reading, self.order.place
+        store = SegmentStore(self.work.folder, place.name, self.terms.fingerprint)
+        self.kept = Kept(store=store, cancel=self.tools.cancel)
+        count = int(self.terms.machine["processors"])
+        self.encoding = Encoding(
+            reading.container, reading.stream, self.first, place, self.order.options, count
+        )
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
         number, place = 0, None
         with self._endings() as endings:
             while place is None or place.state is not None:
-                place = self._read_or_make(number, place, endings)
+                place = self.kept.after(number, place) or self.make(number, place, endings)
                 number += 1
-        return [self.found[n] for n in range(number)], place
+        return [self.kept.files[n] for n in range(number)], place
 
     def make_shot(self, number: int, place: Place | None) -> None:
         """Make those missing of the segments from there on, up to the first that ends with a shot."""
         with self._endings() as endings:
             while True:
-                place = self._read_or_make(number, place, endings)
+                place = self.kept.after(number, place) or self.make(number, place, endings)
                 number += 1
                 if place.state is None or place.independent:
                     return
 
     def _endings(self) -> Endings:
-        return Endings(self.found, beside=self.order.predictor.device.type != "cpu")
+        return Endings(self.kept.files, beside=self.tools.predictor.device.type != "cpu")
 
-    def _read_or_make(self, number: int, place: Place | None, endings: Endings) -> Place:
-        """Where the segment of that number ends, which begins at ``place``."""
-        return self.kept(number, place) or self.make(number, place, endings)
-
-    def kept(self, number: int, place: Place | None) -> Place | None:
-        """Where the finished segment of that number ends, if there is one that begins at ``place``.
-
-        One that does not, by the count of frames, is removed.
-
-        Raises:
-            Interrupted: told to stop.
-        """
-        path = self.found.get(number)
-        if path is None:
-            return None
-        if self.order.cancel.is_set():
-            raise Interrupted
-        if self.unread and self.store.wrong(path, self.order.cancel):
-            return None
-        frames, after = self.store.end_of(path)
-        if after.frames - frames == (place.frames if place else 0):
-            return after
-        # it followed another one, that was lost and has come out longer or shorter when it was made again
-        log.warning("%s: segment %d does not follow on: it is made anew", self.order.place.name, number)
-        path.unlink(missing_ok=True)
-        del self.found[number]
-        return None
-
-    def take_up(self) -> None:
-        """Look for what is finished; one line for who runs the command again."""
-        self.find()
-        if self.found:
-            seen = {number: self.store.describe(path) for number, path in self.found.items()}
-            kept = finished_segments(seen)  # workers may have made others after a missing one
-            share = share_done(frames_in(seen), self.order.meter.total())
-            at = clock(kept[-1].seconds if kept else 0.0)
-            log.info("%s: resuming at %s%s", self.order.place.name, at, share)
+    def span_from(self, place: Place | None) -> Span:
+        """What of the film is made at once from there on."""
+        most = self.terms.segment_frames
+        return Span(frames=most, least=most // 2, start=place.state if place else None)
 
     def make(self, number: int, place: Place | None, endings: Endings) -> Place:
         """Colour and encode the segment from there on; again with a smaller batch where memory runs out."""
-        predictor = self.order.predictor
-        self.order.meter.go_to(0 if place is None else place.frames)
+        predictor = self.tools.predictor
+        self.tools.meter.go_to(0 if place is None else place.frames)
         while True:
             predictor.limit = self.terms.batch_limit
             writer, after = self._colour(number, place, endings)
@@ -190,64 +177,41 @@ class Maker:
                 break
             self.terms = replace(self.terms, batch_limit=predictor.limit)
             self.terms.write(self.work.manifest)
-            if self.source.spool is not None:
+            if not self.source.comes_again:
                 break  # its frames do not come again
             writer.abandon()
-        endings.add(number, lambda: self.store.write(writer.end(number, after)))
+        endings.add(number, lambda: self.kept.store.write(writer.end(number, after)))
         return after
 
     def _colour(self, number: int, place: Place | None, endings: Endings) -> tuple[SegmentWriter, Place]:
         """All of a segment but its end; returns its writer, and where it ends."""
-        source, order, meter = self.source, self.order, self.order.meter
-        source.go_to(number, place, last=number > max(self.found, default=-1))
-        meter.container, meter.stream = source.container, source.stream
-        frames, ticks = (place.frames, place.ticks) if place else (0, None)
-        watch = self.encoding.watch(self.said, frames, self.pace.get(number))
-        writer = SegmentWriter(self.encoding, Part(self.encoding, watch, ticks))
-        most = self.terms.segment_frames
-        span = Span(frames=most, least=most // 2, start=place.state if place else None)
+        source, tools, meter = self.source, self.tools, self.tools.meter
+        source.go_to(number, place, last=number > max(self.kept.files, default=-1))
+        meter.container, meter.stream = source.reading.container, source.reading.stream
+        watch = self.encoding.watch()
+        watch.said = self._said
+        if place is not None:
+            watch.written, watch.pace = place.frames, self._pace.get(number, watch.pace)
+        part = Part(self.encoding, watch, place.ticks if place else None)
+        writer = SegmentWriter(self.encoding, part)
+        span = self.span_from(place)
         try:
-            run(source.span(span.frames), self._colouring(meter, endings), writer, span)
-            if order.cancel.is_set():
+            run(source.span(span.frames), self._colouring(endings), writer, span)
+            if tools.cancel.is_set():
                 raise Interrupted
-            last = writer.last
-            if last is None:
-                raise InputError(f"{order.name}: no frame of it decodes any more")
-            source.finish_span(number, writer.frames)
-            self.pace = {number + 1: watch.pace}
+            if not writer.seen:
+                raise InputError(f"{self.order.name}: no frame of it decodes any more")
+            source.finish_span(number, len(writer.seen))
+            self._pace = {number + 1: watch.pace}
         except BaseException:
             writer.abandon()
             raise
-        lost, damaged = source.losses(last.pts)
-        after = Place(
-            frames=writer.frames + frames,
-            last=last.pts,
-            lumas=tuple(writer.lumas),
-            seconds=float(last.seconds),
-            lost=lost,
-            damaged=damaged,
-            ticks=writer.ticks,
-            state=None if source.ended else span.end,
-        )
-        return writer, after
+        return writer, source.place_after(place, writer.seen, self.encoding.ticks, span.end)
 
-    def _colouring(self, meter: Meter, endings: Endings) -> Colouring:
-        options, order = self.order.options, self.order
-        if self.anchors is None:
-            self.anchors = order.anchors()
-
+    def _colouring(self, endings: Endings) -> Colouring:
         def progress(last: Frame, frames: int) -> None:
             endings.check()
-            meter.tell(last, frames)
+            self.tools.meter.tell(last, frames)
 
-        return Colouring(
-            predictor=order.predictor,
-            temporal=options.temporal,
-            smoothing=options.smoothing,
-            anchors=self.anchors,
-            render_size=options.render_size,
-            batch_size=int(self.terms.machine["batch size"]),
-            progress=progress,
-            cancel=order.cancel,
-            flush_on_cancel=False,
-        )
+        batch = int(self.terms.machine["batch size"])
+        return self.tools.colouring(self.order.options, batch, progress, flush_on_cancel=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ class Coded:
         """Smallest d with which the i-th packet's decode time can be the (i - d)-th smallest pts."""
         place = {pts: i for i, pts in enumerate(sorted(self.pts))}
         return max((i - place[pts] for i, pts in enumerate(self.pts)), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What is remembered of a frame: its time, and the CRC-32 of its luma codes."""
+
+    pts: int
+    time_base: Fraction
+    luma: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from av.container import InputContainer
-from av.packet import Packet
-from av.stream import Stream
 
 from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
-from vidcolor.encoding import Encoding, settle_encoding
+from vidcolor.encoding import Encoding
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film
 from vidcolor.frames import Frame
-from vidcolor.framesource import FrameSource
+from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
-from vidcolor.making import Maker, Order, nothing_decodes
+from vidcolor.making import Maker, Order, Tools, nothing_decodes
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import pick_video, reads_once
 from vidcolor.media.processors import goes_anywhere
@@ -32,13 +28,10 @@ from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import ONNX_RUNTIME
 from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
-from vidcolor.result import Counts, clock
-from vidcolor.segments import SegmentStore, finished_segments
+from vidcolor.result import Counts, clock, share_done
+from vidcolor.segments import Kept, SegmentStore, finished_segments, frames_in
 from vidcolor.spool import Spool
-from vidcolor.stages.decode import other_packets
 from vidcolor.stages.predict import engines_installed
-from vidcolor.stages.propagate import LOOKAHEAD
-from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
 from vidcolor.torchthreads import torch_threads
 from vidcolor.workplace import Workplace, part_of
 
@@ -60,6 +53,9 @@ class ResumableJob:
     """One film, made in segments that are kept until it is whole."""
 
     order: Order
+    tools: Tools
+    wanted: Manifest
+    """The terms on which it would begin now; frames a segment are filled in here."""
     _begun: bool = False
     """Whether anything of it is made, or what was there before cleared away."""
 
@@ -106,62 +102,74 @@ class ResumableJob:
 
     def _make(self, work: Workplace) -> tuple[Counts, str]:
         with ExitStack() as kept:
-            spool = kept.enter_context(Spool(work.folder)) if reads_once(self.order.name) else None
-            ahead = LOOKAHEAD + SHOT_LOOKAHEAD
-            source = FrameSource(self.order.open_it, self.order.settings, ahead, self.order.cancel, spool)
+            given = self.tools.open_it, self.order.settings, AHEAD, self.tools.cancel
+            source = FrameSource(*given)
+            if reads_once(self.order.name):
+                source = PipeSource(*given, kept.enter_context(Spool(work.folder)))
             return self._make_of(source, work)
 
     def _make_of(self, source: FrameSource, work: Workplace) -> tuple[Counts, str]:
-        first = source.first()
+        first, reading = source.first(), source.reading
         if first is None:
-            source.report.close(source.container, source.stream, whole=False, end=self.order.settings.end)
-            kind = source.container.format.name
-            raise nothing_decodes(self.order.name, self.order.options, source.report, kind)
-        self.order.meter.container, self.order.meter.stream = source.container, source.stream
-        if source.spool is not None:
-            known = identify_pipe(source.container, first)
-            self.order.wanted = replace(self.order.wanted, source=known)
+            reading.report.close(reading.container, reading.stream, whole=False, end=self.order.settings.end)
+            kind = reading.container.format.name
+            raise nothing_decodes(self.order.name, self.order.options, reading.report, kind)
+        self.tools.meter.container, self.tools.meter.stream = reading.container, reading.stream
+        if isinstance(source, PipeSource):
+            known = identify_pipe(reading.container, first)
+            self.wanted = replace(self.wanted, source=known)
         self._warn_of_room(work, first)
         terms, found = self._terms(work, first)
         with torch_threads(int(terms.machine["torch threads"])):
-            encoding = self._rehearse(source, first, int(terms.machine["processors"]))
-            codec = encoding.plan.codec
+            maker = Maker(
+                order=self.order, tools=self.tools, work=work, source=source, first=first, terms=terms
+            )
+            self._rehearse(maker)
+            codec = maker.encoding.plan.codec
             self._require_processors(terms, codec)
             self._begun = True  # nothing is cleared away for what cannot be made
             if found is None:
                 work.clear()
             if terms != found:
                 terms.write(work.manifest)
-            maker = Maker(order=self.order, work=work, source=source, encoding=encoding, terms=terms)
-            maker.take_up()
+            self._take_up(maker.kept)
             if self.order.options.ray is not None:
                 make_on_cluster(maker)
             elif len(self.order.options.devices) > 1:
                 make_in_processes(maker)
             paths, last = maker.make_all()
-            if source.spool is not None:
+            if isinstance(source, PipeSource):
                 self._require_the_end(source, paths, last)
                 source.read_on()
-        silent = self._put_together(source, encoding, paths, last)
+        silent = self._put_together(source, maker.encoding, paths, last)
         return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent), codec
 
-    def _rehearse(self, source: FrameSource, first: Frame, processors: int) -> Encoding:
-        """Refuse now what the target cannot be; how its picture is encoded, by an encoder of so many."""
-        container, stream, place = source.container, source.stream, self.order.place
-        encoding = settle_encoding(container, stream, first, place, self.order.options, processors)
-        with Film(container, stream, encoding, place=io.BytesIO()) as film:
+    def _rehearse(self, maker: Maker) -> None:
+        """Refuse now what the target cannot be."""
+        reading = maker.source.reading
+        film = Film(reading.container, reading.stream, maker.encoding, place=io.BytesIO())
+        with closing(film):
             film.start()
-        return encoding
+
+    def _take_up(self, kept: Kept) -> None:
+        """Look for what is finished; one line for who runs the command again."""
+        kept.find()
+        if kept.files:
+            seen = {number: SegmentStore.describe(path) for number, path in kept.files.items()}
+            begun = finished_segments(seen)  # workers may have made others after a missing one
+            share = share_done(frames_in(seen), self.tools.meter.total())
+            at = clock(begun[-1].seconds if begun else 0.0)
+            log.info("%s: resuming at %s%s", self.order.place.name, at, share)
 
     def _require_processors(self, terms: Manifest, codec: str) -> None:
         """Refuse other processors than those on which it was begun where its encoder depends on them."""
         options = self.order.options
         if not (options.accept_drift or goes_anywhere(codec, options.encoder_options)):
-            here = {key: self.order.wanted.machine[key] for key in PROCESSORS}
+            here = {key: self.wanted.machine[key] for key in PROCESSORS}
             now = replace(terms, machine=terms.machine | here)
             refuse_drift(self.order.place.name, terms.differences(now, drift=False))
 
-    def _require_the_end(self, source: FrameSource, paths: list[Path], last: Place) -> None:
+    def _require_the_end(self, source: PipeSource, paths: list[Path], last: Place) -> None:
         """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
         source.go_to(len(paths), last, last=True)
         if source.goes_on():
@@ -178,7 +186,7 @@ class ResumableJob:
 
     def _warn_of_room(self, work: Workplace, first: Frame) -> None:
         """Say at the start if the disk will hardly hold the segments and the film."""
-        options, frames = self.order.options, self.order.meter.total()
+        options, frames = self.order.options, self.tools.meter.total()
         if not os.path.isfile(self.order.name):
             return  # how large the film will be is anybody's guess
         lossless = options.crf == 0 or options.codec in LOSSLESS
@@ -208,8 +216,8 @@ class ResumableJob:
     def _terms(self, work: Workplace, first: Frame) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""
         options = self.order.options
-        total = self.order.meter.total()
-        wanted = replace(self.order.wanted, segment_frames=frames_a_segment(first), total=total)
+        total = self.tools.meter.total()
+        wanted = replace(self.wanted, segment_frames=frames_a_segment(first), total=total)
         if work.empty or options.restart or not options.resume:
             return wanted, None
         found = Manifest.read(work.manifest)
@@ -224,7 +232,7 @@ class ResumableJob:
 
     def _taken_up(self, begun: dict[str, Any]) -> dict[str, Any]:
         """Have ``auto`` mean what it meant where the job was begun, if it can; what it means then."""
-        options, predictor = self.order.options, self.order.predictor
+        options, predictor = self.order.options, self.tools.predictor
         if predictor.device.type == begun["device"] == "cpu":
             if options.precision == "auto" and options.engine != ONNX_RUNTIME:  # which has one alone
                 predictor.dtype = getattr(torch, begun["precision"])
@@ -237,15 +245,15 @@ class ResumableJob:
         place = self.order.place
         assert place.final is not None
         place.create(part_of(place.final, place.name))
-        name = label_of(self.order.wanted.fingerprint, last.frames)
+        name = label_of(self.wanted.fingerprint, last.frames)
         label = name + losses_of(last.lost, 0)
         delay = max(SegmentStore.describe(path).delay for path in paths)
-        with self._beside(source) as (container, others):
+        with source.others() as (container, others):
             stream = pick_video(container, self.order.name)
             try:
                 with hushed():
                     film = Film(container, stream, encoding, label=label)
-                with film:
+                with closing(film):
                     assemble(film, (self._part(path) for path in paths), delay, others)
             except OutputError as error:
                 raise OutputError(
@@ -255,20 +263,8 @@ class ResumableJob:
         place.commit(name + losses_of(last.lost, film.silent))
         return film.silent
 
-    @contextmanager
-    def _beside(self, source: FrameSource) -> Iterator[tuple[InputContainer, Iterator[Packet[Stream]]]]:
-        """What the film takes over from its source: the source itself, and packets of its other tracks."""
-        if source.spool is not None:
-            yield source.container, source.spool.packets(source.container)
-            source.close()
-            return
-        source.close()
-        with self.order.open_it() as container, self.order.open_it() as again:
-            coloured = pick_video(again, self.order.name).index
-            yield container, other_packets(again, coloured, self.order.settings.end)
-
     def _part(self, path: Path) -> Coded:
-        if self.order.cancel.is_set():
+        if self.tools.cancel.is_set():
             raise Interrupted
         return SegmentStore.read(path).coded
 

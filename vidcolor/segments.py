@@ -11,8 +11,9 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -39,7 +40,7 @@ class SegmentStore:
 
     def __init__(self, folder: Path, name: str, film: str = "") -> None:
         self._folder = folder
-        self._name = name
+        self.name = name
         self._film = film
 
     def find(self, cancel: threading.Event | None = None) -> dict[int, Path]:
@@ -55,7 +56,7 @@ class SegmentStore:
             return self._found(cancel)
         except OSError as error:
             raise OutputError(
-                f"{self._name}: what is finished in {self._folder} cannot be read ({error.strerror}); run "
+                f"{self.name}: what is finished in {self._folder} cannot be read ({error.strerror}); run "
                 "the same command again when that is mended"
             ) from error
 
@@ -68,7 +69,7 @@ class SegmentStore:
                 found[int(match[1])] = path
             elif match or path.name.endswith(".part"):
                 if match:
-                    log.warning("%s: segment %d is %s: it is made anew", self._name, int(match[1]), wrong)
+                    log.warning("%s: segment %d is %s: it is made anew", self.name, int(match[1]), wrong)
                 path.unlink()
         return found
 
@@ -128,7 +129,7 @@ class SegmentStore:
             why = getattr(error.__cause__, "strerror", error)
             kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
             raise OutputError(
-                f"{self._name}: a segment cannot be written ({why}){kept}: make room and run the "
+                f"{self.name}: a segment cannot be written ({why}){kept}: make room and run the "
                 "same command again"
             ) from error
         return path
@@ -162,6 +163,58 @@ class SegmentStore:
         """
         with _readable(path):
             return unpack(path.read_bytes())
+
+
+@dataclass(kw_only=True)
+class Kept:
+    """The finished segments of a film that is being made.
+
+    Attributes:
+        store: where they are.
+        cancel: set it, and looking at them ends.
+        files: of those known, by number; whoever makes others adds them.
+        unread: of these, the numbers of those that nobody has read: they are checked when they are wanted.
+    """
+
+    store: SegmentStore
+    cancel: threading.Event
+    files: dict[int, Path] = field(default_factory=dict)
+    unread: Set[int] = frozenset()
+
+    def find(self) -> None:
+        """Look again which there are; Interrupted if told to stop meanwhile."""
+        self.files = self.store.find(self.cancel)
+
+    def after(self, number: int, place: Place | None) -> Place | None:
+        """Where the segment of that number ends, if there is one that begins at ``place``.
+
+        One that does not, by the count of frames, is removed.
+
+        Raises:
+            Interrupted: told to stop.
+        """
+        path = self.files.get(number)
+        if path is None:
+            return None
+        if self.cancel.is_set():
+            raise Interrupted
+        if number in self.unread and self.store.wrong(path, self.cancel):
+            return None
+        frames, after = self.store.end_of(path)
+        if after.frames - frames == (place.frames if place else 0):
+            return after
+        # it followed another one, that was lost and has come out longer or shorter when it was made again
+        log.warning("%s: segment %d does not follow on: it is made anew", self.store.name, number)
+        path.unlink(missing_ok=True)
+        del self.files[number]
+        return None
+
+    def first_missing(self) -> tuple[int, Place | None]:
+        """Number of the first that is not there, and the place where it begins."""
+        number, place = 0, None
+        while (place is None or place.state is not None) and (after := self.after(number, place)):
+            number, place = number + 1, after
+        return number, place
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Where a film goes that nobody can go back in: a pipe or a device, or nowhere."""
+"""Where the film goes that nobody can go back in: a pipe or a device."""
 
 from __future__ import annotations
 
-import io
 import os
 import select
 from collections.abc import Callable
@@ -71,16 +70,3 @@ class Sink:
             self._own = False
         if self._error is not None:
             raise self._error
-
-
-class Discard(io.RawIOBase):
-    """Takes what is written, and keeps nothing: encoders need a container to be made for."""
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def write(self, data: object) -> int:
-        return len(data)  # type: ignore[arg-type]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from vidcolor.encoding import Encoder, Part, settle_encoding
+from vidcolor.encoding import Encoder, Encoding, Part
 from vidcolor.errors import UsageError
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
@@ -26,7 +25,7 @@ _MOST_HELD = 64 << 20
 _ONE_PICTURE = "holds one picture, and the film has more; out_%05d.png takes them all, --preview shows a few"
 
 
-class OutgoingFilm(ExitStack):
+class _OutgoingFilm(ExitStack):
     """The pipeline's writer for a film that is not kept; leave ``with``, and it is closed, whole or not.
 
     Args:
@@ -43,9 +42,9 @@ class OutgoingFilm(ExitStack):
 
     def begin(self, first: Frame) -> None:
         """Open the output, now that the first frame is known."""
-        self.encoding = settle_encoding(self._source, self._stream, first, self._target, self._options)
-        self._watch = self.encoding.watch(set())
-        self.film = self.enter_context(Film(self._source, self._stream, self.encoding))
+        self.encoding = Encoding(self._source, self._stream, first, self._target, self._options)
+        self._watch = self.encoding.watch()
+        self.film = self.enter_context(closing(Film(self._source, self._stream, self.encoding)))
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
         """Chroma planes of a frame."""
@@ -55,16 +54,8 @@ class OutgoingFilm(ExitStack):
         """Pass a packet of another track on."""
         self.film.write_packet(packet)
 
-    @abstractmethod
-    def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
-        """Encode a frame, and write what has become ready."""
 
-    @abstractmethod
-    def finish(self) -> None:
-        """Empty the encoder and close the container."""
-
-
-class FilmInOnePiece(OutgoingFilm):
+class FilmInOnePiece(_OutgoingFilm):
     """Pictures, GIF and APNG, which cannot be made in parts: all packets are of one encoder."""
 
     def begin(self, first: Frame) -> None:
@@ -86,7 +77,7 @@ class FilmInOnePiece(OutgoingFilm):
         self.film.end()
 
 
-class StreamedFilm(OutgoingFilm):
+class StreamedFilm(_OutgoingFilm):
     """A film whose segments have encoders of their own, and so the same frames as the same film in a file."""
 
     def begin(self, first: Frame) -> None:

@@ -1,0 +1,78 @@
+"""A source as it was opened once, with what could not be decoded of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from vidcolor.frames import Frame
+from vidcolor.media.opening import pick_video
+from vidcolor.media.repair import DecodeReport
+from vidcolor.packing import Place
+from vidcolor.stages.decode import DecodeSettings, decode
+
+
+class Reading:
+    """Reads a source to its end, from its beginning or from where the settings say.
+
+    Args:
+        keep: takes the packets of other tracks.
+
+    Attributes:
+        container, stream: as opened.
+        report: what went wrong since it was opened, or since :meth:`count_from`.
+        frames: those that come.
+        last: pts of the one that came last.
+        whole: whether the report is of all of the film so far.
+    """
+
+    def __init__(
+        self, container: InputContainer, settings: DecodeSettings, keep: Callable[[Packet[Stream]], None]
+    ) -> None:
+        self.container, self.stream = container, pick_video(container, settings.name)
+        self.stream.thread_type = "AUTO"
+        self.report = DecodeReport(video_index=self.stream.index)
+        self.last: int | None = None
+        self.whole = True
+        self._before = (0, 0)
+        self._losses: deque[tuple[int, int, int]] = deque()  # as each frame came that is not passed yet
+        self.frames = self._only_frames(decode(container, self.stream, settings, self.report), keep)
+
+    def _only_frames(
+        self, items: Iterator[Frame | Packet[Stream]], keep: Callable[[Packet[Stream]], None]
+    ) -> Iterator[Frame]:
+        for item in items:
+            if isinstance(item, Frame):
+                self._losses.append((item.pts, self.report.lost, self.report.damaged))
+                self.last = item.pts
+                yield item
+            else:
+                keep(item)
+
+    def count_from(self, place: Place) -> None:
+        """Take the losses before the place from there."""
+        self.report.lost = self.report.damaged = 0
+        self._losses.clear()
+        self._before = place.lost, place.damaged
+        self.whole = False
+
+    def has_lost(self, place: Place) -> bool:
+        """Whether as much was lost as at that place when its frame came, and that is not nothing."""
+        as_much = (place.last, place.lost, place.damaged) in self._losses
+        return as_much and place.lost + place.damaged > 0
+
+    def losses(self, last: int | None) -> tuple[int, int]:
+        """Frames that did not decode, or not well, from the film's beginning to the coming of that pts.
+
+        With None it is all of them. Later ones come again with whoever goes on there.
+        """
+        lost, damaged = self.report.lost, self.report.damaged
+        while self._losses and last is not None and self._losses[0][0] < last:
+            self._losses.popleft()
+        if self._losses and last is not None:
+            _, lost, damaged = self._losses[0]
+        return lost + self._before[0], damaged + self._before[1]
