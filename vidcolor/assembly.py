@@ -31,11 +31,11 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
     )
     for packet in chain(packets, lasting.finish()):
         at = (packet.dts or 0) * encoding.tick
-        while waiting and _seconds(waiting[0], offset) <= at:
-            film.write_packet(waiting.pop(0))
-            waiting = waiting or _next(others)
+        while waiting is not None and _seconds(waiting, offset) <= at:
+            film.write_packet(waiting)
+            waiting = next(others, None)
         film.write_coded(packet)
-    for packet in chain(waiting, others):
+    for packet in chain([] if waiting is None else [waiting], others):
         film.write_packet(packet)
     film.end()
 
@@ -70,17 +70,13 @@ def _same_header(parts: Iterable[Coded], extradata: bytes) -> Iterator[Coded]:
         yield part
 
 
-def _waiting(others: Iterator[Packet[Stream]], film: Film) -> list[Packet[Stream]]:
+def _waiting(others: Iterator[Packet[Stream]], film: Film) -> Packet[Stream] | None:
     """The first packet that is no cover; covers come first and belong into the header."""
     for packet in others:
         if not packet.stream.disposition & Disposition.attached_pic:
-            return [packet]
+            return packet
         film.write_packet(packet)
-    return []
-
-
-def _next(others: Iterator[Packet[Stream]]) -> list[Packet[Stream]]:
-    return [packet for packet in [next(others, None)] if packet is not None]
+    return None
 
 
 def _seconds(packet: Packet[Stream], offset: Fraction) -> Fraction:

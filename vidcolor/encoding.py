@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import av
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -24,6 +24,7 @@ from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsamplin
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.options import Options
+from vidcolor.reading import Reading
 from vidcolor.stages.compare import Comparison
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.reencode import Reencoder, add_video_stream, is_interlaced, ticks_of
@@ -39,14 +40,14 @@ class Encoding:
     What the target cannot express is warned of.
 
     Args:
-        source: the open source.
-        stream: of it, the one that is coloured.
+        reading: of the source.
         first: its first frame that is wanted.
         target: where the film goes.
         count: encode as a machine of so many processors does; None: as this one does.
 
     Attributes:
         first, target, options: as given.
+        coloured: number of the source's stream that is coloured.
         plan: encoder and pixel format.
         tick: time base of the packets, in seconds.
         offset: seconds added to all times of the source; ``shift``: the same in its time base.
@@ -59,14 +60,14 @@ class Encoding:
 
     def __init__(
         self,
-        source: InputContainer,
-        stream: VideoStream,
+        reading: Reading,
         first: Frame,
         target: Target,
         options: Options,
         count: int | None = None,
     ) -> None:
-        self.first, self.target, self.options = first, target, options
+        source, stream = reading.container, reading.stream
+        self.first, self.target, self.options, self.coloured = first, target, options, stream.index
         self.field_order = field_order_of(stream, first.video, whole=options.deinterlace)
         self._interlaced = is_interlaced(first, self.field_order)
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
@@ -153,7 +154,7 @@ class Encoding:
         return stream
 
 
-class Encoder:
+class Encoder(Reencoder):
     """Encodes frames one after the other: those of a whole film, or of a part of it.
 
     Args:
@@ -165,25 +166,15 @@ class Encoder:
     def __init__(
         self, encoding: Encoding, stream: VideoStream, watch: Watch, last: int | None = None
     ) -> None:
-        self._encoding, self._watch = encoding, watch
-        self._reencoder = Reencoder(stream, encoding.plan, last, encoding.field_order)
-
-    @property
-    def last(self) -> int | None:
-        """Pts in ticks of the last frame."""
-        return self._reencoder.last
+        super().__init__(stream, encoding.plan, encoding.shift, last, encoding.field_order)
+        self._watch, self._comparison = watch, encoding.comparison
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
-        """Encode one frame; returns the packets that are ready."""
-        encoding = self._encoding
-        self._watch(frame, self._reencoder.late(frame.pts + encoding.shift, frame.time_base))
-        if encoding.comparison is not None:
-            frame, cb, cr = encoding.comparison(frame, cb, cr)
-        return self._reencoder.encode(frame, cb, cr, encoding.shift)
-
-    def flush(self) -> list[Packet[Stream]]:
-        """The packets that the encoder still holds."""
-        return self._reencoder.flush()
+        """Encode one frame, as it is to be shown; returns the packets that are ready."""
+        self._watch(frame, self.late(frame))
+        if self._comparison is not None:
+            frame, cb, cr = self._comparison(frame, cb, cr)
+        return super().encode(frame, cb, cr)
 
 
 class Part(Encoder):
@@ -191,12 +182,7 @@ class Part(Encoder):
 
     def __init__(self, encoding: Encoding, watch: Watch, last: int | None = None) -> None:
         self._unwritten = av.open(io.BytesIO(), "w", format=encoding.target.muxer)
-        try:
-            self._stream = encoding.add_stream(self._unwritten)
-        except BaseException:
-            self._unwritten.close()
-            raise
-        super().__init__(encoding, self._stream, watch, last)
+        super().__init__(encoding, encoding.add_stream(self._unwritten), watch, last)
 
     @property
     def extradata(self) -> bytes:

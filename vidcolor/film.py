@@ -41,7 +41,6 @@ class Film:
 
     Args:
         source: the open source.
-        stream: of it, the one that is coloured.
         encoding: of the picture; says where it goes, too.
         place: an open file to write to, instead.
         label: goes into the metadata as the program's name.
@@ -57,7 +56,6 @@ class Film:
     def __init__(
         self,
         source: InputContainer,
-        stream: VideoStream,
         encoding: Encoding,
         *,
         place: Any = None,
@@ -72,7 +70,17 @@ class Film:
                 place = self._sink = Sink(target.address, lambda data: with_aspect(muxer, data, first.aspect))
             self._output = av.open(place or target.address, "w", format=muxer, options=options)
         try:
-            self._remuxer = Remuxer(source, self._output, stream, _remux_settings(encoding))
+            settings = RemuxSettings(
+                audio=encoding.options.audio,
+                offset=encoding.offset,
+                start=encoding.options.start,
+                end=encoding.options.end,
+                first=first.seconds,
+                suffix=os.path.splitext(target.name)[1],
+            )
+            coloured = source.streams[encoding.coloured]
+            assert isinstance(coloured, VideoStream)
+            self._remuxer = Remuxer(source, self._output, coloured, settings)
             with mapped_errors(target.name):
                 self.picture = self._remuxer.add_streams(lambda: encoding.add_stream(self._output))
                 make_room(muxer, self.picture, first.aspect)
@@ -126,18 +134,6 @@ class Film:
         self._output.close()
         if self._sink is not None:
             self._sink.close()
-
-
-def _remux_settings(encoding: Encoding) -> RemuxSettings:
-    options = encoding.options
-    return RemuxSettings(
-        audio=options.audio,
-        offset=encoding.offset,
-        start=options.start,
-        end=options.end,
-        first=encoding.first.seconds,
-        suffix=os.path.splitext(encoding.target.name)[1],
-    )
 
 
 def _label_film(output: OutputContainer, name: str) -> None:

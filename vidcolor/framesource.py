@@ -65,6 +65,7 @@ class FrameSource:
     """How many spans, where the last of them has been read to its end."""
     _upcoming: deque[Frame] = field(init=False, default_factory=deque)
     """Frames that have been read, and come again."""
+    _frames: Iterator[Frame] = field(init=False)
     _recent: deque[Frame] = field(init=False)
     _count: int = field(init=False, default=0)
     """Frames that have come with the span."""
@@ -78,11 +79,7 @@ class FrameSource:
         Raises:
             Interrupted: told to stop while it was waited for.
         """
-        return unless_cancelled("vidcolor-first", self._first, self.cancel)
-
-    def _first(self) -> Frame | None:
-        self._open(None)
-        if not self._more():
+        if not unless_cancelled("vidcolor-first", lambda: self._open(None), self.cancel):
             return None
         frame = self._upcoming[0]
         self._base, self._done = frame.time_base, 0
@@ -127,9 +124,7 @@ class FrameSource:
         more = self._more()
         self._done = number + 1
         if not more:
-            reading, settings = self.reading, self.settings
-            whole = settings.start is None and settings.end is None and reading.whole
-            reading.report.close(reading.container, reading.stream, whole=whole, end=settings.end)
+            self.reading.end()
 
     def place_after(
         self,
@@ -175,7 +170,7 @@ class FrameSource:
     def _more(self) -> bool:
         """Whether another frame follows; it is read then."""
         if not self._upcoming:
-            self._upcoming.extend(frame for frame in [next(self.reading.frames, None)] if frame is not None)
+            self._upcoming.extend(frame for frame in [next(self._frames, None)] if frame is not None)
         return bool(self._upcoming)
 
     def _coming(self) -> Iterator[Frame]:
@@ -185,9 +180,12 @@ class FrameSource:
     def _keep(self, packet: Packet[Stream]) -> None:
         """Take a packet of another track: they come again when the film is put together."""
 
-    def _open(self, seek: Fraction | None) -> None:
+    def _open(self, seek: Fraction | None) -> bool:
+        """Begin a reading; whether there is a frame."""
         self._upcoming.clear()
-        self.reading = Reading(self.open_it(), replace(self.settings, seek=seek), self._keep)
+        self.reading = Reading(self.open_it(), replace(self.settings, seek=seek))
+        self._frames = self.reading.frames(self._keep)
+        return self._more()
 
     def _start(self, before: Place | None, last: bool) -> None:
         if before is None:
@@ -270,7 +268,7 @@ class PipeSource(FrameSource):
 
     def _spool_rest(self) -> None:
         if self.settings.end is not None:
-            deque(self.reading.frames, maxlen=0)  # which ends a little beyond that, whatever may still come
+            deque(self._frames, maxlen=0)  # which ends a little beyond that, whatever may still come
             return
         for packet in other_packets(self.reading.container, self.reading.stream.index, None):
             if self.cancel.is_set():

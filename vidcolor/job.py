@@ -19,14 +19,14 @@ from vidcolor.finished import already_done, keeps
 from vidcolor.making import Order, Tools, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
 from vidcolor.media.opening import pick_video, reads_once
-from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import run
+from vidcolor.reading import Reading
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
 from vidcolor.sharing import Sharing
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_engine, resolve_precision
 from vidcolor.streaming import FilmInOnePiece, StreamedFilm
 from vidcolor.target import Target, as_dash, prepare_target
@@ -118,8 +118,6 @@ class _Job:
     progress: Callable[[Progress], None] | None
     cancel: threading.Event
     identity: tuple[int, ...] = ()
-    container: InputContainer | None = None
-    """Of a source that can be read once only."""
 
     def run(self) -> Result:
         device = self._device()
@@ -143,15 +141,13 @@ class _Job:
         )
         tools = Tools(
             predictor=predictor,
-            open_it=self.open,
+            open_it=(lambda: container) if reads_once(self.name) else self.open,
             anchors=cache(lambda: self._anchors(settings, predictor)),
             meter=meter,
             cancel=self.cancel,
         )
         if self.place.is_film and keeps(self.name):
-            if reads_once(self.name):
-                self.container = container
-            else:
+            if not reads_once(self.name):
                 container.close()
             counts, codec = self._in_segments(order, tools)
         else:
@@ -188,8 +184,6 @@ class _Job:
         return devices[0]
 
     def open(self) -> InputContainer:
-        if self.container is not None:
-            return self.container
         self._require_the_same_source()
         return open_as_asked(self.name, self.options)
 
@@ -236,12 +230,11 @@ class _Job:
 
     def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
-        options, place, settings = order.options, self.place, order.settings
-        container, stream = tools.meter.container, tools.meter.stream
-        stream.thread_type = "AUTO"
+        options, place = order.options, self.place
+        container = tools.meter.container
         tools.anchors()  # before there is a target
         place.create()
-        report = DecodeReport(video_index=stream.index)
+        reading = Reading(container, order.settings)
         if options.start is not None and place.in_segments and container.streams.subtitles:
             log.warning("subtitles that begin before --start may be missing from a film that is not kept")
         colouring = tools.colouring(
@@ -252,14 +245,14 @@ class _Job:
             flush_on_cancel=place.working is None,
         )
         kind: type[StreamedFilm | FilmInOnePiece] = StreamedFilm if place.in_segments else FilmInOnePiece
-        with kind(container, stream, place, options) as writer:
-            frames = run(decode(container, stream, settings, report), colouring, writer)
+        with kind(reading, place, options) as writer:
+            frames = run(reading.items, colouring, writer)
             if self.cancel.is_set():
                 raise Interrupted
-        whole = options.start is None and settings.end is None
-        report.close(container, stream, whole=whole, end=settings.end)
+        reading.end()
         if frames == 0:
-            raise nothing_decodes(self.name, options, report, container.format.name)
+            raise nothing_decodes(self.name, options, reading)
         place.commit()
-        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=writer.film.silent)
+        report, silent = reading.report, writer.film.silent
+        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=silent)
         return counts, writer.encoding.plan.codec

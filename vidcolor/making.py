@@ -19,10 +19,10 @@ from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
 from vidcolor.manifest import Manifest
 from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
-from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
+from vidcolor.reading import Reading
 from vidcolor.result import Meter
 from vidcolor.segments import Kept, SegmentStore
 from vidcolor.stages.decode import DecodeSettings
@@ -57,8 +57,9 @@ def on_its_clock(options: Options, container: InputContainer, name: str) -> Opti
     return replace(options, start=(options.start or Fraction(0)) + begin)
 
 
-def nothing_decodes(name: str, options: Options, report: DecodeReport, format: str) -> InputError:
-    """The error of a source of FFmpeg's ``format`` without a frame, which says why if it can."""
+def nothing_decodes(name: str, options: Options, reading: Reading) -> InputError:
+    """The error of a source without a frame, which says why if it can."""
+    report, format = reading.report, reading.container.format.name
     said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
     said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
     if report.video_packets and (options.start, options.duration) != (None, None):
@@ -132,13 +133,10 @@ class Maker:
     """How evenly frames came before the next segment to be made."""
 
     def __post_init__(self) -> None:
-        reading, place = self.source.reading, self.order.place
+        place, options, count = self.order.place, self.order.options, int(self.terms.machine["processors"])
         store = SegmentStore(self.work.folder, place.name, self.terms.fingerprint)
         self.kept = Kept(store=store, cancel=self.tools.cancel)
-        count = int(self.terms.machine["processors"])
-        self.encoding = Encoding(
-            reading.container, reading.stream, self.first, place, self.order.options, count
-        )
+        self.encoding = Encoding(self.source.reading, self.first, place, options, count)
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""

@@ -19,33 +19,26 @@ from vidcolor.stages.decode import DecodeSettings, decode
 class Reading:
     """Reads a source to its end, from its beginning or from where the settings say.
 
-    Args:
-        keep: takes the packets of other tracks.
-
     Attributes:
         container, stream: as opened.
+        items: frames, and packets of other tracks; for whoever does not read ``frames``.
         report: what went wrong since it was opened, or since :meth:`count_from`.
-        frames: those that come.
-        last: pts of the one that came last.
-        whole: whether the report is of all of the film so far.
+        last: pts of the frame that came last.
     """
 
-    def __init__(
-        self, container: InputContainer, settings: DecodeSettings, keep: Callable[[Packet[Stream]], None]
-    ) -> None:
+    def __init__(self, container: InputContainer, settings: DecodeSettings) -> None:
         self.container, self.stream = container, pick_video(container, settings.name)
         self.stream.thread_type = "AUTO"
         self.report = DecodeReport(video_index=self.stream.index)
+        self.items = decode(container, self.stream, settings, self.report)
         self.last: int | None = None
-        self.whole = True
+        self._end, self._whole = settings.end, settings.start is None and settings.end is None
         self._before = (0, 0)
         self._losses: deque[tuple[int, int, int]] = deque()  # as each frame came that is not passed yet
-        self.frames = self._only_frames(decode(container, self.stream, settings, self.report), keep)
 
-    def _only_frames(
-        self, items: Iterator[Frame | Packet[Stream]], keep: Callable[[Packet[Stream]], None]
-    ) -> Iterator[Frame]:
-        for item in items:
+    def frames(self, keep: Callable[[Packet[Stream]], None]) -> Iterator[Frame]:
+        """Frames alone; ``keep`` takes the packets of other tracks."""
+        for item in self.items:
             if isinstance(item, Frame):
                 self._losses.append((item.pts, self.report.lost, self.report.damaged))
                 self.last = item.pts
@@ -53,12 +46,16 @@ class Reading:
             else:
                 keep(item)
 
+    def end(self, *, whole: bool = True) -> None:
+        """There are no more frames: add to the report what is missing, of a ``whole`` film by its packets."""
+        self.report.close(self.container, self.stream, whole=whole and self._whole, end=self._end)
+
     def count_from(self, place: Place) -> None:
         """Take the losses before the place from there."""
         self.report.lost = self.report.damaged = 0
         self._losses.clear()
         self._before = place.lost, place.damaged
-        self.whole = False
+        self._whole = False
 
     def has_lost(self, place: Place) -> bool:
         """Whether as much was lost as at that place when its frame came, and that is not nothing."""

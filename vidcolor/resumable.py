@@ -22,7 +22,7 @@ from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
 from vidcolor.making import Maker, Order, Tools, nothing_decodes
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
-from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.opening import reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import ONNX_RUNTIME
@@ -111,9 +111,8 @@ class ResumableJob:
     def _make_of(self, source: FrameSource, work: Workplace) -> tuple[Counts, str]:
         first, reading = source.first(), source.reading
         if first is None:
-            reading.report.close(reading.container, reading.stream, whole=False, end=self.order.settings.end)
-            kind = reading.container.format.name
-            raise nothing_decodes(self.order.name, self.order.options, reading.report, kind)
+            reading.end(whole=False)
+            raise nothing_decodes(self.order.name, self.order.options, reading)
         self.tools.meter.container, self.tools.meter.stream = reading.container, reading.stream
         if isinstance(source, PipeSource):
             known = identify_pipe(reading.container, first)
@@ -146,8 +145,7 @@ class ResumableJob:
 
     def _rehearse(self, maker: Maker) -> None:
         """Refuse now what the target cannot be."""
-        reading = maker.source.reading
-        film = Film(reading.container, reading.stream, maker.encoding, place=io.BytesIO())
+        film = Film(maker.source.reading.container, maker.encoding, place=io.BytesIO())
         with closing(film):
             film.start()
 
@@ -249,10 +247,9 @@ class ResumableJob:
         label = name + losses_of(last.lost, 0)
         delay = max(SegmentStore.describe(path).delay for path in paths)
         with source.others() as (container, others):
-            stream = pick_video(container, self.order.name)
             try:
                 with hushed():
-                    film = Film(container, stream, encoding, label=label)
+                    film = Film(container, encoding, label=label)
                 with closing(film):
                     assemble(film, (self._part(path) for path in paths), delay, others)
             except OutputError as error:

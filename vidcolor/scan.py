@@ -8,14 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from vidcolor.frames import Floats, Frame
 from vidcolor.hearing import hushed
 from vidcolor.matching import ShotTable, scan_shots
-from vidcolor.media.opening import pick_video
-from vidcolor.media.repair import DecodeReport
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.reading import Reading
+from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.predict import Predictor
 from vidcolor.temporal import Key
@@ -41,9 +39,7 @@ def scan_source(
     """
     began = time.monotonic()
     with hushed(), open_it() as container:  # what is odd is said when it is coloured
-        stream = pick_video(container, settings.name)
-        stream.thread_type = "AUTO"
-        table = scan_shots(_greys(container, stream, settings, render_size, cancel), predictor)
+        table = scan_shots(_greys(Reading(container, settings), render_size, cancel), predictor)
     log.info(
         "%s: %d of %d shots come back; the scan took %.1f s",
         settings.name,
@@ -54,14 +50,8 @@ def scan_source(
     return table
 
 
-def _greys(
-    container: InputContainer,
-    stream: VideoStream,
-    settings: DecodeSettings,
-    render_size: int,
-    cancel: threading.Event,
-) -> Iterator[tuple[Key, Floats]]:
-    for item in decode(container, stream, settings, DecodeReport(video_index=stream.index)):
+def _greys(reading: Reading, render_size: int, cancel: threading.Event) -> Iterator[tuple[Key, Floats]]:
+    for item in reading.items:
         if cancel.is_set():
             return
         if isinstance(item, Frame):

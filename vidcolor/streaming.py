@@ -6,10 +6,8 @@ from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack, closing
 
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
-from av.video.stream import VideoStream
 
 from vidcolor.encoding import Encoder, Encoding, Part
 from vidcolor.errors import UsageError
@@ -18,6 +16,7 @@ from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.lasting import Lasting
 from vidcolor.options import Options
+from vidcolor.reading import Reading
 from vidcolor.target import Target, holds_one
 
 _MOST_HELD = 64 << 20
@@ -29,22 +28,21 @@ class _OutgoingFilm(ExitStack):
     """The pipeline's writer for a film that is not kept; leave ``with``, and it is closed, whole or not.
 
     Args:
-        source: the open source.
-        stream: of it, the one that is coloured.
+        reading: of the source.
 
     Attributes:
         film, encoding: there once it has begun.
     """
 
-    def __init__(self, source: InputContainer, stream: VideoStream, target: Target, options: Options) -> None:
+    def __init__(self, reading: Reading, target: Target, options: Options) -> None:
         super().__init__()
-        self._source, self._stream, self._target, self._options = source, stream, target, options
+        self._reading, self._target, self._options = reading, target, options
 
     def begin(self, first: Frame) -> None:
         """Open the output, now that the first frame is known."""
-        self.encoding = Encoding(self._source, self._stream, first, self._target, self._options)
+        self.encoding = Encoding(self._reading, first, self._target, self._options)
         self._watch = self.encoding.watch()
-        self.film = self.enter_context(closing(Film(self._source, self._stream, self.encoding)))
+        self.film = self.enter_context(closing(Film(self._reading.container, self.encoding)))
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:
         """Chroma planes of a frame."""

@@ -147,6 +147,7 @@ class Reencoder:
     """Puts luma and chroma together and encodes; packets are in the order of decoding.
 
     Args:
+        shift: added to every pts, in the time base of the frames.
         field_order: of the source, as its container tells (AVFieldOrder).
 
     Attributes:
@@ -155,8 +156,9 @@ class Reencoder:
     """
 
     def __init__(
-        self, stream: VideoStream, plan: EncoderPlan, last: int | None = None, field_order: int = 0
+        self, stream: VideoStream, plan: EncoderPlan, shift: int, last: int | None, field_order: int
     ) -> None:
+        self._shift = shift
         self._stream = stream
         self._field_order = field_order
         self._plan = plan
@@ -164,13 +166,12 @@ class Reencoder:
         self.last = last
         self._graph: av.filter.Graph | None = None
 
-    def encode(self, frame: Frame, cb: Codes, cr: Codes, offset: int = 0) -> list[Packet[Stream]]:
+    def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
         """Encode one frame.
 
         Args:
             frame: source of luma, time and side data.
             cb, cr: chroma planes at the plan's subsampling and the frame's depth.
-            offset: added to the pts, in the frame's time base.
 
         Raises:
             OutputError: the encoder fails.
@@ -178,7 +179,7 @@ class Reencoder:
         video = assemble(frame, cb, cr, self._plan)
         if mark := self._mark(frame):
             video = self._filtered(video, mark)
-        self.last = ticks_of(frame.pts + offset, frame.time_base, self.tick, self.last)
+        self.last = self._ticks(frame)
         video.pts, video.time_base = self.last, self.tick
         video.duration = round(frame.duration * frame.time_base / self.tick)
         video.pict_type = 0  # the source's choice of I, P and B is not ours
@@ -210,9 +211,12 @@ class Reencoder:
         assert isinstance(marked, av.VideoFrame)
         return marked
 
-    def late(self, pts: int, time_base: Fraction) -> Fraction:
+    def _ticks(self, frame: Frame) -> int:
+        return ticks_of(frame.pts + self._shift, frame.time_base, self.tick, self.last)
+
+    def late(self, frame: Frame) -> Fraction:
         """Seconds by which a frame, were it the next, would come after its time, as its tick is taken."""
-        return ticks_of(pts, time_base, self.tick, self.last) * self.tick - pts * time_base
+        return self._ticks(frame) * self.tick - (frame.pts + self._shift) * frame.time_base
 
     def flush(self) -> list[Packet[Stream]]:
         """The packets that the encoder still holds.
