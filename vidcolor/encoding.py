@@ -73,7 +73,7 @@ class Encoding:
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         self.plan = self._planned(shown)
         codec, muxer, rate = self.plan.codec, target.muxer, sane_rate(stream)
-        lines = film_limits.lines_of(source, stream, first, target, options, self.plan)
+        lines = film_limits.lines_of(reading, first, target, options, self.plan)
         for line in (*self.plan.notes, *lines):
             log.warning("%s", line)
         settings = encoder_settings(

@@ -20,6 +20,7 @@ from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matr
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
+from vidcolor.reading import Reading
 from vidcolor.result import clock
 from vidcolor.stages.reencode import UNWOVEN
 from vidcolor.target import Target, is_sequence
@@ -57,15 +58,10 @@ _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
 def lines_of(
-    source: InputContainer,
-    stream: VideoStream,
-    first: Frame,
-    target: Target,
-    options: Options,
-    plan: EncoderPlan,
+    reading: Reading, first: Frame, target: Target, options: Options, plan: EncoderPlan
 ) -> list[str]:
     """What the owner of a film should know before it is made, a line each."""
-    muxer, codec = target.muxer, plan.codec
+    source, stream, muxer, codec = reading.container, reading.stream, target.muxer, plan.codec
     found = _inexpressible(first, target, plan) + _loses_detail(stream, options, muxer, codec)
     found += _lost_pages(source) + untold_order(first, stream) + _scanners_notes(stream, first, options)
     found += [] if muxer in _COUNT_THEMSELVES else _late_beginning(first, options)

@@ -14,7 +14,6 @@ import torch
 
 from vidcolor.assembly import assemble
 from vidcolor.cluster import make_on_cluster
-from vidcolor.encoding import Encoding
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film
 from vidcolor.frames import Frame
@@ -55,7 +54,7 @@ class ResumableJob:
     order: Order
     tools: Tools
     wanted: Manifest
-    """The terms on which it would begin now; frames a segment are filled in here."""
+    """The terms on which it would begin now, but for what the first frame tells."""
     _begun: bool = False
     """Whether anything of it is made, or what was there before cleared away."""
 
@@ -114,11 +113,8 @@ class ResumableJob:
             reading.end(whole=False)
             raise nothing_decodes(self.order.name, self.order.options, reading)
         self.tools.meter.container, self.tools.meter.stream = reading.container, reading.stream
-        if isinstance(source, PipeSource):
-            known = identify_pipe(reading.container, first)
-            self.wanted = replace(self.wanted, source=known)
         self._warn_of_room(work, first)
-        terms, found = self._terms(work, first)
+        terms, found = self._terms(work, source, first)
         with torch_threads(int(terms.machine["torch threads"])):
             maker = Maker(
                 order=self.order, tools=self.tools, work=work, source=source, first=first, terms=terms
@@ -140,7 +136,7 @@ class ResumableJob:
             if isinstance(source, PipeSource):
                 self._require_the_end(source, paths, last)
                 source.read_on()
-        silent = self._put_together(source, maker.encoding, paths, last)
+        silent = self._put_together(maker, paths, last)
         return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent), codec
 
     def _rehearse(self, maker: Maker) -> None:
@@ -211,11 +207,13 @@ class ResumableJob:
                 kept += path.stat().st_size
         return kept
 
-    def _terms(self, work: Workplace, first: Frame) -> tuple[Manifest, Manifest | None]:
+    def _terms(self, work: Workplace, source: FrameSource, first: Frame) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""
         options = self.order.options
         total = self.tools.meter.total()
         wanted = replace(self.wanted, segment_frames=frames_a_segment(first), total=total)
+        if isinstance(source, PipeSource):
+            wanted = replace(wanted, source=identify_pipe(source.reading.container, first))
         if work.empty or options.restart or not options.resume:
             return wanted, None
         found = Manifest.read(work.manifest)
@@ -238,18 +236,19 @@ class ResumableJob:
                 predictor.engine = begun["engine"]
         return {"engine": predictor.engine, "precision": predictor.precision}
 
-    def _put_together(self, source: FrameSource, encoding: Encoding, paths: list[Path], last: Place) -> int:
+    def _put_together(self, maker: Maker, paths: list[Path], last: Place) -> int:
         """Returns how many tracks of sound were lost."""
         place = self.order.place
         assert place.final is not None
         place.create(part_of(place.final, place.name))
-        name = label_of(self.wanted.fingerprint, last.frames)
+        described = replace(self.wanted, source=maker.terms.source)  # as who looks for it will do
+        name = label_of(described.fingerprint, last.frames)
         label = name + losses_of(last.lost, 0)
         delay = max(SegmentStore.describe(path).delay for path in paths)
-        with source.others() as (container, others):
+        with maker.source.others() as (container, others):
             try:
                 with hushed():
-                    film = Film(container, encoding, label=label)
+                    film = Film(container, maker.encoding, label=label)
                 with closing(film):
                     assemble(film, (self._part(path) for path in paths), delay, others)
             except OutputError as error:
