@@ -7,29 +7,31 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import torch
 from av.container import InputContainer
 
-from vidcolor.checkpoint import Generator, load_generator
+from vidcolor.checkpoint import find_weights
 from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
 from vidcolor.making import Order, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
-from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.opening import is_picture, pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.pipeline import Colouring, run
+from vidcolor.predictors import kept_ready, ready, stamp
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
-from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
-from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_engine, resolve_precision
+from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_precision
 from vidcolor.streaming import StreamedFilm
-from vidcolor.target import Target, as_dash, prepare_target
+from vidcolor.target import Target, as_dash, holds_one, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 
@@ -124,10 +126,11 @@ class _Job:
     def run(self) -> Result:
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
-        generator = load_generator(self.options.weights)
-        engine = resolve_engine(self.options.engine, generator, device, dtype)
-        predictor = Predictor(generator, device, dtype, Sharing(), engine)
+        weights = find_weights(self.options.weights)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
+        single = is_picture(container, self.name) or holds_one(self.place.name, self.place.muxer)
+        make = kept_ready if single and not self.place.is_film else partial(ready, few=single)
+        predictor = make(weights, device, dtype, self.options.engine)
         meter = Meter(
             container=container,
             stream=pick_video(container, self.name),
@@ -139,7 +142,7 @@ class _Job:
                 self.container = container
             else:
                 container.close()
-            counts, codec = self._in_segments(generator, predictor, meter)
+            counts, codec = self._in_segments(weights, predictor, meter)
         else:
             counts, codec = self._in_one_go(container, predictor, meter)
             container.close()
@@ -183,8 +186,7 @@ class _Job:
         """Picture and sound are read one after the other: they have to be those of one film."""
         if not os.path.isfile(self.name):
             return
-        status = os.stat(self.name)
-        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        now = stamp(self.name)
         self.identity = self.identity or now
         if now != self.identity:
             raise InputError(
@@ -217,7 +219,7 @@ class _Job:
         size = self.options.render_size
         return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
 
-    def _in_segments(self, generator: Generator, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
+    def _in_segments(self, weights: Path, predictor: Predictor, meter: Meter) -> tuple[Counts, str]:
         settings = self._settings(meter.options)
         batch = self._batch_size(predictor)
         order = Order(
@@ -230,12 +232,12 @@ class _Job:
             wanted=Manifest(
                 source=identify(self.name),
                 options=describe_options(self.options),
-                weights=digest_weights(generator.path),
+                weights=digest_weights(weights),
                 machine=describe_machine(predictor.device, predictor.precision, predictor.engine, batch),
                 segment_frames=0,
             ),
             anchors=lambda: self._anchors(settings, predictor),
-            weights=generator.path,
+            weights=weights,
             meter=meter,
             cancel=self.cancel,
         )
