@@ -334,3 +334,10 @@ def test_flags_do_not_take_the_quantiser_away(flags: str, made: str) -> None:
         encoder_settings("libx264", muxer="mp4", crf=None, preset=None, extra={"flags": flags})["flags"]
         == flags
     )
+
+
+@pytest.mark.parametrize("codec", ["png", "apng"])
+def test_png_is_written_quickly_unless_asked_otherwise(codec: str) -> None:
+    for extra, level in (({}, "3"), ({"compression_level": "9"}, "9")):
+        settings = encoder_settings(codec, muxer="image2", crf=None, preset=None, extra=extra)
+        assert settings == {"compression_level": level}
