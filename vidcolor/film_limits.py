@@ -13,12 +13,13 @@ from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label, muxer_options
+from vidcolor.media.containers import label, muxer_options
 from vidcolor.media.encoders import EncoderPlan, is_image
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
+from vidcolor.media.traits import traits_of
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
 from vidcolor.result import clock
@@ -31,17 +32,13 @@ _STATE_THEIR_ASPECT = frozenset([
     "libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video", "h263p", "mjpeg",
     "png", "apng", "ffv1", "dvvideo",
 ])  # fmt: skip
-_HOLD_ASPECT = MOV_FAMILY | MATROSKA_FAMILY | {"asf"}
 _STATE_RANGE_AND_MATRIX = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
 )
 _STATE_MATRIX = _STATE_RANGE_AND_MATRIX | {"mpeg2video", "prores", "prores_aw", "prores_ks"}
 _ALWAYS_LIMITED = frozenset(["mpeg2video", "prores", "prores_aw", "prores_ks"])
-_HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
-_HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
 _STATE_FIELDS = _ALWAYS_LIMITED | {"libx264", "h264_nvenc", "mpeg4", "libxvid", "ffv1", "dnxhd", "dvvideo"}
-_LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 _SCANS = ("dpx", "exr")
 _RATES_DIFFER = 1e-4
 _FINEST_TIMESCALE = 10_000_000
@@ -49,8 +46,6 @@ _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
 _FINE_TICK = Fraction(1, 1000)
 """Seconds: what is finer needs no help."""
-_COUNT_THEMSELVES = ("avi", "mxf", "yuv4mpegpipe")
-"""Containers that place frames by their number."""
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _MASTERS = frozenset([
@@ -59,7 +54,6 @@ _MASTERS = frozenset([
 ])  # fmt: skip
 _UNSEEN = Fraction(1, 2000)
 """Seconds by which a move would be said to be none."""
-_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv", "asf")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 _MPEG2_SHAPES = (Fraction(4, 3), Fraction(16, 9), Fraction(221, 100))
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
@@ -67,10 +61,10 @@ _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool) -> list[str]:
     """A line for each thing of the picture that the target, ``seekable`` or not, cannot express."""
-    codec = plan.codec
+    codec, traits = plan.codec, traits_of(muxer)
     found = _signal_left_out(first, muxer, plan)
     lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
-    if lies and muxer not in MOV_FAMILY | MATROSKA_FAMILY:
+    if lies and not traits.turn:
         found.append(f"{label(muxer)} cannot say that the picture is turned: it lies as it is stored")
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
     if transfer is not None:
@@ -83,13 +77,14 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in _HOLD_ASPECT or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
+    held = traits.aspect or (muxer == "yuv4mpegpipe" and not seekable)  # see headers
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         where = f"{codec} in {label(muxer)}"
         found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
-    told = muxer in ("mov", "matroska", "yuv4mpegpipe") or codec.removesuffix("rgb") in _STATE_FIELDS
-    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))):
+    told = traits.fields or codec.removesuffix("rgb") in _STATE_FIELDS
+    woven = traits.fields is False or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))
+    if first.fields == 2 and woven:
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if muxer == "mxf" and codec == "libx264" and first.bottom_first:
         found.append("mxf says of H.264 that the upper field comes first: its frames alone tell the truth")
@@ -111,7 +106,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     if is_rgb(av.VideoFormat(plan.pix_fmt)) or plan.is_jfif:
         return []
     found = []
-    told = codec in _STATE_RANGE_AND_MATRIX or (muxer in _HOLD_RANGE and codec not in _ALWAYS_LIMITED)
+    told = codec in _STATE_RANGE_AND_MATRIX or (traits_of(muxer).range and codec not in _ALWAYS_LIMITED)
     if signal.full_range and not told:
         found.append(
             f"{codec} in {label(muxer)} cannot say that luma has its full range: players will show it with "
@@ -119,7 +114,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         )
     usual = usual_matrix(first.luma.shape[0])
     differs = (signal.matrix.kr, signal.matrix.kb) != (usual.kr, usual.kb)
-    if differs and codec not in _STATE_MATRIX and muxer not in _HOLD_MATRIX:
+    if differs and codec not in _STATE_MATRIX and not traits_of(muxer).matrix:
         found.append(
             f"{codec} in {label(muxer)} has no place for the matrix ({signal.matrix.name}): players take "
             f"{usual.name}, and show colours that are a little off"
@@ -144,7 +139,7 @@ def oddities(
 ) -> list[str]:
     """Lines for what is odd in the source itself."""
     found = lost_pages(source) + untold_order(first, stream) + scanners_notes(stream, first, options)
-    found += [] if muxer in _COUNT_THEMSELVES else late_beginning(first, options)
+    found += [] if traits_of(muxer).numbered else late_beginning(first, options)
     return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
 
 
@@ -191,10 +186,10 @@ def _shift(source: InputContainer, first: Frame, options: Options, muxer: str, t
     sounds = source.streams.audio if options.audio != "none" else ()
     begins = [s.start_time * s.time_base for s in sounds if s.start_time is not None and s.time_base]
     begin = min([first.seconds, *begins])
-    if muxer != "avi" or begin <= 0:
+    if not traits_of(muxer).at_once or begin <= 0:
         return Fraction(0)
     if begin > tick / 2:
-        log.warning("avi begins at once: all tracks are %.3f s earlier", float(begin))
+        log.warning("%s begins at once: all tracks are %.3f s earlier", label(muxer), float(begin))
     return -begin
 
 
@@ -206,11 +201,13 @@ def offset_of(source: InputContainer, first: Frame, options: Options, muxer: str
     Args:
         tick: time base of the encoder, seconds.
     """
+    traits = traits_of(muxer)
     offset = _shift(source, first, options, muxer, tick)
     at = first.seconds + offset
-    if muxer in _COUNT_THEMSELVES:
-        if muxer == "avi" and at > tick / 2:
-            log.warning("avi shows the first frame from the beginning on, not from %.3f s on", float(at))
+    if traits.numbered:
+        if traits.at_once and at > tick / 2:
+            said = "%s shows the first frame from the beginning on, not from %.3f s on"
+            log.warning(said, label(muxer), float(at))
         return offset
     late = -(-at // tick) * tick - at
     if tick <= _FINE_TICK or late <= _FINE_TICK:
@@ -248,7 +245,7 @@ def label_film(output: OutputContainer, label: str) -> None:
 
     FFmpeg itself fills in the usual place in some. A comment of the source stays.
     """
-    key = _LABELS.get(output.format.name, "encoding_tool")
+    key = traits_of(output.format.name).mark
     if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
         output.metadata[key] = label
 
@@ -263,13 +260,11 @@ def container_options(
         number: of the first picture of a sequence, if it is one.
     """
     options = muxer_options(muxer)
-    if muxer in MOV_FAMILY:
+    if traits_of(muxer).is_mov:
         options["movflags"] = "faststart" if seekable else _FRAGMENTS
         options["movie_timescale"] = str(movie_timescale(first, source))
     if not seekable:
         options["flush_packets"] = "1"
-    if muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
-        options["strict"] = "-1"
     if holds_one(target, muxer):
         options["update"] = "1"
     if number is not None:
@@ -284,7 +279,7 @@ def say_delay(muxer: str, earliest: Fraction) -> None:
         muxer: some have no such times.
         earliest: seconds at which the first packet is due.
     """
-    if earliest < -_UNSEEN and muxer in _NOTHING_BEFORE_ZERO:
+    if earliest < -_UNSEEN and traits_of(muxer).from_zero:
         log.warning(
             "%s begins at zero at the earliest: all tracks are %.3f s later", label(muxer), float(-earliest)
         )

@@ -15,8 +15,9 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label, makes_blu_ray, may_hold, takes
+from vidcolor.media.containers import codec_name, describe, label, makes_blu_ray, may_hold, takes
 from vidcolor.media.layouts import channels_of, layout_of
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 Watch: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
@@ -39,7 +40,7 @@ def default_encoder(output: OutputContainer, source: AudioStream | None = None, 
     if name == "mxf":
         fine = source is not None and _LOSSLESS.match(source.codec_context.name)
         return "pcm_s24le" if fine and _samples(source) not in ("", "u8", "s16") else "pcm_s16le"
-    if name in MOV_FAMILY or name == "matroska":
+    if traits_of(name).is_mov or name == "matroska":
         usual = {"matroska": "flac", "mov": "alac"}.get(name)  # few players know of either in mp4
         return (usual and _lossless(source, usual)) or "aac"
     if name == "avi" and (kept := _lossless(source, None)):

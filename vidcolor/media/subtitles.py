@@ -14,7 +14,8 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label
+from vidcolor.media.containers import codec_name, describe, label
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,7 @@ _TICKS = 10_000
 
 def target_codec(source: SubtitleStream, format_name: str) -> str | None:
     """Return the text codec to convert a track to, or None: pictures of text, or a container without any."""
-    if not source.codec_context.codec.text_sub:
-        return None
-    if format_name in MOV_FAMILY:
-        return "mov_text"
-    return {"matroska": "subrip", "webm": "webvtt"}.get(format_name)
+    return traits_of(format_name).text if source.codec_context.codec.text_sub else None
 
 
 @dataclass(frozen=True)

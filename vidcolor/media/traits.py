@@ -1,0 +1,154 @@
+"""What each container can hold, and how FFmpeg's muxer for it behaves: one table, asked by trait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from vidcolor.media import languages
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """Traits of a container, each by default that of one which is not in the table.
+
+    Codecs of tracks go by their canonical names. A set that is None leaves nothing out.
+    """
+
+    label: str = ""  # the short name by which people know it, where that is not the muxer's
+    is_mov: bool = False  # FFmpeg's muxer of mov writes it: boxes, edit lists, movflags
+    is_matroska: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)  # with which it has to be opened
+
+    aspect: bool = False  # its header says the pixels' aspect ratio, whatever the codec says
+    range: bool = False  # and luma's range
+    matrix: bool = False
+    turn: bool = False  # and that the picture is turned
+    fields: bool | None = None  # and that it has fields; False: it has no place for them, whatever the codec
+
+    from_zero: bool = False  # begins at zero at the earliest: the muxer moves all tracks
+    at_once: bool = False  # all its tracks begin at once, and sound is placed by its samples alone
+    numbered: bool = False  # places frames by their number
+
+    only: frozenset[str] | None = None  # codecs; the muxer takes any other too, and writes it as private data
+    never: frozenset[str] = _NONE  # codecs that the muxer takes, and writes as no reader understands them
+    picture_first: bool = False  # takes other tracks after it, without times, and ends with the shortest
+    late_pcm: bool = False  # few readers understand PCM in it
+    text: str | None = None  # the codec that text of others becomes
+    data: str = ""  # tracks of data that readers learn about: "any", or those that came in "mov"
+    covers: str = ""  # where a cover goes that is no attachment: the "header", or a "track" of its own
+    attachments: bool = False  # holds files, a cover too
+
+    mark: str = "encoding_tool"  # key of the metadata that says what vidcolor made
+    keys: frozenset[str] | None = None  # of the film's metadata
+    any_key: bool = False  # writes keys of any name where it is asked to (use_metadata_tags)
+    track_keys: frozenset[str] | None = None  # of a track's metadata
+    chapter_keys: frozenset[str] | None = _NONE  # of a chapter's; where there are none it holds no chapters
+    timecode: bool = True  # kept as a track of its own (mov, mp4) or as a tag
+    reel: bool = False  # the reel's name is kept with it
+    dispositions: frozenset[str] | None = None  # that survive; 'default' is never missed
+    to_language: Callable[[str], str] = str  # gives the code by which it knows a language
+    has_language: Callable[[str], bool] = lambda code: True
+
+
+# The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer of
+# Matroska would move every track, the picture too, until nothing does.
+_AS_IT_IS = {"avoid_negative_ts": "disabled"}
+_STRICT = {"strict": "-1"}  # more than 8 bits, and most frame rates, are extensions
+
+_MP4 = Traits(
+    is_mov=True, options=_AS_IT_IS, aspect=True, turn=True, late_pcm=True, text="mov_text", covers="header",
+    never=_words("timed_id3 scte_35 smpte_2038"),  # which it leaves out in silence
+    keys=_words(
+        "title artist album_artist composer album comment genre copyright grouping lyrics description"
+        " synopsis show episode_id network keywords date creation_time track disc location compilation"
+        " hd_video tempo gapless_playback media_type season_number episode_sort sort_name sort_artist"
+        " sort_album sort_album_artist sort_composer sort_show"),
+    any_key=True, track_keys=_words("language"), chapter_keys=_words("title"), dispositions=_NONE,
+    to_language=languages.three_letters, has_language=languages.is_three_letters)  # fmt: skip
+# FFmpeg's muxer writes other languages as none, for which QuickTime has no numbers.
+_QUICKTIME = _words(
+    "alb amh ara arm asm aym aze baq bel ben bul bur cat ces chi dan dut dzo eng epo est fin fra geo ger gre"
+    " grn guj heb hin hun ice ind iri ita jav jpn kan kas kaz khm kin kir kor kur lao lat lav lit mac mal mar"
+    " may mlg mlt mol mon nep nor nya ori orm per pol por pus que ron run rus san sin slk slv smi snd som spa"
+    " sve swa tam tat tel tgk tgl tha tib tir tuk tur uig ukr urd uzb vie wel yid und"
+)
+_3GP = replace(_MP4, any_key=False, keys=_words(
+    "title artist author album date comment genre copyright location creation_time"))  # fmt: skip
+_MKV = Traits(
+    is_matroska=True, options=_AS_IT_IS, aspect=True, range=True, matrix=True, turn=True,
+    mark="VIDCOLOR", chapter_keys=None)  # fmt: skip
+# They write nothing that a person would call metadata, and take text for the pictures of a DVD's subtitles.
+_DVD = Traits(keys=_NONE, track_keys=_NONE, timecode=False, dispositions=_NONE)
+_PS = replace(
+    _DVD, never=_words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
+)
+
+_TABLE = {
+    "mp4": replace(
+        _MP4, range=True, matrix=True, data="mov", track_keys=_words("title language"),
+        dispositions=_words("dub comment forced hearing_impaired visual_impaired captions descriptions")),
+    "mov": replace(
+        _MP4, matrix=True, fields=True, late_pcm=False, data="mov", covers="track", mark="comment", reel=True,
+        keys=_words("title artist album date comment genre copyright make model location creation_time"),
+        track_keys=_words("title language"),
+        to_language=languages.quicktime_code, has_language=_QUICKTIME.__contains__),
+    "3gp": _3GP,
+    "3g2": _3GP,
+    **dict.fromkeys(("ipod", "psp", "f4v"), _MP4),
+    "matroska": replace(
+        _MKV, label="mkv", fields=True, text="subrip", attachments=True,
+        never=_words("tta"),  # read by the file's duration: its last second is lost where that changes
+        dispositions=_words("dub original comment forced hearing_impaired visual_impaired")),
+    "webm": replace(
+        _MKV, fields=False, text="webvtt", chapter_keys=_words("title"),
+        dispositions=_words("forced captions descriptions metadata")),  # kinds of WebVTT
+    "mpegts": Traits(
+        label="ts", from_zero=True, data="any",
+        only=_words(
+            "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus s302m h264 hevc vvc mpeg1video mpeg2video mpeg4"
+            " vc1 dirac cavs dvb_subtitle dvb_teletext hdmv_pgs_subtitle klv timed_id3 scte_35 smpte_2038"),
+        keys=_words("service_name service_provider title"), track_keys=_words("language"), timecode=False,
+        dispositions=_words("hearing_impaired visual_impaired clean_effects descriptions"),
+        to_language=languages.three_letters, has_language=lambda code: len(code) == 3),
+    "mpeg": _PS,
+    "vob": _PS,
+    "svcd": _DVD,
+    "dvd": _DVD,
+    "avi": Traits(
+        options=_AS_IT_IS, at_once=True, numbered=True,
+        never=_words(  # it has no place for the headers and durations that these need
+            "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"),
+        keys=_words("title artist album date comment genre copyright language track encoded_by timecode"),
+        track_keys=_words("title"), timecode=False, dispositions=_NONE),
+    "asf": Traits(
+        label="wmv", aspect=True, from_zero=True, track_keys=_words("language"), dispositions=_NONE,
+        never=_words("flac"),  # of which FFmpeg reads all packets but the first ten late
+        # FFmpeg's muxer would give it that of another track
+        has_language=lambda code: code == "und" or languages.has_two_letters(code)),
+    "flv": Traits(
+        from_zero=True, track_keys=_NONE, dispositions=_NONE,
+        never=_words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw")),  # not all rates, nor orders of bytes
+    "nut": Traits(
+        from_zero=True, mark="VIDCOLOR", chapter_keys=None,
+        never=_words(  # it has no place for sizes of blocks and samples
+            "wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
+        dispositions=_words("dub original comment lyrics karaoke")),
+    "ogg": Traits(chapter_keys=None),
+    "mxf": Traits(
+        options=_STRICT, range=True, matrix=True, numbered=True, picture_first=True,
+        keys=_words("creation_time company_name product_name product_version"),
+        track_keys=_NONE, dispositions=_NONE),
+    "yuv4mpegpipe": Traits(label="y4m", options=_STRICT, range=True, fields=True, numbered=True),
+}  # fmt: skip
+
+
+def traits_of(muxer: str) -> Traits:
+    """Traits of the container that FFmpeg's muxer of this name writes."""
+    return _TABLE.get(muxer) or Traits()
