@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import label, muxer_options
-from vidcolor.media.encoders import EncoderPlan, is_image
+from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
@@ -63,7 +63,7 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
     """A line for each thing of the picture that the target, ``seekable`` or not, cannot express."""
     codec, traits = plan.codec, traits_of(muxer)
     found = _signal_left_out(first, muxer, plan)
-    lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
+    lies = first.orientation != Orientation() and not traits.is_image and not plan.upright
     if lies and not traits.turn:
         found.append(f"{label(muxer)} cannot say that the picture is turned: it lies as it is stored")
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
@@ -83,16 +83,16 @@ def inexpressible(first: Frame, muxer: str, plan: EncoderPlan, *, seekable: bool
         where = f"{codec} in {label(muxer)}"
         found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
     told = traits.fields or codec.removesuffix("rgb") in _STATE_FIELDS
-    woven = traits.fields is False or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))
+    woven = traits.fields is False or codec in _PROGRESSIVE_ONLY or not (told or traits.is_image)
     if first.fields == 2 and woven:
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if muxer == "mxf" and codec == "libx264" and first.bottom_first:
         found.append("mxf says of H.264 that the upper field comes first: its frames alone tell the truth")
-    if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
+    if plan.is_jfif and not traits.is_image and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
-    if is_rgb(av.VideoFormat(plan.pix_fmt)) and not is_image(muxer) and not is_rgb(first.video.format):
+    if is_rgb(av.VideoFormat(plan.pix_fmt)) and not traits.is_image and not is_rgb(first.video.format):
         found.append(f"{codec} holds R'G'B' alone: luma comes back from it rounded; --codec ffv1 keeps it")
-    if is_image(muxer):
+    if traits.is_image:
         holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
         came = {"EXIF": tells_by_exif(first.video), "colour profile": has_profile(first.video)}
         lost = [name for name, there in came.items() if there and name not in holds]
@@ -126,7 +126,7 @@ def loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) 
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
     name = stream.codec_context.name
     chosen = options.crf is not None or options.codec is not None or options.encoder_options
-    if name not in _MASTERS or codec in LOSSLESS or chosen or is_image(muxer):
+    if name not in _MASTERS or codec in LOSSLESS or chosen or traits_of(muxer).is_image:
         return []
     return [
         f"the source ({name}) is of the kind that archives keep: {codec} at its usual "

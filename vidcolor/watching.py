@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import label
-from vidcolor.media.encoders import is_image
 from vidcolor.media.pixels import has_captions, has_exif, tells_active_format
+from vidcolor.media.traits import traits_of
 from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
@@ -91,6 +91,7 @@ class Watch:
 
     def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool, codec: str) -> None:
         self._first, self._muxer, self._rate = first, muxer, rate
+        self._traits = traits_of(muxer)
         self._interlaced, self._codec = interlaced, codec
         self._means: deque[float] = deque(maxlen=3)
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
@@ -138,7 +139,7 @@ class Watch:
 
     def _look_at_time(self, frame: Frame, at: str, late: Fraction) -> None:
         """Say so if frames cannot have their times."""
-        counts = self._muxer not in _ONE_RATE and not is_image(self._muxer)  # pictures have no times
+        counts = self._muxer not in _ONE_RATE and not self._traits.is_image  # pictures have no times
         if counts and late > 1 / (2 * self._rate):
             self._say("late", at, f"{float(self._rate):.6g}")
         behind = frame.seconds - self._first.seconds - self.written / self._rate
@@ -148,7 +149,7 @@ class Watch:
     def _look_for_turns(self, frame: Frame, at: str) -> None:
         if frame.orientation == self._first.orientation or "turned" in self.said:
             return
-        if is_image(self._muxer) and (
+        if self._traits.is_image and (
             self._codec == "tiff" or (self._codec == "png" and has_exif(frame.video))
         ):
             return  # each picture says for itself how it is turned

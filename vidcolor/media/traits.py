@@ -22,10 +22,17 @@ class Traits:
     """
 
     label: str = ""  # the short name by which people know it, where that is not the muxer's
+    suffixes: tuple[str, ...] = ()  # of files, the usual one first
+    is_image: bool = False  # it holds pictures rather than films
     is_mov: bool = False  # FFmpeg's muxer of mov writes it: boxes, edit lists, movflags
     is_matroska: bool = False
     options: Mapping[str, str] = field(default_factory=dict)  # with which it has to be opened
 
+    encoders: Mapping[int, str] = field(default_factory=dict)  # usual ones by depth, 0 being any other
+    codecs: frozenset[str] | None = None  # of the picture, where the muxer names but its usual one
+    refused: frozenset[str] = _NONE  # those that the muxer names, and refuses with the header
+    in_parts: bool = True  # parts encoded apart can be joined: no count or header runs on in the encoder
+    upright: bool = False  # readers show the picture as it is stored
     aspect: bool = False  # its header says the pixels' aspect ratio, whatever the codec says
     range: bool = False  # and luma's range
     matrix: bool = False
@@ -57,6 +64,9 @@ class Traits:
     has_language: Callable[[str], bool] = lambda code: True
 
 
+_TO_10 = {8: "libx264", 10: "libx264"}
+_TO_12 = {**_TO_10, 12: "libx265"}
+_ALL = {**_TO_12, 0: "ffv1"}
 # The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer of
 # Matroska would move every track, the picture too, until nothing does.
 _AS_IT_IS = {"avoid_negative_ts": "disabled"}
@@ -87,66 +97,85 @@ _MKV = Traits(
 # They write nothing that a person would call metadata, and take text for the pictures of a DVD's subtitles.
 _DVD = Traits(keys=_NONE, track_keys=_NONE, timecode=False, dispositions=_NONE)
 _PS = replace(
-    _DVD, never=_words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
+    _DVD,
+    codecs=_words("mpeg1video mpeg2video"),
+    never=_words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext"),
 )
+_PICTURES = Traits(is_image=True, in_parts=False, upright=True)
 
 _TABLE = {
     "mp4": replace(
-        _MP4, range=True, matrix=True, data="mov", track_keys=_words("title language"),
+        _MP4, suffixes=("mp4", "m4v"), encoders=_TO_12, range=True, matrix=True, data="mov",
+        track_keys=_words("title language"),
         dispositions=_words("dub comment forced hearing_impaired visual_impaired captions descriptions")),
     "mov": replace(
-        _MP4, matrix=True, fields=True, late_pcm=False, data="mov", covers="track", mark="comment", reel=True,
+        _MP4, suffixes=("mov", "qt"), encoders=_TO_12, refused=_words("vp8 vp9 av1"), matrix=True,
+        fields=True, late_pcm=False, data="mov", covers="track", mark="comment", reel=True,
         keys=_words("title artist album date comment genre copyright make model location creation_time"),
         track_keys=_words("title language"),
         to_language=languages.quicktime_code, has_language=_QUICKTIME.__contains__),
-    "3gp": _3GP,
+    "3gp": replace(_3GP, suffixes=("3gp",), encoders=_TO_12),
     "3g2": _3GP,
     **dict.fromkeys(("ipod", "psp", "f4v"), _MP4),
     "matroska": replace(
-        _MKV, label="mkv", fields=True, text="subrip", attachments=True,
+        _MKV, label="mkv", suffixes=("mkv", "mk3d"), encoders=_ALL, refused=_words("rv10 rv20"), fields=True,
+        text="subrip", attachments=True,
         never=_words("tta"),  # read by the file's duration: its last second is lost where that changes
         dispositions=_words("dub original comment forced hearing_impaired visual_impaired")),
     "webm": replace(
-        _MKV, fields=False, text="webvtt", chapter_keys=_words("title"),
+        _MKV, suffixes=("webm",), encoders={8: "libvpx-vp9", 9: "libsvtav1", 10: "libsvtav1"}, fields=False,
+        text="webvtt", chapter_keys=_words("title"),
         dispositions=_words("forced captions descriptions metadata")),  # kinds of WebVTT
     "mpegts": Traits(
-        label="ts", from_zero=True, data="any",
+        label="ts", suffixes=("ts", "m2ts", "mts"), encoders=_TO_12, from_zero=True, data="any",
+        codecs=_words("h264 hevc mpeg1video mpeg2video mpeg4 vc1 dirac"),
         only=_words(
             "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus s302m h264 hevc vvc mpeg1video mpeg2video mpeg4"
             " vc1 dirac cavs dvb_subtitle dvb_teletext hdmv_pgs_subtitle klv timed_id3 scte_35 smpte_2038"),
         keys=_words("service_name service_provider title"), track_keys=_words("language"), timecode=False,
         dispositions=_words("hearing_impaired visual_impaired clean_effects descriptions"),
         to_language=languages.three_letters, has_language=lambda code: len(code) == 3),
-    "mpeg": _PS,
-    "vob": _PS,
+    "mpeg": replace(_PS, suffixes=("mpg", "mpeg"), encoders={0: "mpeg2video"}),
+    "vob": replace(_PS, suffixes=("vob",)),
     "svcd": _DVD,
     "dvd": _DVD,
     "avi": Traits(
-        options=_AS_IT_IS, at_once=True, numbered=True,
+        suffixes=("avi",), options=_AS_IT_IS, encoders={**_TO_10, 0: "ffv1"}, at_once=True, numbered=True,
         never=_words(  # it has no place for the headers and durations that these need
             "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"),
         keys=_words("title artist album date comment genre copyright language track encoded_by timecode"),
         track_keys=_words("title"), timecode=False, dispositions=_NONE),
     "asf": Traits(
-        label="wmv", aspect=True, from_zero=True, track_keys=_words("language"), dispositions=_NONE,
+        label="wmv", suffixes=("wmv",), encoders={0: "wmv2"}, aspect=True, from_zero=True,
+        track_keys=_words("language"), dispositions=_NONE,
         never=_words("flac"),  # of which FFmpeg reads all packets but the first ten late
         # FFmpeg's muxer would give it that of another track
         has_language=lambda code: code == "und" or languages.has_two_letters(code)),
     "flv": Traits(
-        from_zero=True, track_keys=_NONE, dispositions=_NONE,
+        suffixes=("flv",), encoders=_TO_10, refused=_words("mpeg4 h263"), from_zero=True,
+        track_keys=_NONE, dispositions=_NONE,
         never=_words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw")),  # not all rates, nor orders of bytes
     "nut": Traits(
-        from_zero=True, mark="VIDCOLOR", chapter_keys=None,
+        suffixes=("nut",), encoders=_ALL, from_zero=True, mark="VIDCOLOR", chapter_keys=None,
         never=_words(  # it has no place for sizes of blocks and samples
             "wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
         dispositions=_words("dub original comment lyrics karaoke")),
-    "ogg": Traits(chapter_keys=None),
+    "ogg": Traits(suffixes=("ogv",), chapter_keys=None),
     "mxf": Traits(
-        options=_STRICT, range=True, matrix=True, numbered=True, picture_first=True,
+        suffixes=("mxf",), options=_STRICT, encoders={0: "libx264"}, range=True, matrix=True, numbered=True,
+        codecs=_words("mpeg2video h264 dnxhd prores jpeg2000 dvvideo ffv1"), picture_first=True,
         keys=_words("creation_time company_name product_name product_version"),
         track_keys=_NONE, dispositions=_NONE),
-    "yuv4mpegpipe": Traits(label="y4m", options=_STRICT, range=True, fields=True, numbered=True),
+    "yuv4mpegpipe": Traits(
+        label="y4m", suffixes=("y4m",), options=_STRICT, encoders={0: "rawvideo"}, codecs=_words("rawvideo"),
+        range=True, fields=True, numbered=True),
+    "gif": Traits(suffixes=("gif",), in_parts=False, upright=True),
+    "apng": Traits(suffixes=("apng",), in_parts=False),
+    "ivf": Traits(suffixes=("ivf",)),
+    "image2": replace(_PICTURES, suffixes=("png", "jpg", "jpeg", "tif", "tiff", "bmp")),
+    "webp": replace(_PICTURES, suffixes=("webp",)),
 }  # fmt: skip
+MUXERS = {suffix: muxer for muxer, traits in _TABLE.items() for suffix in traits.suffixes}
 
 
 def traits_of(muxer: str) -> Traits:
