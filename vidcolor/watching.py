@@ -36,10 +36,6 @@ It was at most 1.00 on 27 clips, that in a sports hall, and 0.93 on a scratched 
 _SAMPLED = 135
 """Lines, about, of which the mean is taken: with fewer, fine texture that moves would be flicker."""
 
-_ONE_RATE = frozenset(
-    ["yuv4mpegpipe", "mxf", "h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "rawvideo", "obu"]
-)
-"""Containers, and streams without one, in which frames have no times of their own."""
 _EVEN, _HOLE = 25, 5
 """Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
 _CAPTIONED = frozenset(["libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
@@ -139,11 +135,11 @@ class Watch:
 
     def _look_at_time(self, frame: Frame, at: str, late: Fraction) -> None:
         """Say so if frames cannot have their times."""
-        counts = self._muxer not in _ONE_RATE and not self._traits.is_image  # pictures have no times
+        counts = self._traits.timed and not self._traits.is_image  # pictures have no times
         if counts and late > 1 / (2 * self._rate):
             self._say("late", at, f"{float(self._rate):.6g}")
         behind = frame.seconds - self._first.seconds - self.written / self._rate
-        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate):
+        if not self._traits.timed and abs(behind) > 1 / (2 * self._rate):
             self._say("rate", label(self._muxer), "early" if behind > 0 else "late")
 
     def _look_for_turns(self, frame: Frame, at: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from vidcolor.media import languages
 
@@ -42,11 +43,21 @@ class Traits:
     from_zero: bool = False  # begins at zero at the earliest: the muxer moves all tracks
     at_once: bool = False  # all its tracks begin at once, and sound is placed by its samples alone
     numbered: bool = False  # places frames by their number
+    one_rate: bool = False  # its header states the rate of all frames, which it counts
+    timed: bool = True  # its frames have times of their own
+    milliseconds: bool = False  # time is counted in them
+    tick: Fraction = Fraction(0)  # it counts no finer (s)
+    reordered: bool = True  # FFmpeg finds times of B-frames in it
+    longest_gop: int = 0  # frames from a key frame on that its index counts
 
     only: frozenset[str] | None = None  # codecs; the muxer takes any other too, and writes it as private data
     never: frozenset[str] = _NONE  # codecs that the muxer takes, and writes as no reader understands them
     picture_first: bool = False  # takes other tracks after it, without times, and ends with the shortest
     late_pcm: bool = False  # few readers understand PCM in it
+    pcm_only: bool = False  # no other sound, and of one sample rate
+    sound: str = ""  # encoder of sound that it does not take, where the muxer's is not the usual one
+    lossless: str = ""  # the same of sound that lost nothing before; any "pcm" that fits
+    mp3_rates: tuple[int, ...] = ()  # sample rates of MP3 (Hz), where it takes fewer than the encoder
     text: str | None = None  # the codec that text of others becomes
     data: str = ""  # tracks of data that readers learn about: "any", or those that came in "mov"
     covers: str = ""  # where a cover goes that is no attachment: the "header", or a "track" of its own
@@ -74,7 +85,7 @@ _STRICT = {"strict": "-1"}  # more than 8 bits, and most frame rates, are extens
 
 _MP4 = Traits(
     is_mov=True, options=_AS_IT_IS, aspect=True, turn=True, late_pcm=True, text="mov_text", covers="header",
-    never=_words("timed_id3 scte_35 smpte_2038"),  # which it leaves out in silence
+    sound="aac", never=_words("timed_id3 scte_35 smpte_2038"),  # which it leaves out in silence
     keys=_words(
         "title artist album_artist composer album comment genre copyright grouping lyrics description"
         " synopsis show episode_id network keywords date creation_time track disc location compilation"
@@ -93,14 +104,16 @@ _3GP = replace(_MP4, any_key=False, keys=_words(
     "title artist author album date comment genre copyright location creation_time"))  # fmt: skip
 _MKV = Traits(
     is_matroska=True, options=_AS_IT_IS, aspect=True, range=True, matrix=True, turn=True,
-    mark="VIDCOLOR", chapter_keys=None)  # fmt: skip
+    milliseconds=True, sound="aac", mark="VIDCOLOR", chapter_keys=None)  # fmt: skip
 # They write nothing that a person would call metadata, and take text for the pictures of a DVD's subtitles.
 _DVD = Traits(keys=_NONE, track_keys=_NONE, timecode=False, dispositions=_NONE)
 _PS = replace(
     _DVD,
+    one_rate=True,
     codecs=_words("mpeg1video mpeg2video"),
     never=_words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext"),
 )
+_STREAMS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "rawvideo", "obu")  # without a container
 _PICTURES = Traits(is_image=True, in_parts=False, upright=True)
 
 _TABLE = {
@@ -110,7 +123,7 @@ _TABLE = {
         dispositions=_words("dub comment forced hearing_impaired visual_impaired captions descriptions")),
     "mov": replace(
         _MP4, suffixes=("mov", "qt"), encoders=_TO_12, refused=_words("vp8 vp9 av1"), matrix=True,
-        fields=True, late_pcm=False, data="mov", covers="track", mark="comment", reel=True,
+        fields=True, late_pcm=False, lossless="alac", data="mov", covers="track", mark="comment", reel=True,
         keys=_words("title artist album date comment genre copyright make model location creation_time"),
         track_keys=_words("title language"),
         to_language=languages.quicktime_code, has_language=_QUICKTIME.__contains__),
@@ -119,12 +132,12 @@ _TABLE = {
     **dict.fromkeys(("ipod", "psp", "f4v"), _MP4),
     "matroska": replace(
         _MKV, label="mkv", suffixes=("mkv", "mk3d"), encoders=_ALL, refused=_words("rv10 rv20"), fields=True,
-        text="subrip", attachments=True,
+        lossless="flac", text="subrip", attachments=True,
         never=_words("tta"),  # read by the file's duration: its last second is lost where that changes
         dispositions=_words("dub original comment forced hearing_impaired visual_impaired")),
     "webm": replace(
         _MKV, suffixes=("webm",), encoders={8: "libvpx-vp9", 9: "libsvtav1", 10: "libsvtav1"}, fields=False,
-        text="webvtt", chapter_keys=_words("title"),
+        sound="libopus", text="webvtt", chapter_keys=_words("title"),
         dispositions=_words("forced captions descriptions metadata")),  # kinds of WebVTT
     "mpegts": Traits(
         label="ts", suffixes=("ts", "m2ts", "mts"), encoders=_TO_12, from_zero=True, data="any",
@@ -141,6 +154,8 @@ _TABLE = {
     "dvd": _DVD,
     "avi": Traits(
         suffixes=("avi",), options=_AS_IT_IS, encoders={**_TO_10, 0: "ffv1"}, at_once=True, numbered=True,
+        reordered=False, sound="libmp3lame", lossless="pcm",
+        mp3_rates=(32_000, 44_100, 48_000),  # below, the muxer's times may be wrong by a factor of two
         never=_words(  # it has no place for the headers and durations that these need
             "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"),
         keys=_words("title artist album date comment genre copyright language track encoded_by timecode"),
@@ -152,8 +167,8 @@ _TABLE = {
         # FFmpeg's muxer would give it that of another track
         has_language=lambda code: code == "und" or languages.has_two_letters(code)),
     "flv": Traits(
-        suffixes=("flv",), encoders=_TO_10, refused=_words("mpeg4 h263"), from_zero=True,
-        track_keys=_NONE, dispositions=_NONE,
+        suffixes=("flv",), encoders=_TO_10, refused=_words("mpeg4 h263"), from_zero=True, milliseconds=True,
+        mp3_rates=(11_025, 22_050, 44_100, 48_000), track_keys=_NONE, dispositions=_NONE,
         never=_words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw")),  # not all rates, nor orders of bytes
     "nut": Traits(
         suffixes=("nut",), encoders=_ALL, from_zero=True, mark="VIDCOLOR", chapter_keys=None,
@@ -163,14 +178,16 @@ _TABLE = {
     "ogg": Traits(suffixes=("ogv",), chapter_keys=None),
     "mxf": Traits(
         suffixes=("mxf",), options=_STRICT, encoders={0: "libx264"}, range=True, matrix=True, numbered=True,
-        codecs=_words("mpeg2video h264 dnxhd prores jpeg2000 dvvideo ffv1"), picture_first=True,
+        codecs=_words("mpeg2video h264 dnxhd prores jpeg2000 dvvideo ffv1"), one_rate=True, timed=False,
+        reordered=False, longest_gop=128, picture_first=True, pcm_only=True,
         keys=_words("creation_time company_name product_name product_version"),
         track_keys=_NONE, dispositions=_NONE),
     "yuv4mpegpipe": Traits(
         label="y4m", suffixes=("y4m",), options=_STRICT, encoders={0: "rawvideo"}, codecs=_words("rawvideo"),
-        range=True, fields=True, numbered=True),
-    "gif": Traits(suffixes=("gif",), in_parts=False, upright=True),
+        range=True, fields=True, numbered=True, one_rate=True, timed=False),
+    "gif": Traits(suffixes=("gif",), in_parts=False, upright=True, tick=Fraction(1, 100)),
     "apng": Traits(suffixes=("apng",), in_parts=False),
+    **dict.fromkeys(_STREAMS, Traits(timed=False)),
     "ivf": Traits(suffixes=("ivf",)),
     "image2": replace(_PICTURES, suffixes=("png", "jpg", "jpeg", "tif", "tiff", "bmp")),
     "webp": replace(_PICTURES, suffixes=("webp",)),
