@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import label, muxer_options
+from vidcolor.media.containers import label
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.opening import sane_rate
@@ -259,7 +259,7 @@ def container_options(
         seekable: whether it is a file.
         number: of the first picture of a sequence, if it is one.
     """
-    options = muxer_options(muxer)
+    options = dict(traits_of(muxer).options)
     if traits_of(muxer).is_mov:
         options["movflags"] = "faststart" if seekable else _FRAGMENTS
         options["movie_timescale"] = str(movie_timescale(first, source))

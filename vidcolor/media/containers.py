@@ -39,11 +39,6 @@ _STALE = re.compile(
 )
 
 
-def muxer_options(format_name: str) -> dict[str, str]:
-    """Return the container options with which the output must be opened."""
-    return dict(traits_of(format_name).options)
-
-
 def label(format_name: str, suffix: str = "") -> str:
     """Return the short name by which people know a container format, in a file with this suffix."""
     if makes_blu_ray(format_name, suffix):
@@ -134,16 +129,13 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     In files with the suffix .m2ts FFmpeg's TS has places for one picture, and for a Blu-ray's sound and
     subtitles, of which it says in these alone what they are; other sound it would write as private data.
     """
-    name = codec_name(template)
-    if not may_hold(format_name, name):
+    name, blu_ray = codec_name(template), makes_blu_ray(format_name, suffix)
+    if template.type == "audio":
+        fits = name in _BLU_RAY_SOUND or not blu_ray
+    else:
+        fits = format_name != "mpegts" or (name == "hdmv_pgs_subtitle") == blu_ray
+    if not (fits and may_hold(format_name, name)):
         return False
-    if format_name == "mpegts":
-        if template.type == "audio":
-            fits = name in _BLU_RAY_SOUND or not makes_blu_ray(format_name, suffix)
-        else:
-            fits = (name == "hdmv_pgs_subtitle") == makes_blu_ray(format_name, suffix)
-        if not fits:
-            return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False
@@ -168,11 +160,6 @@ def lacks_header(source: InputContainer, stream: AudioStream, target: str) -> bo
         known == "flv" and (traits_of(target).is_matroska or target == "mpegts")
     )
     return apart and codec_name(stream) == "aac" and not stream.codec_context.extradata
-
-
-def is_late_addition(format_name: str, stream: Stream) -> bool:
-    """Tell whether few readers understand a codec in this container though the muxer writes it."""
-    return traits_of(format_name).late_pcm and codec_name(stream).startswith("pcm_")
 
 
 def live_metadata(metadata: dict[str, str]) -> dict[str, str]:

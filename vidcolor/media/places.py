@@ -12,7 +12,6 @@ from vidcolor.media.traits import traits_of
 if TYPE_CHECKING:
     from av.stream import Stream
 
-
 # Of the old file rather than of the track; an attached file's name and type become its stream's.
 _BOOKKEEPING = {"handler_name", "creation_time", "vendor_id", "filename", "mimetype", "timecode"}
 
@@ -28,9 +27,7 @@ def missing_keys(format_name: str, metadata: dict[str, str], *, track: bool) -> 
     if traits.timecode:
         known |= {"timecode"}  # see place_timecode
     lost = [k for k in metadata if k.lower() not in known]
-    if (
-        traits.is_mov
-    ):  # these hold one of each in a language, and places of ISO 6709 alone: +52.5200+013.4050/
+    if traits.is_mov:  # holds one of each in a language, and places of ISO 6709 alone: +52.5200+013.4050/
         lost = [k for k in lost if not _in_a_language(k, metadata)]
         lost += [k for k, v in metadata.items() if k.lower() == "location" and v[:1] not in ("+", "-")]
     return lost + ["language"] * (track and not traits.has_language(metadata.get("language", "und")))

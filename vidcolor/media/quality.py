@@ -87,7 +87,7 @@ def _h264_limits(muxer: str, extra: Mapping[str, str]) -> dict[str, str]:
     traits = traits_of(muxer)
     given = _with_nested(extra)
     if not traits.reordered:
-        settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
+        settings["bf"] = "0"
         for name, value in given.items():
             if name in ("bf", "bframes") and value != "0":
                 fault = f"frames have wrong times with it in {muxer}"

@@ -15,7 +15,6 @@ from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
 from vidcolor.media.containers import codec_name, describe, label
-from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +26,6 @@ _FIELDS, _STYLE = 8, 2
 """Of an ASS dialogue: how many come before its words, and which is the style's name."""
 _TICKS = 10_000
 """A second, of texts in mov and mp4: its muxer moves those that touch by one, and allows 2³¹ without any."""
-
-
-def target_codec(source: SubtitleStream, format_name: str) -> str | None:
-    """Return the text codec to convert a track to, or None: pictures of text, or a container without any."""
-    return traits_of(format_name).text if source.codec_context.codec.text_sub else None
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ from vidcolor.media import containers, places
 from vidcolor.media.adts import unframed
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
-from vidcolor.media.containers import describe, label, live_metadata
+from vidcolor.media.containers import codec_name, describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import UNTOLD, say_left_out, unwanted
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
-from vidcolor.media.subtitles import SubtitleConverter, target_codec
+from vidcolor.media.subtitles import SubtitleConverter
 from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
@@ -195,7 +195,7 @@ class Remuxer:
             return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
             choice == "auto"
-            and not containers.is_late_addition(self._format, stream)
+            and not (self._traits.late_pcm and codec_name(stream).startswith("pcm_"))
             and not self._needs_padding(stream)
         )
         suffix = self._settings.suffix
@@ -238,8 +238,8 @@ class Remuxer:
             self._leave_out(stream, "PyAV's FFmpeg has no decoder for its codec (teletext, for one)")
         elif containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
-        elif codec := target_codec(stream, self._format):
-            self._convert(stream, SubtitleConverter(stream, self._output, codec))
+        elif self._traits.text and stream.codec_context.codec.text_sub:  # others are pictures of text
+            self._convert(stream, SubtitleConverter(stream, self._output, self._traits.text))
         else:
             self._leave_out(stream)
 
