@@ -61,7 +61,7 @@ def muxer_for(target: str, asked: str | None) -> str:
         UsageError: unknown, with the choices.
     """
     if asked is not None:
-        name = MUXERS.get(asked.lower(), asked)
+        name = MUXERS.get(asked.lower(), asked.lower())  # FFmpeg takes capitals, too
         if name in _MANY_FILES:
             raise UsageError(f"--format {asked}: writes more than the one file that was named")
         if name == "ismv":
@@ -82,7 +82,7 @@ def muxer_for(target: str, asked: str | None) -> str:
 
 def suffix_for(asked: str) -> str | None:
     """The suffix that goes with a container that was asked for by name; None where none is known."""
-    known = [asked.lower()] if asked.lower() in MUXERS else traits_of(asked).suffixes
+    known = [asked.lower()] if asked.lower() in MUXERS else traits_of(asked.lower()).suffixes
     return f".{known[0]}" if known else None
 
 
