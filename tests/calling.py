@@ -11,9 +11,8 @@ from pathlib import Path
 from unittest import mock
 
 import av
-from quick import Corners
+from quick import quickly
 
-from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
 from vidcolor.media.priority import _scheduling
 
@@ -38,11 +37,9 @@ def policies() -> list[int]:
 def call(*arguments: str | Path) -> int:
     """Run ``vidcolor ARGUMENTS``; its exit code. What it says goes to the test's standard error."""
     codes: list[int] = []
-    generator = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
     given = ["vidcolor", "--render-size", "32", "--precision", "fp32", *map(str, arguments)]
     with (
-        mock.patch("vidcolor.job.load_generator", lambda name: generator),
-        mock.patch("vidcolor.finished.load_generator", lambda name: generator),
+        quickly(path=__file__),
         mock.patch("vidcolor.cli._leave", codes.append),
         mock.patch.object(sys, "argv", given),
         log_as_it_was(),

@@ -13,6 +13,7 @@ import torch
 from media import planes_of, read_film
 from torch import Tensor, nn
 
+from vidcolor import predictors
 from vidcolor.checkpoint import Generator
 from vidcolor.job import Result, colorize
 from vidcolor.options import Options
@@ -35,16 +36,19 @@ class Corners(nn.Module):
 
 
 @contextmanager
-def quickly(network: nn.Module | None = None) -> Iterator[None]:
-    """Films are coloured with ``network``, by default with :class:`Corners`."""
+def quickly(network: nn.Module | None = None, path: str = __file__) -> Iterator[None]:
+    """Films are coloured with ``network``, by default :class:`Corners`; ``path`` stands for its weights."""
     generator = Generator(
-        network=network or Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={}
+        network=network or Corners(), multiple=Corners.multiple, path=Path(path), metadata={}
     )
+    predictors._kept.cache_clear()
     with (
-        mock.patch("vidcolor.job.load_generator", lambda name: generator),
-        mock.patch("vidcolor.finished.load_generator", lambda name: generator),
+        mock.patch("vidcolor.predictors.load_generator", lambda name: generator),
+        mock.patch("vidcolor.job.find_weights", lambda name: generator.path),
+        mock.patch("vidcolor.finished.find_weights", lambda name: generator.path),
     ):
         yield
+    predictors._kept.cache_clear()
 
 
 def colour(

@@ -12,7 +12,7 @@ from media import luma_of_film, make_film, packets_of, planes_of, read_film, tim
 from quick import colour, same_luma
 
 from vidcolor.errors import OutputError, UsageError
-from vidcolor.media.encoders import _fitting_subsampling, muxer_for
+from vidcolor.media.encoders import _fitting_subsampling, muxer_for, suffix_for
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 
 CHOICES = [
@@ -140,6 +140,8 @@ def test_suffix_or_format_name_the_muxer() -> None:
     assert muxer_for("-", None) == "matroska"
     assert muxer_for("-", "mp4") == "mp4"
     assert muxer_for("a.mkv", "webm") == "webm"
+    assert muxer_for("-", "Matroska") == "matroska"
+    assert suffix_for("Matroska") == ".mkv"
 
 
 def test_only_what_counts_frames_leaves_the_time_base_of_the_source() -> None:
@@ -334,3 +336,10 @@ def test_flags_do_not_take_the_quantiser_away(flags: str, made: str) -> None:
         encoder_settings("libx264", muxer="mp4", crf=None, preset=None, extra={"flags": flags})["flags"]
         == flags
     )
+
+
+@pytest.mark.parametrize("codec", ["png", "apng"])
+def test_png_is_written_quickly_unless_asked_otherwise(codec: str) -> None:
+    for extra, level in (({}, "3"), ({"compression_level": "9"}, "9")):
+        settings = encoder_settings(codec, muxer="image2", crf=None, preset=None, extra=extra)
+        assert settings == {"compression_level": level}

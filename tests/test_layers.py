@@ -41,7 +41,7 @@ LAYERS = [
     ["statearrays"],
     ["matching"],
     ["temporal"],
-    ["bars"],
+    ["bars", "predictors"],
     ["stages"],
     ["motion", "thumbnails"],
     ["media", "checkpoint", "threads", "sharing", "devices"],

@@ -8,25 +8,27 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import av
 import pytest
 from media import make_film, read_film
-from quick import Corners, colour
+from quick import colour, quickly
 
 import vidcolor
-from vidcolor.checkpoint import Generator
+from vidcolor.checkpoint import find_weights
 from vidcolor.errors import InputError, Interrupted, OutputError, UsageError, VidcolorError, WeightsError
 from vidcolor.job import Progress, colorize
 from vidcolor.options import Options
 
 
 @pytest.fixture(autouse=True)
-def corners(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
-    monkeypatch.setattr("vidcolor.job.load_generator", lambda name: generator)
+def corners() -> Iterator[None]:
+    with quickly():
+        yield
 
 
 SMALL = Options(render_size=32, precision="fp32", temporal="off")
@@ -110,9 +112,7 @@ def test_an_exception_of_progress_ends_the_job_and_leaves_nothing(film: Path, tm
     assert os.listdir(tmp_path) == ["film.mp4"]
 
 
-def test_failures_are_exceptions_of_the_one_tree(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failures_are_exceptions_of_the_one_tree(film: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mkv"
     with pytest.raises(InputError):
         colorize(tmp_path / "none.mp4", target, SMALL)
@@ -122,8 +122,7 @@ def test_failures_are_exceptions_of_the_one_tree(
         colorize(film, tmp_path / "out", SMALL)
     with pytest.raises(UsageError):
         Options(saturation=-1.0)
-    monkeypatch.undo()
-    with pytest.raises(WeightsError):
+    with pytest.raises(WeightsError), mock.patch("vidcolor.job.find_weights", find_weights):
         colorize(film, target, Options(weights="no-such-weights"))
     assert os.listdir(tmp_path) == ["film.mp4"]
 

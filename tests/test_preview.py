@@ -15,11 +15,10 @@ import pytest
 import torch
 from calling import one_line
 from media import fill_plane, flat_film, make_film
-from quick import Corners
+from quick import quickly
 from test_resume import left_in
 from test_shots_apart import cut_film
 
-from vidcolor.checkpoint import Generator
 from vidcolor.cli import main
 from vidcolor.colorspace import BT709, BT2020, ab_from_rgb
 from vidcolor.contents import Contents, Moment, choose
@@ -33,8 +32,7 @@ from vidcolor.stages.decode import DecodeSettings
 @pytest.fixture(autouse=True)
 def quick() -> Iterator[None]:
     """A generator that takes no time."""
-    made = Generator(network=Corners(), multiple=Corners.multiple, path=Path(__file__), metadata={})
-    with mock.patch("vidcolor.preview.load_generator", lambda name: made):
+    with quickly():
         yield
 
 

@@ -20,10 +20,11 @@ from quick import colour
 
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode
-from vidcolor.media.containers import holds_covers, muxer_options
+from vidcolor.media.containers import holds_covers
 from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
 from vidcolor.media.packets import Clock
 from vidcolor.media.places import missing_keys
+from vidcolor.media.traits import traits_of
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
 FPS = 25
@@ -69,7 +70,7 @@ def add_sound(output, codec: str = "aac", seconds: float = 2.0, **metadata: str)
 def make(path: Path, *, sound: tuple[str, ...] = ("aac",), chapters: bool = False, **picture: str) -> Path:
     """Write a film with one picture and one track per codec in ``sound``."""
     languages = ["deu", "fra", "jpn"]
-    with av.open(str(path), "w", options=muxer_options("mp4") if path.suffix == ".mp4" else {}) as output:
+    with av.open(str(path), "w", options=traits_of("mp4").options if path.suffix == ".mp4" else {}) as output:
         if chapters:
             output.set_chapters(marks())
         writers = [add_pictures(output, **picture)]
@@ -99,7 +100,7 @@ def carry(source: Path, target, format_name: str | None = None, *, encode: bool 
     name = str(target) if isinstance(target, Path) else target
     with (
         av.open(str(source)) as film,
-        av.open(name, "w", format=format_name, options=muxer_options(format_name)) as output,
+        av.open(name, "w", format=format_name, options=traits_of(format_name).options) as output,
     ):
         picture = film.streams.video[0]
         remuxer = Remuxer(film, output, picture, RemuxSettings(**settings))
@@ -913,8 +914,8 @@ def test_flags_of_the_caller_survive_beside_those_for_metadata(tmp_path, place):
 
 @pytest.mark.parametrize("format_name", ["mp4", "mov", "matroska", "webm", "avi"])
 def test_the_muxer_is_told_to_leave_negative_times_alone(format_name):
-    assert muxer_options(format_name) == {"avoid_negative_ts": "disabled"}
-    assert muxer_options("mpegts") == {}
+    assert traits_of(format_name).options == {"avoid_negative_ts": "disabled"}
+    assert traits_of("mpegts").options == {}
 
 
 def test_marks_of_a_track_that_have_no_place_are_named(tmp_path, caplog):

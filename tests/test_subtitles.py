@@ -12,9 +12,9 @@ import pytest
 from quick import colour, quickly
 
 from vidcolor.job import colorize
-from vidcolor.media.containers import muxer_options
 from vidcolor.media.packets import PacketWriter
 from vidcolor.media.subtitles import Overlaps, Piece
+from vidcolor.media.traits import traits_of
 from vidcolor.options import Options
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 
@@ -85,7 +85,7 @@ def carry(source: Path, target: Path) -> None:
     name = {".mkv": "matroska"}.get(target.suffix, target.suffix[1:])
     with (
         av.open(str(source)) as film,
-        av.open(str(target), "w", format=name, options=muxer_options(name)) as output,
+        av.open(str(target), "w", format=name, options=traits_of(name).options) as output,
     ):
         picture = film.streams.video[0]
         remuxer = Remuxer(film, output, picture, RemuxSettings())

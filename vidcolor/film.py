@@ -17,22 +17,21 @@ from av.video.stream import VideoStream
 from vidcolor import film_limits
 from vidcolor.encoding import Encoding
 from vidcolor.frames import Frame
-from vidcolor.media.containers import MOV_FAMILY, label, muxer_options
+from vidcolor.media.containers import label
 from vidcolor.media.failures import mapped_errors
 from vidcolor.media.headers import make_room, mend_file, with_aspect
+from vidcolor.media.traits import traits_of
 from vidcolor.sink import Sink
 from vidcolor.stages.remux import Remuxer, RemuxSettings
 from vidcolor.target import Target, holds_one
 
 log = logging.getLogger(__name__)
 
-_LABELS = {"mov": "comment", "matroska": "VIDCOLOR", "webm": "VIDCOLOR", "nut": "VIDCOLOR"}
 LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
 """Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _FINEST_TIMESCALE = 10_000_000
 _UNSEEN = Fraction(1, 2000)
 """Seconds by which a move would be said to be none."""
-_NOTHING_BEFORE_ZERO = ("mpegts", "nut", "flv", "asf")
 _FRAGMENTS = "frag_keyframe+empty_moov+delay_moov+default_base_moof"
 
 
@@ -141,7 +140,7 @@ def _label_film(output: OutputContainer, name: str) -> None:
 
     FFmpeg itself fills in the usual place in some. A comment of the source stays.
     """
-    key = _LABELS.get(output.format.name, "encoding_tool")
+    key = traits_of(output.format.name).mark
     if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
         output.metadata[key] = name
 
@@ -149,14 +148,12 @@ def _label_film(output: OutputContainer, name: str) -> None:
 def _container_options(target: Target, first: Frame, source: InputContainer) -> dict[str, str]:
     """Options with which the target is opened."""
     muxer = target.muxer
-    options = muxer_options(muxer)
-    if muxer in MOV_FAMILY:
+    options = dict(traits_of(muxer).options)
+    if traits_of(muxer).is_mov:
         options["movflags"] = "faststart" if target.seekable else _FRAGMENTS
         options["movie_timescale"] = str(_movie_timescale(first, source))
     if not target.seekable:
         options["flush_packets"] = "1"
-    if muxer in ("yuv4mpegpipe", "mxf"):  # more than 8 bits, and most frame rates, are extensions
-        options["strict"] = "-1"
     if holds_one(target.name, muxer):
         options["update"] = "1"
     if film_limits.first_number(source, target) is not None:
@@ -171,7 +168,7 @@ def _say_delay(muxer: str, earliest: Fraction) -> None:
         muxer: some have no such times.
         earliest: seconds at which the first packet is due.
     """
-    if earliest < -_UNSEEN and muxer in _NOTHING_BEFORE_ZERO:
+    if earliest < -_UNSEEN and traits_of(muxer).from_zero:
         log.warning(
             "%s begins at zero at the earliest: all tracks are %.3f s later", label(muxer), float(-earliest)
         )

@@ -12,12 +12,13 @@ from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, label
-from vidcolor.media.encoders import EncoderPlan, is_image
+from vidcolor.media.containers import label
+from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import has_profile, is_rgb, tells_by_exif, usual_matrix
 from vidcolor.media.quality import LOSSLESS
+from vidcolor.media.traits import traits_of
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options
 from vidcolor.reading import Reading
@@ -31,14 +32,11 @@ _STATE_THEIR_ASPECT = frozenset([
     "libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "mpeg4", "mpeg2video", "h263p", "mjpeg",
     "png", "apng", "ffv1", "dvvideo",
 ])  # fmt: skip
-_HOLD_ASPECT = MOV_FAMILY | MATROSKA_FAMILY | {"asf"}
 _STATE_RANGE_AND_MATRIX = frozenset(
     ["libx264", "libx264rgb", "libx265", "h264_nvenc", "hevc_nvenc", "libvpx-vp9", "libsvtav1", "libaom-av1"]
 )
 _STATE_MATRIX = _STATE_RANGE_AND_MATRIX | {"mpeg2video", "prores", "prores_aw", "prores_ks"}
 _ALWAYS_LIMITED = frozenset(["mpeg2video", "prores", "prores_aw", "prores_ks"])
-_HOLD_RANGE = MATROSKA_FAMILY | {"mp4", "mxf", "yuv4mpegpipe"}
-_HOLD_MATRIX = MATROSKA_FAMILY | {"mp4", "mov", "mxf"}
 _PROGRESSIVE_ONLY = UNWOVEN | {"libvpx-vp9", "libvpx", "libsvtav1", "libaom-av1", "libx265"}
 _STATE_FIELDS = _ALWAYS_LIMITED | {"libx264", "h264_nvenc", "mpeg4", "libxvid", "ffv1", "dnxhd", "dvvideo"}
 _SCANS = ("dpx", "exr")
@@ -47,8 +45,6 @@ _LATE = 60
 """Seconds of nothing before a film that nobody takes for meant."""
 _FINE_TICK = Fraction(1, 1000)
 """Seconds: what is finer needs no help."""
-_COUNT_THEMSELVES = ("avi", "mxf", "yuv4mpegpipe")
-"""Containers that place frames by their number."""
 _MASTERS = frozenset([
     "prores", "dnxhd", "cfhd", "jpeg2000", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "v210",
     "v410",
@@ -64,16 +60,16 @@ def lines_of(
     source, stream, muxer, codec = reading.container, reading.stream, target.muxer, plan.codec
     found = _inexpressible(first, target, plan) + _loses_detail(stream, options, muxer, codec)
     found += _lost_pages(source) + untold_order(first, stream) + _scanners_notes(stream, first, options)
-    found += [] if muxer in _COUNT_THEMSELVES else _late_beginning(first, options)
+    found += [] if traits_of(muxer).numbered else _late_beginning(first, options)
     return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
 
 
 def _inexpressible(first: Frame, target: Target, plan: EncoderPlan) -> list[str]:
     """A line for each thing of the picture that the target cannot express."""
-    codec, muxer = plan.codec, target.muxer
+    codec, muxer, traits = plan.codec, target.muxer, traits_of(target.muxer)
     found = _signal_left_out(first, muxer, plan)
-    lies = first.orientation != Orientation() and not is_image(muxer) and not plan.upright
-    if lies and muxer not in MOV_FAMILY | MATROSKA_FAMILY:
+    lies = first.orientation != Orientation() and not traits.is_image and not plan.upright
+    if lies and not traits.turn:
         found.append(f"{label(muxer)} cannot say that the picture is turned: it lies as it is stored")
     transfer = _HDR_TRANSFERS.get(int(first.video.color_trc))
     if transfer is not None:
@@ -86,21 +82,22 @@ def _inexpressible(first: Frame, target: Target, plan: EncoderPlan) -> list[str]
     shown = first.luma.shape[1] * first.aspect / first.luma.shape[0]
     if codec == "mpeg2video" and first.aspect != 1 and min(abs(shown / r - 1) for r in _MPEG2_SHAPES) > 0.01:
         found.append(f"mpeg2video knows pictures of 4:3, 16:9 and 2.21:1 only, not of {float(shown):.3g}:1")
-    held = muxer in _HOLD_ASPECT or (muxer == "yuv4mpegpipe" and not target.seekable)  # see headers
+    held = traits.aspect or (muxer == "yuv4mpegpipe" and not target.seekable)  # see headers
     if first.aspect != 1 and not held and codec not in _STATE_THEIR_ASPECT:
         shape = f"{first.aspect.numerator}:{first.aspect.denominator}"
         where = f"{codec} in {label(muxer)}"
         found.append(f"{where} does not get the pixels' aspect ratio, {shape}, written; H.264 does")
-    told = muxer in ("mov", "matroska", "yuv4mpegpipe") or codec.removesuffix("rgb") in _STATE_FIELDS
-    if first.fields == 2 and (muxer == "webm" or codec in _PROGRESSIVE_ONLY or not (told or is_image(muxer))):
+    told = traits.fields or codec.removesuffix("rgb") in _STATE_FIELDS
+    woven = traits.fields is False or codec in _PROGRESSIVE_ONLY or not (told or traits.is_image)
+    if first.fields == 2 and woven:
         found.append(f"{codec} has no place for interlacing: the fields stay woven, but are not marked")
     if muxer == "mxf" and codec == "libx264" and first.bottom_first:
         found.append("mxf says of H.264 that the upper field comes first: its frames alone tell the truth")
-    if plan.is_jfif and not is_image(muxer) and not (first.signal.full_range or is_rgb(first.video.format)):
+    if plan.is_jfif and not traits.is_image and not (first.signal.full_range or is_rgb(first.video.format)):
         found.append(f"{codec} holds full range alone: luma is stretched to it; --codec ffv1 keeps it")
-    if is_rgb(av.VideoFormat(plan.pix_fmt)) and not is_image(muxer) and not is_rgb(first.video.format):
+    if is_rgb(av.VideoFormat(plan.pix_fmt)) and not traits.is_image and not is_rgb(first.video.format):
         found.append(f"{codec} holds R'G'B' alone: luma comes back from it rounded; --codec ffv1 keeps it")
-    if is_image(muxer):
+    if traits.is_image:
         holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
         came = {"EXIF": tells_by_exif(first.video), "colour profile": has_profile(first.video)}
         lost = [name for name, there in came.items() if there and name not in holds]
@@ -114,7 +111,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
     if is_rgb(av.VideoFormat(plan.pix_fmt)) or plan.is_jfif:
         return []
     found = []
-    told = codec in _STATE_RANGE_AND_MATRIX or (muxer in _HOLD_RANGE and codec not in _ALWAYS_LIMITED)
+    told = codec in _STATE_RANGE_AND_MATRIX or (traits_of(muxer).range and codec not in _ALWAYS_LIMITED)
     if signal.full_range and not told:
         found.append(
             f"{codec} in {label(muxer)} cannot say that luma has its full range: players will show it with "
@@ -122,7 +119,7 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
         )
     usual = usual_matrix(first.luma.shape[0])
     differs = (signal.matrix.kr, signal.matrix.kb) != (usual.kr, usual.kb)
-    if differs and codec not in _STATE_MATRIX and muxer not in _HOLD_MATRIX:
+    if differs and codec not in _STATE_MATRIX and not traits_of(muxer).matrix:
         found.append(
             f"{codec} in {label(muxer)} has no place for the matrix ({signal.matrix.name}): players take "
             f"{usual.name}, and show colours that are a little off"
@@ -134,7 +131,7 @@ def _loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str)
     """A line where a source of the kind that archives keep becomes a film that is only good to look at."""
     name = stream.codec_context.name
     chosen = options.crf is not None or options.codec is not None or options.encoder_options
-    if name not in _MASTERS or codec in LOSSLESS or chosen or is_image(muxer):
+    if name not in _MASTERS or codec in LOSSLESS or chosen or traits_of(muxer).is_image:
         return []
     return [
         f"the source ({name}) is of the kind that archives keep: {codec} at its usual "
@@ -185,10 +182,10 @@ def _shift(source: InputContainer, first: Frame, options: Options, muxer: str, t
     sounds = source.streams.audio if options.audio != "none" else ()
     begins = [s.start_time * s.time_base for s in sounds if s.start_time is not None and s.time_base]
     begin = min([first.seconds, *begins])
-    if muxer != "avi" or begin <= 0:
+    if not traits_of(muxer).at_once or begin <= 0:
         return Fraction(0)
     if begin > tick / 2:
-        log.warning("avi begins at once: all tracks are %.3f s earlier", float(begin))
+        log.warning("%s begins at once: all tracks are %.3f s earlier", label(muxer), float(begin))
     return -begin
 
 
@@ -200,11 +197,13 @@ def offset_of(source: InputContainer, first: Frame, options: Options, muxer: str
     Args:
         tick: time base of the encoder, seconds.
     """
+    traits = traits_of(muxer)
     offset = _shift(source, first, options, muxer, tick)
     at = first.seconds + offset
-    if muxer in _COUNT_THEMSELVES:
-        if muxer == "avi" and at > tick / 2:
-            log.warning("avi shows the first frame from the beginning on, not from %.3f s on", float(at))
+    if traits.numbered:
+        if traits.at_once and at > tick / 2:
+            said = "%s shows the first frame from the beginning on, not from %.3f s on"
+            log.warning(said, label(muxer), float(at))
         return offset
     late = -(-at // tick) * tick - at
     if tick <= _FINE_TICK or late <= _FINE_TICK:

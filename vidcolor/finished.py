@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from vidcolor.checkpoint import load_generator
+from vidcolor.checkpoint import find_weights
 from vidcolor.errors import ResumeMismatch, VidcolorError
 from vidcolor.film import LABEL_PLACES
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
@@ -84,7 +84,7 @@ def already_done(
                 frames += packet.size > 0
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
         return None
-    weights = digest_weights(load_generator(options.weights).path)
+    weights = digest_weights(find_weights(options.weights))
     source = terms.source if terms is not None else identify(name)
     own_print = fingerprint(source, describe_options(options), weights)
     own = label_of(own_print, frames)

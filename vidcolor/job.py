@@ -7,29 +7,29 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import torch
 from av.container import InputContainer
 
-from vidcolor.checkpoint import load_generator
+from vidcolor.checkpoint import find_weights
 from vidcolor.devices import model_of, resolve_device
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.finished import already_done, keeps
 from vidcolor.making import Order, Tools, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
-from vidcolor.media.opening import pick_video, reads_once
+from vidcolor.media.opening import is_picture, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.pipeline import run
+from vidcolor.predictors import kept_ready, ready, stamp
 from vidcolor.reading import Reading
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source
-from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_engine, resolve_precision
+from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_precision
 from vidcolor.streaming import FilmInOnePiece, StreamedFilm
-from vidcolor.target import Target, as_dash, prepare_target
+from vidcolor.target import Target, as_dash, holds_one, prepare_target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 
@@ -122,10 +122,11 @@ class _Job:
     def run(self) -> Result:
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
-        generator = load_generator(self.options.weights)
-        engine = resolve_engine(self.options.engine, generator, device, dtype)
-        predictor = Predictor(generator, device, dtype, Sharing(), engine)
+        weights = find_weights(self.options.weights)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
+        single = is_picture(container, self.name) or holds_one(self.place.name, self.place.muxer)
+        make = kept_ready if single and not self.place.is_film else partial(ready, few=single)
+        predictor = make(weights, device, dtype, self.options.engine)
         stream = pick_video(container, self.name)
         options = on_its_clock(self.options, container, self.name)
         settings = DecodeSettings(
@@ -136,9 +137,7 @@ class _Job:
             seekable=not reads_once(self.name),
         )
         meter = Meter(container=container, stream=stream, options=options, callback=self.progress)
-        order = Order(
-            name=self.name, place=self.place, options=options, settings=settings, weights=generator.path
-        )
+        order = Order(name=self.name, place=self.place, options=options, settings=settings, weights=weights)
         tools = Tools(
             predictor=predictor,
             open_it=(lambda: container) if reads_once(self.name) else self.open,
@@ -191,8 +190,7 @@ class _Job:
         """Picture and sound are read one after the other: they have to be those of one film."""
         if not os.path.isfile(self.name):
             return
-        status = os.stat(self.name)
-        now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        now = stamp(self.name)
         self.identity = self.identity or now
         if now != self.identity:
             raise InputError(

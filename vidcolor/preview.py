@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
-from vidcolor.checkpoint import find_weights, load_generator
+from vidcolor.checkpoint import find_weights
 from vidcolor.colorspace import bt709_codes, rgb_from_ycbcr
 from vidcolor.contents import Contents
 from vidcolor.devices import resolve_device
@@ -24,11 +24,11 @@ from vidcolor.frames import Frame
 from vidcolor.making import on_its_clock, open_as_asked
 from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import PREVIEW_SHOTS, Options
+from vidcolor.predictors import kept_ready
 from vidcolor.result import clock
-from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, render_shape
-from vidcolor.stages.predict import Predictor, resolve_engine, resolve_precision
+from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
 from vidcolor.writing import write_whole
@@ -112,9 +112,7 @@ def make_preview(
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
         dtype = resolve_precision(look.precision, device, look.engine)
-        generator = load_generator(look.weights)
-        engine = resolve_engine(look.engine, generator, device, dtype)
-        predictor = Predictor(generator, device, dtype, Sharing(), engine)
+        predictor = kept_ready(find_weights(look.weights), device, dtype, look.engine)
         recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidcolor.errors import InputError, OutputError, UsageError
-from vidcolor.media.encoders import is_image, muxer_for
+from vidcolor.media.encoders import muxer_for
 from vidcolor.media.names import folded, same_file
 from vidcolor.media.opening import NUMBER, STDIN, refuse_directory, sequence_address
 from vidcolor.media.sourcefiles import files_of, first_part, is_part_of
+from vidcolor.media.traits import traits_of
 from vidcolor.options import Options
 from vidcolor.writing import followed, mark, sync_folder
 
@@ -49,7 +50,7 @@ class Target:
     @property
     def in_segments(self) -> bool:
         """Whether its picture can be encoded in parts: not where an encoder's own count and header run on."""
-        return not is_image(self.muxer) and self.muxer not in ("gif", "apng")
+        return traits_of(self.muxer).in_parts
 
     def require_free(self) -> None:
         """Refuse a name that has been taken since, where nothing is to be overwritten.

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import label
-from vidcolor.media.encoders import is_image
 from vidcolor.media.pixels import has_captions, has_exif, tells_active_format
+from vidcolor.media.traits import traits_of
 from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
@@ -36,10 +36,6 @@ It was at most 1.00 on 27 clips, that in a sports hall, and 0.93 on a scratched 
 _SAMPLED = 135
 """Lines, about, of which the mean is taken: with fewer, fine texture that moves would be flicker."""
 
-_ONE_RATE = frozenset(
-    ["yuv4mpegpipe", "mxf", "h264", "hevc", "mpeg1video", "mpeg2video", "mjpeg", "rawvideo", "obu"]
-)
-"""Containers, and streams without one, in which frames have no times of their own."""
 _EVEN, _HOLE = 25, 5
 """Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
 _CAPTIONED = frozenset(["libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
@@ -91,6 +87,7 @@ class Watch:
 
     def __init__(self, first: Frame, muxer: str, rate: Fraction, *, interlaced: bool, codec: str) -> None:
         self._first, self._muxer, self._rate = first, muxer, rate
+        self._traits = traits_of(muxer)
         self._interlaced, self._codec = interlaced, codec
         self._means: deque[float] = deque(maxlen=3)
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
@@ -138,17 +135,17 @@ class Watch:
 
     def _look_at_time(self, frame: Frame, at: str, late: Fraction) -> None:
         """Say so if frames cannot have their times."""
-        counts = self._muxer not in _ONE_RATE and not is_image(self._muxer)  # pictures have no times
+        counts = self._traits.timed and not self._traits.is_image  # pictures have no times
         if counts and late > 1 / (2 * self._rate):
             self._say("late", at, f"{float(self._rate):.6g}")
         behind = frame.seconds - self._first.seconds - self.written / self._rate
-        if self._muxer in _ONE_RATE and abs(behind) > 1 / (2 * self._rate):
+        if not self._traits.timed and abs(behind) > 1 / (2 * self._rate):
             self._say("rate", label(self._muxer), "early" if behind > 0 else "late")
 
     def _look_for_turns(self, frame: Frame, at: str) -> None:
         if frame.orientation == self._first.orientation or "turned" in self.said:
             return
-        if is_image(self._muxer) and (
+        if self._traits.is_image and (
             self._codec == "tiff" or (self._codec == "png" and has_exif(frame.video))
         ):
             return  # each picture says for itself how it is turned

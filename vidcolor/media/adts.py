@@ -7,9 +7,9 @@ from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY
 from vidcolor.media.layouts import channels_of
 from vidcolor.media.soundchoice import Watch
+from vidcolor.media.traits import traits_of
 
 _RATES = (96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350)
 _LAYOUTS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7}
@@ -27,7 +27,8 @@ def unframed(watch: Watch | None, source: Stream, target: Stream, output: Output
         watch: see ``channel_watch``, which gives one for such tracks alone.
     """
     piped = {**output.options, **output.container_options}.get("flush_packets") == "1"
-    if watch is None or not piped or output.format.name not in MOV_FAMILY | MATROSKA_FAMILY:
+    traits = traits_of(output.format.name)
+    if watch is None or not piped or not (traits.is_mov or traits.is_matroska):
         return watch
     header = header_of(source)
     if header is None or not isinstance(target, AudioStream):

@@ -24,6 +24,7 @@ from vidcolor.errors import UsageError
 from vidcolor.media.containers import describe, label
 from vidcolor.media.layouts import USUAL, channels_of, layout_of, lists_channels
 from vidcolor.media.soundchoice import find_encoder
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,7 @@ AUDIBLE = Fraction(1, 25)
 """Seconds by which sound may be late before people notice."""
 _BITS_PER_CHANNEL = 96_000
 PCM_RATE = 48_000
-_RATES = {"mxf": PCM_RATE}
 """The only sample rate (Hz) that some containers hold."""
-_FLV_RATES = [11_025, 22_050, 44_100, 48_000]
-"""Those of MP3 in FLV."""
 _LOSSY = frozenset({"aac", "ac3", "eac3", "libmp3lame", "libopus", "mp2", "wmav1", "wmav2"})
 _LAYERS = frozenset({"libmp3lame", "mp2"})
 _LOW_RATES, _MOST_AT_LOW_RATES = 32_000, 160_000
@@ -50,13 +48,12 @@ _UNKNOWN = "fltp"
 
 def _rate(codec: Codec, wanted: int, format_name: str) -> int:
     """Return the encoder's sample rate (Hz) nearest to ``wanted``, from above if there is one."""
-    if format_name in _RATES:
-        return _RATES[format_name]
+    traits = traits_of(format_name)
+    if traits.pcm_only:
+        return PCM_RATE
     if codec.canonical_name == "opus":
         return 48_000  # every decoder of Opus gives 48 kHz
-    if format_name == "avi" and codec.canonical_name == "mp3":
-        wanted = max(wanted, _LOW_RATES)  # below it the muxer's times may be wrong by a factor of two
-    rates = _FLV_RATES if format_name == "flv" and codec.canonical_name == "mp3" else codec.audio_rates
+    rates = (codec.canonical_name == "mp3" and traits.mp3_rates) or codec.audio_rates
     if not rates or wanted in rates:
         return wanted
     return min((r for r in rates if r > wanted), default=max(rates))

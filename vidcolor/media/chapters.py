@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from av.container import InputContainer, OutputContainer
 from av.video.stream import VideoStream
 
-from vidcolor.media.containers import MATROSKA_FAMILY, MOV_FAMILY, describe, label
+from vidcolor.media.containers import describe, label
 from vidcolor.media.packets import Clock
-from vidcolor.media.places import holds_timecode
+from vidcolor.media.traits import traits_of
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -45,18 +45,19 @@ def clip_chapters(chapters: list[Chapter], clock: Clock) -> list[Chapter]:
 
 def place_chapters(source: InputContainer, output: OutputContainer, clock: Clock, label: str) -> None:
     """Give ``output``, which people call ``label``, the chapters, or say what it has no place for."""
-    format_name = output.format.name
+    traits = traits_of(output.format.name)
+    known = traits.chapter_keys
     chapters = clip_chapters(source.chapters(), clock)
     if not chapters:
         return
-    if format_name not in MOV_FAMILY | MATROSKA_FAMILY | {"nut", "ogg"}:
+    if known is not None and not known:
         log.warning("%d chapters are left out: %s holds none", len(chapters), label)
         return
-    if format_name in MOV_FAMILY:  # whose muxer passes over a chapter without any title
+    if traits.is_mov:  # whose muxer passes over a chapter without any title
         chapters = [{**c, "metadata": {"title": "", **c["metadata"]}} for c in chapters]
     output.set_chapters(chapters)
-    lost = {key for c in chapters for key in c["metadata"] if key != "title"}
-    if lost and format_name in MOV_FAMILY | {"webm"}:
+    lost = {key for c in chapters for key in c["metadata"] if known is not None and key not in known}
+    if lost:
         log.warning("%s has no place for the chapters' %s", label, ", ".join(sorted(lost)))
 
 
@@ -102,6 +103,7 @@ def place_timecode(
     A timecode track copied as it is would lose its frame rate and drop-frame flag, and readers refuse
     the file; the track that the muxer makes from the metadata has both.
     """
+    traits = traits_of(format_name)
     tracks = [s for s in source.streams if s.type == "data" and "timecode" in s.metadata]
     values = [s.metadata["timecode"] for s in tracks]
     values += [v for k, v in coloured.metadata.items() if k.lower() == "timecode"]
@@ -112,21 +114,21 @@ def place_timecode(
     name = f"the reel's name, {reel['reel_name']}, is left out" if reel else ""
     also = f"; {name}" if name else ""
     named = values or [v for k, v in source.metadata.items() if k.lower() == "timecode"]
-    if named and format_name in MOV_FAMILY and not timecode_fits(named[0], rate):
+    if named and traits.is_mov and not timecode_fits(named[0], rate):
         log.warning("timecode %s is left out: it does not fit %s frames a second%s", named[0], rate, also)
         return
     if not values:  # a tag of the file goes with the others
         return
-    if not holds_timecode(format_name):
+    if not traits.timecode:
         log.warning("timecode %s is left out: %s cannot hold it%s", values[0], label(format_name), also)
         return
     moved = moved_timecode({"timecode": values[0]}, coloured, clock, rate)["timecode"]
     video.metadata["timecode"] = moved
-    if format_name == "mov":
+    if traits.reel:
         video.metadata.update(reel)
-    elif format_name in MOV_FAMILY and name:
+    elif traits.is_mov and name:
         log.warning("%s: %s cannot hold it", name, label(format_name))
-    elif tracks and format_name not in MOV_FAMILY:
+    elif tracks and not traits.is_mov:
         log.warning("%s becomes a tag of the picture: %s%s", describe(tracks[0]), moved, also)
 
 

@@ -2,7 +2,7 @@
 
 A muxer's list of codecs is a first guess only: some muxers accept anything and write a track that no
 reader understands, others refuse late, with the header. So a track is tried in a throw-away file in
-memory, and the few muxers that accept too much are listed here.
+memory, and what the few muxers that accept too much make of it is in the table of traits.
 """
 
 from __future__ import annotations
@@ -18,59 +18,18 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from vidcolor.media.languages import three_letters
 from vidcolor.media.layouts import channels_of, layout_of
+from vidcolor.media.traits import traits_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-MOV_FAMILY = frozenset({"mp4", "mov", "ipod", "3gp", "3g2", "psp", "f4v"})
-MATROSKA_FAMILY = frozenset({"matroska", "webm"})
-
-_LABELS = {"matroska": "mkv", "yuv4mpegpipe": "y4m", "mpegts": "ts", "asf": "wmv"}
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-# Codecs, by canonical name, for muxers that take any other as well, and write it as private data.
-_TS = _words(
-    "mp2 mp3 aac aac_latm ac3 eac3 dts truehd opus s302m h264 hevc vvc mpeg1video mpeg2video mpeg4 "
-    "vc1 dirac cavs dvb_subtitle dvb_teletext hdmv_pgs_subtitle klv timed_id3 scte_35 smpte_2038"
-)
-_ONLY = {"mpegts": _TS}
-# AVI has no place for the headers and durations that these need, NUT none for sizes of blocks and samples.
-_NEVER = {
-    "avi": _words(
-        "vorbis opus flac eac3 dts adpcm_ms adpcm_ima_wav hdmv_pgs_subtitle dvd_subtitle subrip ass"
-    ),
-    "asf": _words("flac"),  # of which FFmpeg reads all packets but the first ten late
-    "flv": _words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw"),  # not all rates, nor orders of bytes
-    "nut": _words("wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
-    **dict.fromkeys(MOV_FAMILY, _words("timed_id3 scte_35 smpte_2038")),  # which they leave out in silence
-    "matroska": frozenset({"tta"}),  # read by the file's duration: its last second is lost where that changes
-}
 # Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
 _UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
-# Program streams take text for the pictures of a DVD's subtitles.
-_NO_TEXT = _words("subrip ass ssa mov_text webvtt text hdmv_pgs_subtitle dvb_subtitle dvb_teletext")
-_NEVER |= dict.fromkeys(("mpeg", "vob"), _NO_TEXT)
-
-_BLU_RAY_SOUND = _words("ac3 eac3 dts truehd")
-# They take other tracks after one of picture only, give no times, and end with the shortest of them.
-PICTURE_FIRST = frozenset({"mxf"})
-
-# QuickTime knows some languages by that of ISO 639's two codes of three letters that is not the usual one.
-_MOV_CODES = {
-    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "hye": "arm",
-    "kat": "geo", "mkd": "mac", "sqi": "alb", "msa": "may", "mya": "bur", "bod": "tib", "fas": "per",
-    "eus": "baq", "cym": "wel", "cze": "ces", "slo": "slk", "rum": "ron", "fre": "fra",
-}  # fmt: skip
-
+_BLU_RAY_SOUND = ("ac3", "eac3", "dts", "truehd")
 _STALE = re.compile(
     r"(encoder|major_brand|minor_version|compatible_brands|rotate|_statistics_.*"
     r"|(bps|duration|number_of_frames|number_of_bytes)(-\w+)?"
@@ -80,22 +39,11 @@ _STALE = re.compile(
 )
 
 
-def muxer_options(format_name: str) -> dict[str, str]:
-    """Return the container options with which the output must be opened.
-
-    The priming of AAC and Opus lies before zero. These containers can say so; left to itself the muxer
-    of Matroska would move every track, the picture too, until nothing does.
-    """
-    if format_name in MOV_FAMILY | MATROSKA_FAMILY | {"avi"}:
-        return {"avoid_negative_ts": "disabled"}
-    return {}
-
-
 def label(format_name: str, suffix: str = "") -> str:
     """Return the short name by which people know a container format, in a file with this suffix."""
     if makes_blu_ray(format_name, suffix):
         return "m2ts"
-    return _LABELS.get(format_name, format_name)
+    return traits_of(format_name).label or format_name
 
 
 def codec_name(stream: Stream) -> str:
@@ -121,7 +69,7 @@ def holds_picture_only(output: OutputContainer) -> bool:
 def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: str | None = None) -> bool:
     """Tell whether a muxer writes its header and trailer with what ``add`` puts into it."""
     options = {"movflags": movflags} if movflags else {}
-    picture_first = format_name in PICTURE_FIRST
+    picture_first = traits_of(format_name).picture_first
     begun = False
     try:
         with av.open(io.BytesIO(), "w", format=format_name, container_options=options) as trial:
@@ -160,13 +108,14 @@ def _add_unblocked(output: OutputContainer, template: AudioStream) -> Stream:
 
 def may_hold(format_name: str, name: str) -> bool:
     """Tell whether players understand the codec of that canonical name in this container."""
-    return name not in _NEVER.get(format_name, ()) and name in _ONLY.get(format_name, {name})
+    traits = traits_of(format_name)
+    return name not in traits.never and (traits.only is None or name in traits.only)
 
 
 def holds_covers(output: OutputContainer) -> bool:
     """Whether a cover has a place beside the tracks; in fragments it would become one of them."""
     flags = {**output.options, **output.container_options}.get("movflags", "")
-    return output.format.name in MOV_FAMILY and "empty_moov" not in flags
+    return bool(traits_of(output.format.name).covers) and "empty_moov" not in flags
 
 
 def makes_blu_ray(format_name: str, suffix: str) -> bool:
@@ -180,28 +129,25 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     In files with the suffix .m2ts FFmpeg's TS has places for one picture, and for a Blu-ray's sound and
     subtitles, of which it says in these alone what they are; other sound it would write as private data.
     """
-    name = codec_name(template)
-    if not may_hold(format_name, name):
+    name, blu_ray = codec_name(template), makes_blu_ray(format_name, suffix)
+    if template.type == "audio":
+        fits = name in _BLU_RAY_SOUND or not blu_ray
+    else:
+        fits = format_name != "mpegts" or (name == "hdmv_pgs_subtitle") == blu_ray
+    if not (fits and may_hold(format_name, name)):
         return False
-    if format_name == "mpegts":
-        if template.type == "audio":
-            fits = name in _BLU_RAY_SOUND or not makes_blu_ray(format_name, suffix)
-        else:
-            fits = (name == "hdmv_pgs_subtitle") == makes_blu_ray(format_name, suffix)
-        if not fits:
-            return False
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False
     # Only a header with the sample description in it shows whether this PCM can be described.
-    early = "empty_moov" if format_name in MOV_FAMILY and name.startswith("pcm_") else None
+    early = "empty_moov" if traits_of(format_name).is_mov and name.startswith("pcm_") else None
     return takes(format_name, lambda trial: add_copy(trial, template), early)
 
 
 def names_data(format_name: str, stream: Stream, source: InputContainer) -> bool:
     """Tell whether readers of a container learn what a track of data in it is; mov tells it of mov's own."""
-    origin = "mov" in source.format.name and format_name in ("mov", "mp4")
-    return stream.name is not None and (origin or format_name == "mpegts")
+    known = traits_of(format_name).data
+    return stream.name is not None and (known == "any" or (known == "mov" and "mov" in source.format.name))
 
 
 def lacks_header(source: InputContainer, stream: AudioStream, target: str) -> bool:
@@ -211,14 +157,9 @@ def lacks_header(source: InputContainer, stream: AudioStream, target: str) -> bo
     """
     known = source.format.name
     apart = any(name in known for name in ("mov", "matroska")) or (
-        known == "flv" and target in (*MATROSKA_FAMILY, "mpegts")
+        known == "flv" and (traits_of(target).is_matroska or target == "mpegts")
     )
     return apart and codec_name(stream) == "aac" and not stream.codec_context.extradata
-
-
-def is_late_addition(format_name: str, stream: Stream) -> bool:
-    """Tell whether few readers understand a codec in this container though the muxer writes it."""
-    return format_name != "mov" and format_name in MOV_FAMILY and codec_name(stream).startswith("pcm_")
 
 
 def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
@@ -232,8 +173,6 @@ def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
 def track_metadata(format_name: str, metadata: dict[str, str]) -> dict[str, str]:
     """Return a track's :func:`live_metadata`, its language by the code that the container knows it by."""
     kept = live_metadata(metadata)
-    if "language" in kept and format_name in (*MOV_FAMILY, "mpegts"):
-        kept["language"] = code = three_letters(kept["language"])
-        if format_name == "mov":
-            kept["language"] = _MOV_CODES.get(code, code)
+    if "language" in kept:
+        kept["language"] = traits_of(format_name).to_language(kept["language"])
     return kept

@@ -10,16 +10,8 @@ from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
 from vidcolor.media.pixels import depth_of, is_rgb, planar_name
+from vidcolor.media.traits import MUXERS, traits_of
 
-_MUXERS = {
-    "mp4": "mp4", "m4v": "mp4", "mov": "mov", "qt": "mov", "3gp": "3gp", "mkv": "matroska",
-    "mk3d": "matroska",
-    "webm": "webm", "avi": "avi", "ts": "mpegts", "m2ts": "mpegts", "mts": "mpegts", "mpg": "mpeg",
-    "mpeg": "mpeg", "vob": "vob", "nut": "nut", "flv": "flv", "ogv": "ogg", "y4m": "yuv4mpegpipe",
-    "wmv": "asf",
-    "mxf": "mxf", "gif": "gif", "apng": "apng", "ivf": "ivf", "png": "image2", "jpg": "image2",
-    "jpeg": "image2", "tif": "image2", "tiff": "image2", "bmp": "image2", "webp": "webp",
-}  # fmt: skip
 _MANY_FILES = (
     "hls", "dash", "hds", "smoothstreaming", "segment", "stream_segment", "ssegment", "tee", "fifo",
     "webm_chunk", "webm_dash_manifest", "rtp", "rtsp", "sap", "whip", "rtp_mpegts",
@@ -28,25 +20,9 @@ _IMAGE_ENCODERS = {
     "png": "png", "jpg": "mjpeg", "jpeg": "mjpeg", "tif": "tiff", "tiff": "tiff", "bmp": "bmp",
     "webp": "libwebp",
 }  # fmt: skip
-_H26X_MUXERS = frozenset(["mp4", "mov", "3gp", "matroska", "mpegts", "flv", "avi", "nut"])
 _EVEN_CHROMA = frozenset(["libx264", "libx265", "h264_nvenc", "hevc_nvenc"])
 _EVEN_FIELDS = frozenset(["libx264", "h264_nvenc"])
-_USUAL = {"asf": "wmv2", "mpeg": "mpeg2video", "mxf": "libx264"}  # better than what the muxer proposes
-# Muxers that name only their usual codec when asked for all.
-_ALSO_HELD = {
-    "mpegts": frozenset(["h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "dirac"]),
-    "mpeg": frozenset(["mpeg1video", "mpeg2video"]),
-    "vob": frozenset(["mpeg1video", "mpeg2video"]),
-    "mxf": frozenset(["mpeg2video", "h264", "dnxhd", "prores", "jpeg2000", "dvvideo", "ffv1"]),
-    "yuv4mpegpipe": frozenset(["rawvideo"]),
-}
 _LISTED_AS = {"flv1": "flv", "msmpeg4v3": "msmpeg4"}  # canonical names, and those of muxers' lists
-# Listed, those of mov with those of mp4, and refused with the header.
-_NOT_HELD = {
-    "mov": frozenset(["vp8", "vp9", "av1"]),
-    "flv": frozenset(["mpeg4", "h263"]),
-    "matroska": frozenset(["rv10", "rv20"]),
-}
 _ALIASES = {"h264": "libx264", "x264": "libx264", "h265": "libx265", "hevc": "libx265", "x265": "libx265",
             "vp9": "libvpx-vp9", "av1": "libsvtav1", "prores": "prores_ks"}  # fmt: skip
 
@@ -85,7 +61,7 @@ def muxer_for(target: str, asked: str | None) -> str:
         UsageError: unknown, with the choices.
     """
     if asked is not None:
-        name = _MUXERS.get(asked.lower(), asked)
+        name = MUXERS.get(asked.lower(), asked.lower())  # FFmpeg takes capitals, too
         if name in _MANY_FILES:
             raise UsageError(f"--format {asked}: writes more than the one file that was named")
         if name == "ismv":
@@ -98,22 +74,16 @@ def muxer_for(target: str, asked: str | None) -> str:
     if target == "-":
         return "matroska"
     suffix = Path(target).suffix.lower().lstrip(".")
-    if suffix not in _MUXERS:
+    if suffix not in MUXERS:
         fault = f".{suffix} names no container" if suffix else "without a suffix it names no container"
         raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm… or --format")
-    return _MUXERS[suffix]
+    return MUXERS[suffix]
 
 
 def suffix_for(asked: str) -> str | None:
     """The suffix that goes with a container that was asked for by name; None where none is known."""
-    if asked.lower() in _MUXERS:
-        return f".{asked.lower()}"
-    return next((f".{suffix}" for suffix, muxer in _MUXERS.items() if muxer == asked), None)
-
-
-def is_image(muxer: str) -> bool:
-    """Whether the muxer writes pictures rather than films."""
-    return muxer in ("image2", "webp")
+    known = [asked.lower()] if asked.lower() in MUXERS else traits_of(asked.lower()).suffixes
+    return f".{known[0]}" if known else None
 
 
 def plan_encoder(
@@ -140,6 +110,7 @@ def plan_encoder(
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
     """
+    traits = traits_of(muxer)
     wanted = depth if pix_fmt is None else _depth_of_name(pix_fmt)
     name = _known(codec or _default_codec(output, muxer, target, wanted), asked=codec is not None)
     encoder = av.Codec(name, "w")
@@ -151,8 +122,8 @@ def plan_encoder(
         raise UsageError(f"{name} takes no fields of {size[1]} lines: --codec ffv1 does, or --deinterlace")
     notes = []
     states_turn = name == "tiff" or (name == "png" and exif)
-    upright = turned and not states_turn and (is_image(muxer) or muxer == "gif")
-    if upright or (is_image(muxer) and name != "mjpeg"):
+    upright = turned and not states_turn and traits.upright
+    if upright or (traits.is_image and name != "mjpeg"):
         subsampling = "444"  # turns every way, and becomes RGB without harm to luma
     fitting = _fitting_subsampling(name, subsampling, size, interlaced)
     if fitting != subsampling:
@@ -169,7 +140,7 @@ def plan_encoder(
         chosen = pix_fmt
     elif name == "mjpeg":
         chosen = f"yuvj{subsampling}p"
-    elif not is_image(muxer) and (not offered or native in offered):
+    elif not traits.is_image and (not offered or native in offered):
         chosen = native
     else:
         chosen = _rgb_format(name, native, depth, offered)
@@ -212,25 +183,17 @@ def _known(codec: str, asked: bool) -> str:
 
 
 def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int) -> str:
-    if is_image(muxer):
+    traits = traits_of(muxer)
+    if traits.is_image:
         usual = "libwebp" if muxer == "webp" else "png"
         return _IMAGE_ENCODERS.get(Path(target).suffix.lower().lstrip("."), usual)
+    by_depth = traits.encoders or {0: output.default_video_codec}
+    if known := by_depth.get(depth, by_depth.get(0)):
+        return known
     if muxer == "webm":
-        if depth > 10:
-            raise UsageError(
-                f"webm holds at most 10 bits and the source has {depth}: use mkv, or --pix-fmt yuv420p"
-            )
-        return "libvpx-vp9" if depth == 8 else "libsvtav1"
-    if muxer == "yuv4mpegpipe":
-        return "rawvideo"
-    if muxer not in _H26X_MUXERS:
-        return _USUAL.get(muxer, output.default_video_codec)
-    if depth in (8, 10):
-        return "libx264"
-    if depth == 12 and muxer not in ("flv", "avi"):
-        return "libx265"
-    if muxer in ("matroska", "nut", "avi"):
-        return "ffv1"
+        raise UsageError(
+            f"webm holds at most 10 bits and the source has {depth}: use mkv, or --pix-fmt yuv420p"
+        )
     raise UsageError(
         f"the source has {depth} bits, which no encoder for {muxer} keeps: "
         "use mkv (FFV1), or fewer bits with --pix-fmt yuv420p10le"
@@ -239,10 +202,9 @@ def _default_codec(output: OutputContainer, muxer: str, target: str, depth: int)
 
 def _check_container(output: OutputContainer, muxer: str, name: str, canonical: str) -> None:
     # muxers without a list of codecs (raw ones) say nothing; those with one are believed
-    if muxer in ("image2", "webp"):
-        return
-    held = _ALSO_HELD.get(muxer, output.supported_codecs) - _NOT_HELD.get(muxer, frozenset())
-    if held and _LISTED_AS.get(canonical, canonical) not in held:
+    traits = traits_of(muxer)
+    held = (output.supported_codecs if traits.codecs is None else traits.codecs) - traits.refused
+    if held and not traits.is_image and _LISTED_AS.get(canonical, canonical) not in held:
         advice = "mkv can hold nearly everything (in a folder of films: --format mkv)"
         if muxer == "matroska":
             advice = "avi and mov hold most such codecs, and ffv1 is lossless in mkv"
@@ -253,7 +215,7 @@ def _check_picture(muxer: str, target: str, name: str) -> None:
     """Pictures are what their suffix says."""
     suffix = Path(target).suffix.lower().lstrip(".")
     usual = _IMAGE_ENCODERS.get(suffix)
-    if is_image(muxer) and usual is not None and not name.startswith(usual):
+    if traits_of(muxer).is_image and usual is not None and not name.startswith(usual):
         raise UsageError(f"--codec {name}: pictures called .{suffix} hold {usual}")
 
 

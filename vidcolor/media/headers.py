@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from av.video.stream import VideoStream
 
-from vidcolor.media.containers import MATROSKA_FAMILY
+from vidcolor.media.traits import traits_of
 
 _ROOM = " [pixels' aspect]"
 """Characters that a name is longer by: more bytes than the shape of the picture takes."""
@@ -30,7 +30,7 @@ _CRC, _VOID = b"\xbf", b"\xec"
 
 def make_room(muxer: str, stream: VideoStream, aspect: Fraction) -> None:
     """Before the header is written, have it leave room for what :func:`with_aspect` puts there."""
-    if muxer in MATROSKA_FAMILY and aspect != 1:
+    if traits_of(muxer).is_matroska and aspect != 1:
         # Ogg has TITLE, which is the same to FFmpeg
         key = next((k for k in stream.metadata if k.lower() == "title"), "title")
         stream.metadata[key] = stream.metadata.get(key, "") + _ROOM
@@ -45,7 +45,7 @@ def with_aspect(muxer: str, header: bytes, aspect: Fraction) -> bytes:
     """
     if muxer == "yuv4mpegpipe":
         return header.replace(b" A0:0 ", f" A{aspect.numerator}:{aspect.denominator} ".encode(), 1)
-    if muxer not in MATROSKA_FAMILY or aspect == 1:
+    if not traits_of(muxer).is_matroska or aspect == 1:
         return header
     tracks = _tracks(header)
     if tracks is None:
@@ -60,7 +60,7 @@ def mend_file(muxer: str, path: str, aspect: Fraction) -> None:
     Raises:
         OSError: it cannot be read or written.
     """
-    if muxer not in MATROSKA_FAMILY or aspect == 1:
+    if not traits_of(muxer).is_matroska or aspect == 1:
         return
     length, tracks = 1 << 16, None
     with open(path, "r+b") as file:

@@ -8,7 +8,8 @@ from fractions import Fraction
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.media.containers import MOV_FAMILY, label
+from vidcolor.media.containers import label
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,8 @@ class Holes:
     def __init__(self, muxer: str, stream: Stream, name: str) -> None:
         codec = stream.codec_context.name if stream.codec_context is not None else ""
         self._is_pcm = codec.startswith("pcm_")
-        counts = muxer == "avi" or (muxer in MOV_FAMILY and self._is_pcm)
+        traits = traits_of(muxer)
+        counts = traits.at_once or (traits.is_mov and self._is_pcm)
         self._active = counts and stream.type == "audio"
         self._name, self._label = name, label(muxer)
         self._end: Fraction | None = None

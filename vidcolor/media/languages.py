@@ -26,6 +26,13 @@ _OTHERS = frozenset(
     "alb arm baq bur chi cze dut fre geo ger gre ice mac mao may per rum slo tib wel".split()  # noqa: SIM905
 )
 
+# QuickTime knows some languages by that of ISO 639's two codes of three letters that is not the usual one.
+_QUICKTIME_CODES = {
+    "deu": "ger", "nld": "dut", "swe": "sve", "ell": "gre", "isl": "ice", "zho": "chi", "hye": "arm",
+    "kat": "geo", "mkd": "mac", "sqi": "alb", "msa": "may", "mya": "bur", "bod": "tib", "fas": "per",
+    "eus": "baq", "cym": "wel", "cze": "ces", "slo": "slk", "rum": "ron", "fre": "fra",
+}  # fmt: skip
+
 
 def three_letters(code: str) -> str:
     """The code of three letters for one of two; any other as it is."""
@@ -40,3 +47,9 @@ def is_three_letters(code: str) -> bool:
 def has_two_letters(code: str) -> bool:
     """Whether a language has a code of two letters, or is known by it."""
     return code in _TWO_TO_THREE or code in _TWO_TO_THREE.values() or code in _OTHERS
+
+
+def quicktime_code(code: str) -> str:
+    """QuickTime's code for a language, whose code may have two letters."""
+    code = three_letters(code)
+    return _QUICKTIME_CODES.get(code, code)

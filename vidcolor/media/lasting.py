@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.media.containers import MOV_FAMILY
+from vidcolor.media.traits import traits_of
 
 
 class Lasting:
@@ -20,7 +20,7 @@ class Lasting:
     """
 
     def __init__(self, muxer: str) -> None:
-        self._counts = muxer in MOV_FAMILY
+        self._counts = traits_of(muxer).is_mov
         self._first: tuple[int, int] | None = None
         self._end = 0
         self._held: Packet[Stream] | None = None

@@ -128,6 +128,12 @@ def reads_once(name: str) -> bool:
         return False
 
 
+def is_picture(container: InputContainer, name: str) -> bool:
+    """Whether the source is a file of a single picture, for all that FFmpeg's name of its format tells."""
+    alone = not (is_image_sequence(name) or reads_once(name))
+    return alone and (container.format.name == "image2" or container.format.name.endswith("_pipe"))
+
+
 def is_image_sequence(name: str) -> bool:
     """Whether a source is a numbered picture for each frame (``scan_%05d.png``)."""
     if name == STDIN or _URL.match(name):  # a space in a URL is written %20

@@ -10,6 +10,7 @@ import torch
 
 from vidcolor.errors import UsageError
 from vidcolor.media.parameters import check_parameters
+from vidcolor.media.traits import traits_of
 
 _HIGHEST_CRF = {
     "libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx-vp9": 63, "libvpx": 63, "libsvtav1": 63,
@@ -24,12 +25,8 @@ _QUANTISERS = {
 }  # fmt: skip
 _LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
 _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
-ONE_RATE = frozenset(["yuv4mpegpipe", "mxf", "mpeg", "vob"])
 _MILLISECOND = Fraction(1, 1000)
-_IN_MILLISECONDS = frozenset(["matroska", "webm", "flv"])
 _H264 = ("libx264", "h264_")
-_MXF_INDEX = 128
-"""How far its index counts from a key frame on; beyond that it fails, at the very end."""
 
 
 def encoder_settings(
@@ -63,6 +60,8 @@ def encoder_settings(
         settings |= {"flags": "+qscale", "global_quality": str(_QUANTISERS[codec] * _LAMBDA)}
     if codec.startswith(_H264):
         settings |= _h264_limits(muxer, extra)
+    if codec in ("png", "apng"):
+        settings["compression_level"] = "3"  # a third of the time of its usual 6 for a seventh more bytes
     if codec == "libwebp":
         settings["quality"] = "90"
     if codec == "ffv1":
@@ -85,19 +84,20 @@ def _h264_limits(muxer: str, extra: Mapping[str, str]) -> dict[str, str]:
         UsageError: ``extra`` asks for what would fail at the very end, or give frames wrong times.
     """
     settings: dict[str, str] = {}
+    traits = traits_of(muxer)
     given = _with_nested(extra)
-    if muxer in ("avi", "mxf"):
-        settings["bf"] = "0"  # FFmpeg finds no presentation times there, but the order in which frames lie
+    if not traits.reordered:
+        settings["bf"] = "0"
         for name, value in given.items():
             if name in ("bf", "bframes") and value != "0":
                 fault = f"frames have wrong times with it in {muxer}"
                 raise UsageError(f"--encoder-option {name}={value}: {fault}")
-    if muxer == "mxf":
+    if traits.longest_gop:  # beyond it it fails, at the very end
         settings["g"] = "100"
         for name, value in given.items():
-            most = 2 * _MXF_INDEX if value == "infinite" else _whole(value)
-            if name in ("g", "keyint") and not 0 <= most <= _MXF_INDEX:
-                fault = f"mxf needs a key frame at least every {_MXF_INDEX} frames"
+            most = 2 * traits.longest_gop if value == "infinite" else _whole(value)
+            if name in ("g", "keyint") and not 0 <= most <= traits.longest_gop:
+                fault = f"{muxer} needs a key frame at least every {traits.longest_gop} frames"
                 raise UsageError(f"--encoder-option {name}={value}: {fault}")
     return settings
 
@@ -136,8 +136,9 @@ def encoder_time_base(muxer: str, codec: str, base: Fraction, rate: Fraction, *,
         rate: frames a second of the source.
         steady: whether all its frames last equally long, as far as the source says.
     """
-    if codec in _STANDARD_RATES or muxer in ONE_RATE:
+    traits = traits_of(muxer)
+    if codec in _STANDARD_RATES or traits.one_rate:
         return 1 / rate
-    if muxer == "avi" or codec in _QUANTISERS.keys() - {"mjpeg"}:
-        return 1 / rate if steady and muxer not in _IN_MILLISECONDS else _MILLISECOND
-    return max(base, Fraction(1, 100)) if muxer == "gif" else base
+    if traits.numbered or codec in _QUANTISERS.keys() - {"mjpeg"}:
+        return 1 / rate if steady and not traits.milliseconds else _MILLISECOND
+    return max(base, traits.tick)

@@ -15,8 +15,9 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label, makes_blu_ray, may_hold, takes
+from vidcolor.media.containers import codec_name, describe, label, makes_blu_ray, may_hold, takes
 from vidcolor.media.layouts import channels_of, layout_of
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 Watch: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
@@ -36,22 +37,20 @@ def default_encoder(output: OutputContainer, source: AudioStream | None = None, 
     name = output.format.name
     if makes_blu_ray(name, suffix):
         return "ac3"
-    if name == "mxf":
+    traits = traits_of(name)
+    if traits.pcm_only:
         fine = source is not None and _LOSSLESS.match(source.codec_context.name)
         return "pcm_s24le" if fine and _samples(source) not in ("", "u8", "s16") else "pcm_s16le"
-    if name in MOV_FAMILY or name == "matroska":
-        usual = {"matroska": "flac", "mov": "alac"}.get(name)  # few players know of either in mp4
-        return (usual and _lossless(source, usual)) or "aac"
-    if name == "avi" and (kept := _lossless(source, None)):
+    if traits.lossless and (kept := _lossless(source, traits.lossless)):
         return kept
-    fallback = {"webm": "libopus", "avi": "libmp3lame"}.get(name, output.default_audio_codec)
+    fallback = traits.sound or output.default_audio_codec
     return _ENCODERS.get(fallback, fallback)
 
 
-def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
+def _lossless(source: AudioStream | None, usual: str) -> str | None:
     """The encoder that loses nothing of ``source``, where its own codec loses nothing; else None.
 
-    ``usual`` is the one of one's choice, None for PCM.
+    ``usual`` is the one of one's choice, which may be "pcm".
     """
     if source is None or not _LOSSLESS.match(source.codec_context.name):
         return None
@@ -59,7 +58,7 @@ def _lossless(source: AudioStream | None, usual: str | None) -> str | None:
     samples = _samples(source)
     short = samples in ("u8", "s16") or (samples == "s32" and _24_BITS.match(context.name))
     usually = channels_of(context) <= 2 or layout_of(context).name in _USUAL_LAYOUTS
-    return usual if usual and short and usually else _PCM.get(samples)
+    return usual if usual != "pcm" and short and usually else _PCM.get(samples)
 
 
 def _samples(source: AudioStream | None) -> str:

@@ -14,7 +14,7 @@ from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 from av.subtitles.subtitle import AssSubtitle, SubtitleSet
 
-from vidcolor.media.containers import MOV_FAMILY, codec_name, describe, label
+from vidcolor.media.containers import codec_name, describe, label
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +26,6 @@ _FIELDS, _STYLE = 8, 2
 """Of an ASS dialogue: how many come before its words, and which is the style's name."""
 _TICKS = 10_000
 """A second, of texts in mov and mp4: its muxer moves those that touch by one, and allows 2³¹ without any."""
-
-
-def target_codec(source: SubtitleStream, format_name: str) -> str | None:
-    """Return the text codec to convert a track to, or None: pictures of text, or a container without any."""
-    if not source.codec_context.codec.text_sub:
-        return None
-    if format_name in MOV_FAMILY:
-        return "mov_text"
-    return {"matroska": "subrip", "webm": "webvtt"}.get(format_name)
 
 
 @dataclass(frozen=True)

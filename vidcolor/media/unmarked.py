@@ -8,15 +8,15 @@ import struct
 import av
 from av.video.stream import VideoStream
 
-from vidcolor.media.containers import MATROSKA_FAMILY
 from vidcolor.media.pixels import is_spherical, is_stereoscopic
+from vidcolor.media.traits import traits_of
 
 _STATE_STEREO = ("libx264", "libx264rgb", "mpeg2video")
 
 
 def unmarked_space(stream: VideoStream, video: av.VideoFrame, muxer: str, codec: str) -> list[str]:
     """A line where the mark of two views in one picture, or of a whole sphere, is lost."""
-    tagged = muxer in MATROSKA_FAMILY and "stereo_mode" in stream.metadata
+    tagged = traits_of(muxer).is_matroska and "stereo_mode" in stream.metadata
     lost = is_stereoscopic(video) and codec not in _STATE_STEREO and not tagged
     kind = "stereoscopic" if lost else "spherical" if is_spherical(video) else ""
     return [f"the mark of a {kind} picture is left out: players show it flat"] if kind else []

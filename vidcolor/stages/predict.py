@@ -55,18 +55,21 @@ def resolve_precision(name: str, device: torch.device, engine: str = "auto") -> 
     return torch.bfloat16 if quick else torch.float32
 
 
-def resolve_engine(name: str, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
+def resolve_engine(
+    name: str, generator: Generator, device: torch.device, dtype: torch.dtype, few: bool = False
+) -> str:
     """What computes the generator, for ``auto`` or a name: ``torch``, or another with its version.
 
     ``auto`` takes what is installed and quicker than torch, on a CPU: in float32 ONNX Runtime, then OpenVINO,
     in bfloat16 OpenVINO. Each needs about three quarters of torch's time; in float32 ab differs by less than
-    0.0002 (``tests/benchmarks/engines.py``).
+    0.0002 (``tests/benchmarks/engines.py``). For ``few`` pictures it is torch: another engine needs half a
+    second or more to get ready for a size of pictures, in which torch colours a dozen.
 
     Raises:
         UsageError: an engine is asked for by name, and is not installed or cannot do it.
     """
     asked = BY_NAME.get(name)
-    for engine in () if name == TORCH else (asked,) if asked else BY_NAME.values():
+    for engine in (asked,) if asked else () if few or name == TORCH else BY_NAME.values():
         found, fault = _tried(engine, generator, device, dtype)
         if found is not None:
             return found

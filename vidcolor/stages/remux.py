@@ -24,12 +24,13 @@ from vidcolor.media import containers, places
 from vidcolor.media.adts import unframed
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
-from vidcolor.media.containers import describe, label, live_metadata
+from vidcolor.media.containers import codec_name, describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import UNTOLD, say_left_out, unwanted
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
 from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
-from vidcolor.media.subtitles import SubtitleConverter, target_codec
+from vidcolor.media.subtitles import SubtitleConverter
+from vidcolor.media.traits import traits_of
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +69,12 @@ class Remuxer:
     ) -> None:
         self._source, self._output = source, output
         self._coloured, self._settings = coloured, settings
-        self._format = output.format.name
+        self._format, self._traits = output.format.name, traits_of(output.format.name)
         self._label = label(self._format, settings.suffix)
         begin = settings.first if settings.start is not None else None
         self._clock = Clock(offset=settings.offset, start=settings.start, end=settings.end, begin=begin)
         self._sinks: dict[int, _Sink] = {}
-        self._in_step = self._format in containers.PICTURE_FIRST  # sound has to be as long as the picture
+        self._in_step = self._traits.picture_first  # sound has to be as long as the picture
         self._sounds: list[AudioConverter] = []
         self._writers: list[PacketWriter] = []
         self._begin = self._end = Fraction(0)
@@ -171,7 +172,7 @@ class Remuxer:
             self._output,
             target,
             describe(source),
-            from_zero=self._format == "avi" and source.type == "audio",
+            from_zero=self._traits.at_once and source.type == "audio",
             wait_for_key=self._settings.start is not None and source.type == "video",
         )
         self._writers.append(writer)
@@ -194,7 +195,7 @@ class Remuxer:
             return self._leave_out(stream, "it is damaged: its codec's header is missing")
         copied = choice == "copy" or (
             choice == "auto"
-            and not containers.is_late_addition(self._format, stream)
+            and not (self._traits.late_pcm and codec_name(stream).startswith("pcm_"))
             and not self._needs_padding(stream)
         )
         suffix = self._settings.suffix
@@ -216,13 +217,13 @@ class Remuxer:
 
     def _needs_padding(self, stream: AudioStream) -> bool:
         """Tell whether a track begins later than the film in a container that cannot say so."""
-        if self._format != "avi" or stream.start_time is None or not stream.time_base:
+        if not self._traits.at_once or stream.start_time is None or not stream.time_base:
             return False
         begin = max(stream.start_time * stream.time_base, self._settings.start or Fraction(0))
         return begin + self._settings.offset > AUDIBLE
 
     def _encode_audio(self, stream: AudioStream, encoder: str) -> None:
-        first = -self._settings.offset if self._format == "avi" else None
+        first = -self._settings.offset if self._traits.at_once else None
         first = self._settings.first if self._in_step else first
         self._sounds.append(converter := AudioConverter(stream, self._output, encoder, first=first))
         self._convert(stream, converter)
@@ -237,8 +238,8 @@ class Remuxer:
             self._leave_out(stream, "PyAV's FFmpeg has no decoder for its codec (teletext, for one)")
         elif containers.can_copy(self._format, stream, self._settings.suffix):
             self._copy(stream)
-        elif codec := target_codec(stream, self._format):
-            self._convert(stream, SubtitleConverter(stream, self._output, codec))
+        elif self._traits.text and stream.codec_context.codec.text_sub:  # others are pictures of text
+            self._convert(stream, SubtitleConverter(stream, self._output, self._traits.text))
         else:
             self._leave_out(stream)
 
@@ -247,7 +248,7 @@ class Remuxer:
         cover = bool(stream.disposition & Disposition.attached_pic)
         if why := unwanted(stream, self._coloured):
             self._leave_out(stream, why)
-        elif cover and self._format == "matroska":
+        elif cover and self._traits.attachments:
             self._sinks[stream.index] = CoverAttachment(self._output, stream, lambda: self._started)
         elif (
             stream.codec_context is None
@@ -258,15 +259,15 @@ class Remuxer:
             self._leave_out(stream, "" if cover or known else UNTOLD)
         else:
             target = self._copy(stream)
-            if cover and self._format == "mov":
+            if cover and self._traits.covers == "track":
                 target.disposition = Disposition(0)  # disabled
                 log.warning("%s becomes a picture track: mov has no place for a cover", describe(stream))
             elif not cover:
                 log.warning("%s is copied as it is: one picture is coloured", describe(stream))
-            self._cover_in_header = self._cover_in_header or (cover and self._format != "mov")
+            self._cover_in_header |= cover and self._traits.covers == "header"
 
     def _add_attachment(self, stream: AttachmentStream) -> None:
-        if self._format != "matroska":
+        if not self._traits.attachments:
             log.warning("attachment %s is left out: %s holds none", stream.name or "", self._label)
             return
         name = stream.name or f"attachment-{stream.index}"
@@ -289,7 +290,7 @@ class Remuxer:
         metadata = moved_timecode(live_metadata(self._source.metadata), self._coloured, self._clock)
         self._output.metadata.update(metadata)
         lost = places.missing_keys(self._format, metadata, track=False)
-        if lost and places.takes_any_key(self._format) and not self._cover_in_header:  # but no cover then
+        if lost and self._traits.any_key and not self._cover_in_header:  # but no cover then
             options = self._output.container_options
             flags = options.get("movflags", self._output.options.pop("movflags", ""))
             options["movflags"] = f"{flags}+use_metadata_tags" if flags else "use_metadata_tags"

@@ -1,0 +1,63 @@
+"""Generators for photographs: loaded once, and computed by torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from media import make_film
+from PIL import Image
+
+from vidcolor import predictors
+from vidcolor.checkpoint import load_generator
+from vidcolor.job import colorize
+from vidcolor.networks.engines import BY_NAME
+from vidcolor.options import Options
+from vidcolor.predictors import kept_ready
+
+CPU = torch.device("cpu")
+
+
+def photograph(path: Path) -> Path:
+    Image.linear_gradient("L").resize((64, 48)).save(path)
+    return path
+
+
+def options(weights: str, **more: str) -> Options:
+    return Options(render_size=32, device="cpu", precision="fp32", weights=weights, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+def test_photographs_are_left_to_torch_unless_an_engine_is_asked_for(
+    suffix: str, tmp_path: Path, weights: str
+) -> None:
+    for name in ("onnx", *BY_NAME):
+        pytest.importorskip(name)
+    source = photograph(tmp_path / f"grey.{suffix}")
+    film = make_film(tmp_path / "film.mp4", frames=2)
+    for engine in ("auto", *BY_NAME):
+        made = colorize(source, tmp_path / f"{engine}.{suffix}", options(weights, engine=engine))
+        assert made.engine.split()[0] == ("torch" if engine == "auto" else engine)
+    assert colorize(film, tmp_path / "out.mp4", options(weights)).engine.split()[0] == "onnxruntime"
+
+
+def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
+    own = tmp_path / "own.safetensors"
+    shutil.copy(weights, own)
+    with mock.patch.object(predictors, "load_generator", side_effect=load_generator) as loaded:
+        for number in range(3):
+            source = photograph(tmp_path / f"{number}.png")
+            colorize(source, tmp_path / f"out{number}.png", options(str(own)))
+        assert loaded.call_count == 1
+        os.utime(own, ns=(0, 0))  # as after it was written anew
+        colorize(source, tmp_path / "again.png", options(str(own)))
+        assert loaded.call_count == 2
+        film = make_film(tmp_path / "film.mp4", frames=2)
+        colorize(film, tmp_path / "film.mkv", options(str(own)))
+        assert loaded.call_count == 3  # a film may change what it is given
+    assert kept_ready(own, CPU, torch.float32, "auto") is kept_ready(own, CPU, torch.float32, "auto")
+    assert kept_ready(own, CPU, torch.bfloat16, "auto").dtype == torch.bfloat16

@@ -1,0 +1,49 @@
+"""Generators from their files, ready on a device."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from vidcolor.checkpoint import load_generator
+from vidcolor.sharing import Sharing
+from vidcolor.stages.predict import Predictor, resolve_engine
+
+
+def ready(
+    weights: Path, device: torch.device, dtype: torch.dtype, engine: str, *, few: bool = False
+) -> Predictor:
+    """One of the caller's own, whose engine and arithmetic can still be changed.
+
+    Args:
+        engine, few: as :func:`~vidcolor.stages.predict.resolve_engine` takes them.
+
+    Raises:
+        WeightsError, UsageError: the file is of no use, or the engine not to be had.
+    """
+    generator = load_generator(str(weights))
+    chosen = resolve_engine(engine, generator, device, dtype, few)
+    return Predictor(generator, device, dtype, Sharing(), chosen)
+
+
+def kept_ready(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:
+    """Likewise for few pictures, and the last one again if it was made so: for one photograph after another,
+    as to load a generator takes longer than to colour a picture.
+    """
+    return _kept(weights, stamp(weights), device, dtype, engine)
+
+
+@lru_cache(maxsize=1)
+def _kept(
+    weights: Path, changed: tuple[int, ...], device: torch.device, dtype: torch.dtype, engine: str
+) -> Predictor:
+    return ready(weights, device, dtype, engine, few=True)
+
+
+def stamp(path: str | Path) -> tuple[int, ...]:
+    """What is another where the file is another, or has been written to."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
