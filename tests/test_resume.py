@@ -1394,7 +1394,7 @@ def test_what_a_killed_run_left_beside_a_finished_film_is_tidied_up(tmp_path: Pa
 
 
 def test_looking_at_what_is_finished_leaves_packets_on_disk(stopped: tuple[Path, Path]) -> None:
-    with mock.patch("vidcolor.packing.load", side_effect=AssertionError("only headers are needed")):
+    with mock.patch("vidcolor.segments.read_segment", side_effect=AssertionError("only headers are needed")):
         assert job_status(str(stopped[1])).frames == 18
 
 

@@ -54,7 +54,7 @@ def stamped(parts: Iterable[Coded], delay: int, tick: Fraction) -> Iterator[Pack
             gap = line[min(delay, len(line) - 1)] - line[0]
         for i, data in enumerate(part.data):
             place = len(recent) + i - delay
-            packet = Packet(data)
+            packet = Packet(bytes(data))
             packet.time_base = tick
             packet.pts, packet.duration = part.pts[i], part.durations[i]
             packet.dts = line[place] if place >= 0 else line[place + delay] - (gap or 0)

@@ -56,7 +56,7 @@ class SegmentWriter:
         try:
             packets = [p for p in (*self._packets, *self._part.flush()) if p.size]
             coded = Coded(
-                data=tuple(bytes(p) for p in packets),
+                data=tuple(map(memoryview, packets)),
                 pts=tuple(int(p.pts or 0) for p in packets),
                 durations=tuple(int(p.duration or 0) for p in packets),
                 keys=tuple(bool(p.is_keyframe) for p in packets),

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import load, save
 
 from vidcolor.statearrays import Arrays, arrays_of, state_of
 from vidcolor.temporal import TemporalState
 
+Piece: TypeAlias = bytes | memoryview
 _CODED = ("data", "sizes", "pts", "durations", "keys", "extradata")
 _SEGMENT = ("number", "frames", "delay")
 _PLACE = ("frames", "last", "lumas", "seconds", "lost", "damaged", "ticks")
@@ -32,7 +33,7 @@ class Coded:
         extradata: the encoder's header.
     """
 
-    data: tuple[bytes, ...]
+    data: tuple[Piece, ...]
     pts: tuple[int, ...]
     durations: tuple[int, ...]
     keys: tuple[bool, ...]
@@ -111,11 +112,14 @@ class Summary:
     delay: int
 
 
-def pack(segment: Segment, film: str = "") -> bytes:
-    """The content of a segment's file (safetensors); ``film`` is the fingerprint of the one it is of."""
+def pack(segment: Segment, film: str = "") -> list[Piece]:
+    """The content of a segment's file, in pieces; ``film`` is the fingerprint of the one it is of.
+
+    It is safetensors, whose own ``save`` joins them first and holds all three times: of film without loss
+    that is hundreds of megabytes.
+    """
     coded = segment.coded
     arrays: Arrays = {
-        "data": np.frombuffer(b"".join(coded.data), np.uint8),
         "sizes": np.array([len(d) for d in coded.data], np.int64),
         "pts": np.array(coded.pts, np.int64),
         "durations": np.array(coded.durations, np.int64),
@@ -126,24 +130,40 @@ def pack(segment: Segment, film: str = "") -> bytes:
         arrays |= arrays_of(segment.after.state)
     after = {name: getattr(segment.after, name) for name in _PLACE}
     known = {name: getattr(segment, name) for name in _SEGMENT}
-    described = json.dumps(known | {"film": film, "after": after})  # one value: safetensors does not sort
-    # safetensors has no arrays without elements
-    return save({k: v for k, v in arrays.items() if v.size}, {"segment": described})
+    described = json.dumps(known | {"film": film, "after": after})
+    header: dict[str, Any] = {"__metadata__": {"segment": described}}
+    pieces, end = list[Piece](), 0
+    for name, array in sorted(arrays.items(), key=lambda one: -one[1].itemsize):  # each where it may lie
+        pieces.append(np.ascontiguousarray(array).tobytes())
+        header[name] = _entry(array.dtype, array.shape, end)
+        end += array.nbytes
+    size = sum(map(len, coded.data))
+    header["data"] = _entry(np.dtype(np.uint8), (size,), end)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little"), text, *pieces, *coded.data]
 
 
-def unpack(content: bytes) -> Segment:
-    """The segment of such content.
+def _entry(dtype: np.dtype[Any], shape: tuple[int, ...], begin: int) -> dict[str, Any]:
+    """What a header of safetensors says of an array that begins at that byte."""
+    kind = "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
+    end = begin + math.prod(shape) * dtype.itemsize
+    return {"dtype": kind, "shape": shape, "data_offsets": (begin, end)}
+
+
+def read_segment(path: Path) -> Segment:
+    """The segment in a file.
 
     Raises:
-        SafetensorError, KeyError, ValueError: it is none.
+        OSError, SafetensorError, KeyError, ValueError: as :func:`summary_of`.
     """
-    arrays = load(content)
-    length = int.from_bytes(content[:8], "little")
-    described = _described(json.loads(content[8 : 8 + length])["__metadata__"])
+    with _opened(path) as file:
+        described = _described(file.metadata())
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     described.pop("film", None)
     none = np.zeros(0, np.uint8)
     ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
-    data = arrays.get("data", none).tobytes()
+    data = memoryview(arrays.get("data", none))
     coded = Coded(
         data=tuple(data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)),
         pts=tuple(arrays.get("pts", none).tolist()),

@@ -11,7 +11,7 @@ import hashlib
 import logging
 import re
 import threading
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count, takewhile
@@ -20,7 +20,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from vidcolor.errors import Interrupted, OutputError
-from vidcolor.packing import Place, Segment, Summary, end_of, film_of, pack, summary_of, unpack
+from vidcolor.packing import Piece, Place, Segment, Summary, end_of, film_of, pack, read_segment, summary_of
 from vidcolor.writing import write_whole
 
 log = logging.getLogger(__name__)
@@ -121,10 +121,10 @@ class SegmentStore:
         Raises:
             OutputError: the disk is full or refuses; nothing is lost then but this segment.
         """
-        content = pack(segment, self._film)
-        path = self._folder / f"{segment.number:06d}-{_digest(content)}{SUFFIX}"
+        pieces = pack(segment, self._film)
+        path = self._folder / f"{segment.number:06d}-{_digest(pieces)}{SUFFIX}"
         try:  # not alone: a worker thought dead may still be writing
-            write_whole(path, lambda file: file.write(content), alone=False)
+            write_whole(path, lambda file: file.writelines(pieces), alone=False)
         except OutputError as error:
             why = getattr(error.__cause__, "strerror", error)
             kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
@@ -162,7 +162,7 @@ class SegmentStore:
             OutputError: it has become unreadable since.
         """
         with _readable(path):
-            return unpack(path.read_bytes())
+            return read_segment(path)
 
 
 @dataclass(kw_only=True)
@@ -240,14 +240,14 @@ def frames_in(seen: dict[int, Summary]) -> int:
 
 
 def _digest_of(path: Path, cancel: threading.Event | None) -> str:
-    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            if cancel is not None and cancel.is_set():
-                raise Interrupted
-            digest.update(block)
+        return _digest(iter(lambda: file.read(1 << 20), b""), cancel)
+
+
+def _digest(pieces: Iterable[Piece], cancel: threading.Event | None = None) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        if cancel is not None and cancel.is_set():
+            raise Interrupted
+        digest.update(piece)
     return digest.hexdigest()[:32]
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
