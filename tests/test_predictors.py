@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
@@ -61,3 +62,6 @@ def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
         assert loaded.call_count == 3  # a film may change what it is given
     assert kept_ready(own, CPU, torch.float32, "auto") is kept_ready(own, CPU, torch.float32, "auto")
     assert kept_ready(own, CPU, torch.bfloat16, "auto").dtype == torch.bfloat16
+    with ThreadPoolExecutor(1) as other:  # which may be colouring another picture at the same time
+        theirs = other.submit(kept_ready, own, CPU, torch.float32, "auto").result()
+    assert theirs is not kept_ready(own, CPU, torch.float32, "auto")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,15 +31,20 @@ def ready(
 
 
 def kept_ready(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:
-    """Likewise for few pictures, and the last one again if it was made so: for one photograph after another,
-    as to load a generator takes longer than to colour a picture.
+    """Likewise for few pictures, and the last one again if it was made so, by this thread: for one photograph
+    after another, as to load a generator takes longer than to colour a picture.
     """
-    return _kept(weights, stamp(weights), device, dtype, engine)
+    return _kept(weights, stamp(weights), device, dtype, engine, threading.get_ident())
 
 
 @lru_cache(maxsize=1)
 def _kept(
-    weights: Path, changed: tuple[int, ...], device: torch.device, dtype: torch.dtype, engine: str
+    weights: Path,
+    changed: tuple[int, ...],
+    device: torch.device,
+    dtype: torch.dtype,
+    engine: str,
+    thread: int,
 ) -> Predictor:
     return ready(weights, device, dtype, engine, few=True)
 
