@@ -41,14 +41,20 @@ def quickly(network: nn.Module | None = None, path: str = __file__) -> Iterator[
     generator = Generator(
         network=network or Corners(), multiple=Corners.multiple, path=Path(path), metadata={}
     )
-    predictors._kept.cache_clear()
+    _forget()
     with (
         mock.patch("vidcolor.predictors.load_generator", lambda name: generator),
         mock.patch("vidcolor.job.find_weights", lambda name: generator.path),
         mock.patch("vidcolor.finished.find_weights", lambda name: generator.path),
     ):
         yield
+    _forget()
+
+
+def _forget() -> None:
+    """What was made of another network, as its weights would be others, too."""
     predictors._kept.cache_clear()
+    predictors._sessions.cache_clear()
 
 
 def colour(

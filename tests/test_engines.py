@@ -22,7 +22,7 @@ from vidcolor.crew import engine_here
 from vidcolor.errors import UsageError
 from vidcolor.networks import onnx_operations
 from vidcolor.networks.base import ColourNetwork
-from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, begin
+from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Session, Sessions, begin
 from vidcolor.networks.fusing import fuse_batch_norm
 from vidcolor.networks.onnx_model import recorded
 from vidcolor.networks.onnx_operations import Unsupported
@@ -110,11 +110,26 @@ def test_models_are_kept_for_a_few_sizes_only(
     engine: Engine, weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vidcolor.networks.engines._MOST_SESSIONS", 3)
-    network = EngineNetwork(engine, load_generator(weights).network)
-    widths = list(range(32, 32 * 6, 32))
-    for width in widths:
-        network(torch.zeros(1, 1, 32, width))
-    assert [shape[-1] for shape, _ in network._sessions] == widths[-3:], "the oldest go"
+    made: list[int] = []
+
+    def counted(engine: Engine, network: torch.nn.Module, shape: tuple[int, ...], *others: Any) -> Session:
+        made.append(shape[-1])
+        return begin(engine, network, shape, *others)
+
+    monkeypatch.setattr("vidcolor.networks.engines.begin", counted)
+    sessions = Sessions()
+    network = EngineNetwork(engine, load_generator(weights).network, sessions=sessions)
+
+    def see(*widths: int) -> list[int]:
+        made.clear()
+        for width in widths:
+            network(torch.zeros(1, 1, 32, width))
+        return made
+
+    assert see(32, 64, 96, 32, 128) == [32, 64, 96, 128]
+    assert see(32, 96, 128) == [], "those used longest ago go"
+    sessions.trim()
+    assert see(128, 96, 32) == [32]
 
 
 def test_onnx_runtime_tells_nobody(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Generators for photographs: loaded once, and computed by torch."""
+"""Generators for photographs, loaded once and computed by torch; and what films of one command share."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
 import torch
-from media import make_film
+from media import make_film, planes_of, read_film
 from PIL import Image
 
 from vidcolor import predictors
 from vidcolor.checkpoint import load_generator
 from vidcolor.job import colorize
-from vidcolor.networks.engines import BY_NAME
+from vidcolor.networks import engines
+from vidcolor.networks.engines import BY_NAME, Session, begin
 from vidcolor.options import Options
 from vidcolor.predictors import kept_ready
+from vidcolor.stages import predict
 
 CPU = torch.device("cpu")
 
@@ -65,3 +68,31 @@ def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
     with ThreadPoolExecutor(1) as other:  # which may be colouring another picture at the same time
         theirs = other.submit(kept_ready, own, CPU, torch.float32, "auto").result()
     assert theirs is not kept_ready(own, CPU, torch.float32, "auto")
+
+
+@pytest.mark.parametrize("engine", list(BY_NAME))
+def test_films_share_what_an_engine_has_made(engine: str, tmp_path: Path, weights: str) -> None:
+    for name in ("onnx", engine):
+        pytest.importorskip(name)
+    own = tmp_path / "own.safetensors"
+    shutil.copy(weights, own)
+    film = make_film(tmp_path / "film.mp4", frames=2)
+    made: list[int] = []
+
+    def counted(*given: Any) -> Session:
+        made.append(1)
+        return begin(*given)
+
+    def models_for(number: int) -> int:
+        made.clear()
+        colorize(film, tmp_path / f"out{number}.mkv", options(str(own), engine=engine))
+        return len(made)
+
+    with mock.patch.object(engines, "begin", counted), mock.patch.object(predict, "begin", counted):
+        assert models_for(1) == 2, "a small one to try it, and that for the film's size"
+        assert models_for(2) == models_for(3) == 0
+        os.utime(own, ns=(0, 0))  # as after it was written anew
+        assert models_for(4) == 2
+    frames = [[plane.tobytes() for plane in planes_of(f)] for f in read_film(tmp_path / "out1.mkv")]
+    again = [[plane.tobytes() for plane in planes_of(f)] for f in read_film(tmp_path / "out3.mkv")]
+    assert frames == again

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from vidcolor.checkpoint import load_generator
+from vidcolor.networks.engines import Sessions
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine
 
@@ -19,15 +20,24 @@ def ready(
 ) -> Predictor:
     """One of the caller's own, whose engine and arithmetic can still be changed.
 
+    What engines have made of the same weights for the film before is not made anew.
+
     Args:
         engine, few: as :func:`~vidcolor.stages.predict.resolve_engine` takes them.
 
     Raises:
         WeightsError, UsageError: the file is of no use, or the engine not to be had.
     """
+    sessions = _sessions(weights, stamp(weights))
+    sessions.trim()
     generator = load_generator(str(weights))
-    chosen = resolve_engine(engine, generator, device, dtype, few)
-    return Predictor(generator, device, dtype, Sharing(), chosen)
+    chosen = resolve_engine(engine, generator, device, dtype, few, sessions)
+    return Predictor(generator, device, dtype, Sharing(), chosen, sessions)
+
+
+@lru_cache(maxsize=1)
+def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
+    return Sessions()
 
 
 def kept_ready(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:

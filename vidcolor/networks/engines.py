@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 _MOST_SESSIONS = 8
 """Models that are kept, for sizes of pictures (a film has two or three) and numbers of threads."""
+_MOST_LEFT = 2
+"""Of those, how many are left from one film to the next."""
 _TOLERANCE = 0.05
 """How far ab may lie from torch's in float32; that of the default generator lies within 0.0002."""
 _COARSE = 0.25
@@ -86,6 +88,38 @@ BY_NAME = {
 """All there are; those that ``auto`` prefers come first."""
 
 
+class Sessions:
+    """What engines have made of one generator, for all who colour with it: to make it takes a second.
+
+    Attributes:
+        tried: engines and kinds of arithmetic that have been found able.
+    """
+
+    def __init__(self) -> None:
+        self.tried: set[tuple[str, torch.dtype]] = set()
+        self._ready: dict[Hashable, Session] = {}  # those used last come last
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], Session]) -> Session:
+        """The model of that key, made where there is none; from any thread."""
+        with self._lock:
+            session = self._ready.pop(key, None)
+            if session is None:
+                self._forget(_MOST_SESSIONS - 1)
+                session = make()
+            self._ready[key] = session
+        return session
+
+    def trim(self) -> None:
+        """Forget those that another film is unlikely to want: each takes some 90 MB."""
+        with self._lock:
+            self._forget(_MOST_LEFT)
+
+    def _forget(self, most: int) -> None:
+        for key in list(self._ready)[: max(0, len(self._ready) - most)]:
+            del self._ready[key]
+
+
 class EngineNetwork:
     """A network as a function of one picture; may be called from several threads at once.
 
@@ -94,17 +128,22 @@ class EngineNetwork:
         network: in evaluation mode, on the CPU, in float32, its BatchNorm fused.
         dtype: one of the engine's.
         threads: of all calls at once; each has as many as torch has where it is called.
+        sessions: of this generator, if there are some already.
     """
 
     def __init__(
-        self, engine: Engine, network: nn.Module, dtype: torch.dtype = torch.float32, threads: int = 1
+        self,
+        engine: Engine,
+        network: nn.Module,
+        dtype: torch.dtype = torch.float32,
+        threads: int = 1,
+        sessions: Sessions | None = None,
     ) -> None:
         self._engine = engine
         self._network = network
         self._dtype = dtype
         self._threads = threads
-        self._sessions: dict[tuple[tuple[int, ...], int], Session] = {}  # by shape and threads
-        self._lock = threading.Lock()
+        self._sessions = sessions or Sessions()
 
     def __call__(self, x: Tensor) -> Tensor:
         """What the network makes of ``x`` ``(1, C, H, W)``, float32.
@@ -112,20 +151,16 @@ class EngineNetwork:
         Raises:
             UsageError: the engine does not make what torch makes.
         """
-        threads = torch.get_num_threads()
-        key = (tuple(x.shape), threads)
-        with self._lock:
-            session = self._sessions.get(key)
-            if session is None:
-                if len(self._sessions) >= _MOST_SESSIONS:
-                    del self._sessions[next(iter(self._sessions))]  # the oldest: each takes a second to make
-                calls = max(1, self._threads // threads)
-                try:
-                    session = begin(self._engine, self._network, key[0], self._dtype, threads, calls)
-                except Unsupported as error:
-                    raise UsageError(f"{self._engine.title} {error}: use --engine torch") from error
-                self._sessions[key] = session
-        return session(x)
+        shape, threads = tuple(x.shape), torch.get_num_threads()
+        calls = max(1, self._threads // threads)
+
+        def make() -> Session:
+            try:
+                return begin(self._engine, self._network, shape, self._dtype, threads, calls)
+            except Unsupported as error:
+                raise UsageError(f"{self._engine.title} {error}: use --engine torch") from error
+
+        return self._sessions.get((self._engine.name, self._dtype, shape, threads, calls), make)(x)
 
 
 def begin(

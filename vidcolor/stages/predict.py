@@ -15,7 +15,7 @@ from vidcolor.devices import is_of_device, is_out_of_memory
 from vidcolor.errors import UsageError, WeightsError, first_line
 from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
-from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, begin
+from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Sessions, begin
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
 from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.options import ONNX_RUNTIME, TORCH
@@ -56,21 +56,27 @@ def resolve_precision(name: str, device: torch.device, engine: str = "auto") -> 
 
 
 def resolve_engine(
-    name: str, generator: Generator, device: torch.device, dtype: torch.dtype, few: bool = False
+    name: str,
+    generator: Generator,
+    device: torch.device,
+    dtype: torch.dtype,
+    few: bool = False,
+    sessions: Sessions | None = None,
 ) -> str:
     """What computes the generator, for ``auto`` or a name: ``torch``, or another with its version.
 
     ``auto`` takes what is installed and quicker than torch, on a CPU: in float32 ONNX Runtime, then OpenVINO,
     in bfloat16 OpenVINO. Each needs about three quarters of torch's time; in float32 ab differs by less than
     0.0002 (``tests/benchmarks/engines.py``). For ``few`` pictures it is torch: another engine needs half a
-    second or more to get ready for a size of pictures, in which torch colours a dozen.
+    second or more to get ready for a size of pictures, in which torch colours a dozen. What ``sessions`` say
+    has been tried is not tried again.
 
     Raises:
         UsageError: an engine is asked for by name, and is not installed or cannot do it.
     """
     asked = BY_NAME.get(name)
     for engine in (asked,) if asked else () if few or name == TORCH else BY_NAME.values():
-        found, fault = _tried(engine, generator, device, dtype)
+        found, fault = _tried(engine, generator, device, dtype, sessions or Sessions())
         if found is not None:
             return found
         if asked:
@@ -79,7 +85,7 @@ def resolve_engine(
 
 
 def _tried(
-    engine: Engine, generator: Generator, device: torch.device, dtype: torch.dtype
+    engine: Engine, generator: Generator, device: torch.device, dtype: torch.dtype, sessions: Sessions
 ) -> tuple[str | None, str]:
     """An engine with its version, if it computes the generator so; else why not."""
     if device.type != "cpu" or dtype not in engine.runtime.DTYPES:
@@ -88,12 +94,15 @@ def _tried(
     found = engine.installed()
     if found is None:
         return None, f"is not installed, or broken: pip install 'vidcolor[{engine.name}]'"
+    if (engine.name, dtype) in sessions.tried:
+        return found, ""
     side = generator.multiple
     fuse_batch_norm(generator.network)
     try:
         begin(engine, generator.network, (1, 1, side, side), dtype)
     except (Unsupported, MemoryError) as error:
         return None, str(error)
+    sessions.tried.add((engine.name, dtype))
     return found, ""
 
 
@@ -137,6 +146,7 @@ class Predictor:
     Args:
         share: has pictures worked at in several threads, and gives the results in order
             (:class:`~vidcolor.sharing.Sharing`).
+        sessions: what engines have made of the generator before.
 
     Attributes:
         engine: what computes it, as :func:`resolve_engine` says it; can be changed until it has been used.
@@ -153,7 +163,9 @@ class Predictor:
         dtype: torch.dtype,
         share: Share = one_by_one,
         engine: str = TORCH,
+        sessions: Sessions | None = None,
     ) -> None:
+        self._sessions = sessions
         fuse_batch_norm(generator.network)
         self._module = generator.network
         self._run: Callable[[Tensor], Tensor] | None = None
@@ -189,7 +201,7 @@ class Predictor:
     def _made(self) -> Callable[[Tensor], Tensor]:
         if self.engine != TORCH:
             engine = BY_NAME[self.engine.split()[0]]
-            return EngineNetwork(engine, self._module, self.dtype, self._threads)
+            return EngineNetwork(engine, self._module, self.dtype, self._threads, self._sessions)
         self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         if self.device.type == "cpu":
             fuse_activations(self._module)
