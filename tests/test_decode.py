@@ -35,6 +35,7 @@ from PIL import Image
 from quick import Corners, colour, same_luma
 from torch import Tensor
 
+from vidcolor.colorspace import Matrix, luma_from_rgb
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.framesource import FrameSource, luma_check
@@ -363,6 +364,30 @@ def test_packed_and_semiplanar_luma_is_read_as_it_is(fmt: str) -> None:
     if fmt == "yuvj422p":
         wanted = np.rint((wanted - 16) * 255 / 219).astype(int)
     assert np.abs(luma.astype(int) - wanted).max() <= (1 if fmt == "yuvj422p" else 0)
+
+
+@pytest.mark.parametrize(("fmt", "kind"), [("rgb24", np.uint8), ("rgb48le", np.uint16)])
+def test_luma_of_rgb_takes_floats_for_a_few_lines_at_a_time(
+    fmt: str, kind: type[np.integer[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = np.iinfo(kind).max
+    rgb = np.random.default_rng(0).integers(0, most, (301, 1000, 3), dtype=kind, endpoint=True)
+    frame = av.VideoFrame.from_ndarray(rgb, fmt)
+    signal, sizes = signal_of(frame), list[int]()
+
+    def watched(part: Tensor, matrix: Matrix) -> Tensor:
+        sizes.append(part.numel())
+        return luma_from_rgb(part, matrix)
+
+    monkeypatch.setattr("vidcolor.media.pixels.luma_from_rgb", watched)
+    found = luma_of(frame, signal)
+    whole = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / float(most)
+    black, white = signal.ends
+    wanted = luma_from_rgb(whole, signal.matrix)[0, 0].numpy() * np.float32(white - black) + np.float32(black)
+    assert found.dtype == kind
+    assert np.array_equal(found, np.rint(wanted))
+    assert sum(sizes) == rgb.size
+    assert max(sizes) < 100_000
 
 
 @tells_order

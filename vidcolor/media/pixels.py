@@ -26,6 +26,8 @@ _FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
 _SIDE_DATA_KINDS = 64
 _EXIF = 31  # AV_FRAME_DATA_EXIF
+_STRIP = 1 << 15
+"""Pixels of R'G'B' that are worked on together: their floats stay in a processor's cache."""
 _OF_EVERY_TIFF = frozenset(
     [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320,
      *range(322, 326), 338, 339, 347, 530, 532]
@@ -162,11 +164,13 @@ def _luma_of_float(frame: av.VideoFrame) -> Codes:
 def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     wide = frame.format.components[0].bits > 8 and not frame.format.has_palette
     rgb = frame.to_ndarray(format="rgb48le" if wide else "rgb24")
-    scaled = torch.from_numpy(rgb.astype(np.float32)) / (65535.0 if wide else 255.0)
-    y = luma_from_rgb(scaled.permute(2, 0, 1)[None], signal.matrix)[0, 0].numpy()
     black, white = signal.ends
-    codes = np.rint(y * np.float32(white - black) + np.float32(black))
-    result: Codes = codes.astype(np.uint8 if signal.depth == 8 else np.uint16)
+    result: Codes = np.empty(rgb.shape[:2], np.uint8 if signal.depth == 8 else np.uint16)
+    height = max(1, _STRIP // rgb.shape[1])
+    for top in range(0, len(rgb), height):
+        strip = torch.from_numpy(rgb[top : top + height].astype(np.float32)) / (65535.0 if wide else 255.0)
+        y = luma_from_rgb(strip.permute(2, 0, 1)[None], signal.matrix)[0, 0].numpy()
+        result[top : top + height] = np.rint(y * np.float32(white - black) + np.float32(black))
     return result
 
 
