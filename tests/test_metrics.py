@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -15,10 +16,12 @@ import skimage.metrics
 import torch
 from judges import CHANNELS, photo, save_judges
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 
 from vidcolor.evaluation.backbones import load_backbones
 from vidcolor.evaluation.distances import frechet, kernel_distance
 from vidcolor.evaluation.pixels import ab_error, colourfulness, psnr, ssim
+from vidcolor.torchthreads import torch_threads
 
 CPU = torch.device("cpu")
 
@@ -201,3 +204,19 @@ def test_judging_with_networks_of_a_folder_gives_no_warning(tmp_path: Path) -> N
         warnings.simplefilter("always")
         load_backbones(save_judges(tmp_path), CPU, silent)
     assert not caught
+
+
+def test_distances_of_sets_keep_to_one_thread() -> None:
+    """Their products are small, and the threads of a BLAS wait for each other by spinning."""
+    seen: dict[str, set[int]] = {}
+
+    class Watching(TorchFunctionMode):
+        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            seen.setdefault(func.__name__, set()).add(torch.get_num_threads())
+            return func(*args, **(kwargs or {}))
+
+    one, other = vectors(40, 16, 1), vectors(40, 16, 2)
+    with torch_threads(2), Watching():
+        frechet(one, other)
+        kernel_distance(one, other, 10)
+    assert seen["matmul"] == seen["linalg_svdvals"] == {1}
