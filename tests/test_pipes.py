@@ -32,7 +32,7 @@ from media import (
 )
 from quick import quickly
 
-from vidcolor.errors import InputError
+from vidcolor.errors import InputError, WeightsError
 from vidcolor.job import colorize
 from vidcolor.options import Options
 from vidcolor.result import Result
@@ -192,6 +192,24 @@ def test_standard_input_that_is_no_film_is_refused_with_3(stdin: bytes, tmp_path
     assert piped("-", tmp_path / "out.mkv", stdin=stdin)[0] == 3
     one_line(capfd.readouterr().err)
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_no_use_are_refused_before_a_pipe_is_waited_for(tmp_path: Path) -> None:
+    """Else what has come through it by then is lost."""
+    bad = tmp_path / "bad.safetensors"
+    bad.write_text("no weights")
+    in_, in_end = os.pipe()  # nothing comes, and it does not end
+    cancel = threading.Event()
+    waiting = threading.Timer(20, cancel.set)
+    waiting.start()
+    try:
+        with standing_for(0, in_), pytest.raises(WeightsError, match="bad"):
+            colorize("-", tmp_path / "out.mkv", Options(weights=str(bad)), cancel=cancel)
+    finally:
+        waiting.cancel()
+        os.close(in_end)
+        os.close(in_)
+    assert os.listdir(tmp_path) == [bad.name]
 
 
 def test_an_mp4_without_an_index_in_front_is_refused_with_advice(tmp_path: Path, capfd: Said) -> None:
