@@ -16,11 +16,12 @@ from PIL import Image
 
 from vidcolor import predictors
 from vidcolor.checkpoint import load_generator
+from vidcolor.errors import WeightsError
 from vidcolor.job import colorize
 from vidcolor.networks import engines
 from vidcolor.networks.engines import BY_NAME, Session, begin
 from vidcolor.options import Options
-from vidcolor.predictors import kept_ready
+from vidcolor.predictors import kept_ready, ready
 from vidcolor.stages import predict
 
 CPU = torch.device("cpu")
@@ -96,3 +97,10 @@ def test_films_share_what_an_engine_has_made(engine: str, tmp_path: Path, weight
     frames = [[plane.tobytes() for plane in planes_of(f)] for f in read_film(tmp_path / "out1.mkv")]
     again = [[plane.tobytes() for plane in planes_of(f)] for f in read_film(tmp_path / "out3.mkv")]
     assert frames == again
+
+
+def test_weights_that_are_gone_since_they_were_found_are_named(tmp_path: Path, weights: str) -> None:
+    own = tmp_path / "own.safetensors"
+    for make in (ready, kept_ready):
+        with pytest.raises(WeightsError, match="own"):
+            make(own, CPU, torch.float32, "auto")

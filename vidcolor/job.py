@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 
 import torch
 from av.container import InputContainer
@@ -124,13 +123,10 @@ class _Job:
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
         weights = find_weights(self.options.weights)
-        piped, single = reads_once(self.name), holds_one(self.place.name, self.place.muxer)
-        if piped:  # it may be long in coming: weights of no use are refused before
-            predictor = self._predictor(weights, device, dtype, single)
+        single = is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
+        make = kept_ready if single and not self.place.is_film else partial(ready, few=single)
+        predictor = make(weights, device, dtype, self.options.engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
-        if not piped:
-            single = single or is_picture(container, self.name)
-            predictor = self._predictor(weights, device, dtype, single)
         stream = pick_video(container, self.name)
         options = on_its_clock(self.options, container, self.name)
         settings = DecodeSettings(
@@ -171,11 +167,6 @@ class _Job:
             engine=predictor.engine,
             codec=codec,
         )
-
-    def _predictor(self, weights: Path, device: torch.device, dtype: torch.dtype, few: bool) -> Predictor:
-        """The generator, for a film or for ``few`` pictures."""
-        make = kept_ready if few and not self.place.is_film else partial(ready, few=few)
-        return make(weights, device, dtype, self.options.engine)
 
     def _device(self) -> torch.device:
         """The first of the devices, which are alike."""

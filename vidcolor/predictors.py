@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def ready(
     Raises:
         WeightsError, UsageError: the file is of no use, or the engine not to be had.
     """
-    sessions = _sessions(weights, stamp(weights))
+    sessions = _sessions(weights, _changed(weights))
     sessions.trim()
     generator = load_generator(str(weights))
     chosen = resolve_engine(engine, generator, device, dtype, few, sessions)
@@ -44,7 +45,7 @@ def kept_ready(weights: Path, device: torch.device, dtype: torch.dtype, engine: 
     """Likewise for few pictures, and the last one again if it was made so, by this thread: for one photograph
     after another, as to load a generator takes longer than to colour a picture.
     """
-    return _kept(weights, stamp(weights), device, dtype, engine, threading.get_ident())
+    return _kept(weights, _changed(weights), device, dtype, engine, threading.get_ident())
 
 
 @lru_cache(maxsize=1)
@@ -57,6 +58,12 @@ def _kept(
     thread: int,
 ) -> Predictor:
     return ready(weights, device, dtype, engine, few=True)
+
+
+def _changed(weights: Path) -> tuple[int, ...]:
+    with suppress(OSError):  # gone since it was found: loading says so in words
+        return stamp(weights)
+    return ()
 
 
 def stamp(path: str | Path) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import InputError, UsageError
 from vidcolor.media.covers import is_still
 from vidcolor.media.names import folded, same_file
+from vidcolor.media.traits import MUXERS, traits_of
 from vidcolor.options import parse_seconds
 
 STDIN = "-"
@@ -128,10 +129,10 @@ def reads_once(name: str) -> bool:
         return False
 
 
-def is_picture(container: InputContainer, name: str) -> bool:
-    """Whether the source is a file of a single picture, for all that FFmpeg's name of its format tells."""
-    alone = not (is_image_sequence(name) or reads_once(name))
-    return alone and (container.format.name == "image2" or container.format.name.endswith("_pipe"))
+def is_picture(name: str) -> bool:
+    """Whether a source is a file of a single picture, by its name."""
+    muxer = MUXERS.get(Path(name).suffix.lower().lstrip("."), "")
+    return traits_of(muxer).is_image and not (is_image_sequence(name) or reads_once(name))
 
 
 def is_image_sequence(name: str) -> bool:
