@@ -159,6 +159,23 @@ def test_click_fills_in_nothing(module: str, monkeypatch: pytest.MonkeyPatch, tm
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_only_who_has_had_workers_tidies_up_before_it_leaves(jobs: int, film: Path, tmp_path: Path) -> None:
+    program = (
+        "import gc, sys\n"
+        "gc.collect = lambda *given: print('collected')\n"
+        "from vidcolor.cli import main\n"
+        "if __name__ == '__main__':\n"
+        "    main()\n"
+    )
+    script = tmp_path / "program.py"
+    script.write_text(program)
+    given = ["--render-size", "32", "--device", "cpu", "--jobs", str(jobs), "-q", film, tmp_path / "out.mkv"]
+    ran = subprocess.run([sys.executable, script, *given], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ("collected" in ran.stdout) == (jobs > 1)
+
+
 def test_a_folder_that_is_named_as_one_is_made(film: Path, tmp_path: Path) -> None:
     assert call(film, f"{tmp_path}/new/deep/") == 0
     assert [p.name for p in (tmp_path / "new" / "deep").iterdir()] == ["film.mp4"]

@@ -287,7 +287,8 @@ def _leave(code: int) -> None:
     """End at once: a reader thread may hang in a read that never returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one changes nothing any more
     logging.shutdown()
-    gc.collect()  # what worker processes shared would be complained of
+    if "multiprocessing.synchronize" in sys.modules:  # what worker processes shared would be complained of
+        gc.collect()
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
