@@ -26,6 +26,7 @@ from test_shots_apart import cut_film
 
 from vidcolor.colorspace import BT2020, ab_from_rgb
 from vidcolor.errors import InputError, OutputError, UsageError
+from vidcolor.report import measure as measure_module
 from vidcolor.report.cli import main
 from vidcolor.report.making import check_report, make_report
 from vidcolor.report.measure import measure
@@ -96,6 +97,14 @@ def test_colours_over_time_are_measured(pair: tuple[str, str]) -> None:
     assert len(found.times) == len(found.chroma) == len(found.luma) == len(found.ab) == sum(LENGTHS)
     assert (found.chroma > 3).all()
     assert measure(pair[0], pair[0]).chroma.max() < 1
+
+
+def test_frames_are_made_small_by_one_reformatter(pair: tuple[str, str]) -> None:
+    """To set one up, threads and all, takes five times as long as to use it."""
+    with mock.patch("vidcolor.report.measure._rgb", side_effect=measure_module._rgb) as made:
+        measure(*pair, shown=0)
+    assert made.call_count == sum(LENGTHS)
+    assert len({id(call.args[2]) for call in made.call_args_list}) == 1
 
 
 def test_frames_that_do_not_decode_any_more_are_named(

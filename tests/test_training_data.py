@@ -27,6 +27,7 @@ import filelock  # noqa: F401 - before a test hides from it what it is made of
 import numpy as np
 import pytest
 import torch
+from av.video.reformatter import VideoReformatter
 from media import flat_film, make_film, true_ab
 from PIL import Image, ImageCms
 
@@ -664,6 +665,26 @@ def test_films_give_a_few_frames_of_each_shot(tmp_path: Path) -> None:
     first = frames[0][1].astype(int)
     assert first.shape == (96, 128, 3)
     assert np.abs(first - photograph(1, 96, 160)[:, 2:130]).mean() < 8, "colours are right"
+
+
+def test_cuts_are_looked_for_with_one_reformatter(tmp_path: Path) -> None:
+    """To set one up, threads and all, takes five times as long as to use it."""
+    film = flat_film(tmp_path / "film.mkv", (120, 90, 160), 1, frames=12)
+    used: list[int] = []
+
+    class Counted:
+        own = VideoReformatter
+
+        def __init__(self) -> None:
+            self._true = self.own()
+
+        def reformat(self, *args: Any, **kwargs: Any) -> av.VideoFrame:
+            used.append(id(self))
+            return self._true.reformat(*args, **kwargs)
+
+    with mock.patch("av.video.reformatter.VideoReformatter", Counted):
+        assert list(film_frames(film, name="film.mkv", largest=320))
+    assert len(used) == 12 and len(set(used)) == 1
 
 
 def test_a_film_with_wide_primaries_keeps_its_colours(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_codes, luma_from_rgb
@@ -88,6 +89,9 @@ class Measured:
 
 @dataclass(kw_only=True)
 class _Readings:
+    """What is noted of each frame. One reformatter serves all: that of a frame is set up for it alone."""
+
+    reformatter: VideoReformatter = field(default_factory=VideoReformatter)
     times: list[Fraction] = field(default_factory=list)
     ab: list[tuple[float, float]] = field(default_factory=list)
     chroma: list[float] = field(default_factory=list)
@@ -199,7 +203,7 @@ def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
     found.times.append(frame.seconds)
     found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
     wide = frame.signal.matrix.wide
-    small = _rgb(frame, _COLOURS_AT)
+    small = _rgb(frame, _COLOURS_AT, found.reformatter)
     rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
     ab = ab_from_rgb(rgb, wide=wide)[0]
     found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
@@ -239,16 +243,16 @@ def _picture(frame: Frame) -> Rgb:
     wide = max(1, round(width * float(frame.aspect)))
     scale = min(1.0, _PICTURE_SIDE / min(height, wide))
     size = max(1, round(wide * scale)), max(1, round(height * scale))
-    rgb = _rgb(frame, size)
+    rgb = _rgb(frame, size, VideoReformatter())
     if frame.signal.matrix.wide:
         rgb = bt709_codes(rgb)
     return np.ascontiguousarray(frame.orientation.upright(rgb))
 
 
-def _rgb(frame: Frame, size: tuple[int, int]) -> Rgb:
+def _rgb(frame: Frame, size: tuple[int, int], reformatter: VideoReformatter) -> Rgb:
     """R'G'B' ``(h, w, 3)`` as stored, with its own primaries, ``size`` being width and height."""
     matrix = frame.signal.matrix.code
-    small = frame.video.reformat(*size, "rgb24", src_colorspace=matrix, interpolation="AREA")
+    small = reformatter.reformat(frame.video, *size, "rgb24", src_colorspace=matrix, interpolation="AREA")
     return np.asarray(small.to_ndarray(), np.uint8)
 
 

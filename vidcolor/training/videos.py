@@ -101,12 +101,15 @@ class _Cuts:
     """Hard cuts, seen on luma of 32×24: a change that is large, and large against what went before."""
 
     def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()  # one for all: that of a frame is set up for it alone
         self._last: NDArray[np.float32] | None = None
         self._usual = 0.0
 
     def before(self, frame: av.VideoFrame) -> bool:
         """Whether a shot begins with this frame; the first frame begins none."""
-        small = frame.reformat(width=_THUMB[0], height=_THUMB[1], format="gray", interpolation="AREA")
+        small = self._reformatter.reformat(frame, *_THUMB, "gray", interpolation="AREA")
         luma = small.to_ndarray().astype(np.float32)
         last, self._last = self._last, luma
         if last is None:
