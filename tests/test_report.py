@@ -107,6 +107,18 @@ def test_frames_are_made_small_by_one_reformatter(pair: tuple[str, str]) -> None
     assert len({id(call.args[2]) for call in made.call_args_list}) == 1
 
 
+def test_nobody_waits_for_a_report_without_a_word(
+    pair: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[tuple[int, int | None]] = []
+    measure(*pair, shown=0, progress=lambda now: told.append((now.frames, now.total)))
+    assert told == [(done, sum(LENGTHS)) for done in range(10, sum(LENGTHS) + 1, 10)]
+    for mode, words in (("bar", True), ("json", False)):
+        page = tmp_path / f"{mode}.html"
+        assert call(*pair, "--progress", mode, "--report", page) == 0
+        assert ("report:" in capsys.readouterr().err) is words
+
+
 def test_frames_that_do_not_decode_any_more_are_named(
     pair: tuple[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

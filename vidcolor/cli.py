@@ -253,7 +253,7 @@ def _one(
         made = f"{frame_count(result.frames)} in {spent}"
         log.info("%s: %s on %s, %s", result.target, made, result.machine, result.codec)
     if report is not None:
-        return report_on(result, options, report, [line for _, line in ear.taken()], caught, debug)
+        return report_on(result, options, report, [line for _, line in ear.taken()], progress, caught, debug)
     return result.exit_code
 
 

@@ -116,9 +116,16 @@ def check_reports(targets: list[tuple[str, str]], report: Path, options: Options
 
 
 def report_on(
-    result: Result, options: Options, report: Path, warnings: list[str], caught: Caught, debug: bool
+    result: Result,
+    options: Options,
+    report: Path,
+    warnings: list[str],
+    progress: str,
+    caught: Caught,
+    debug: bool,
 ) -> int:
-    """Make the page about a film that is done; the exit code of both."""
+    """Make the page about a film that is done, with a bar or nothing (no JSON); the exit code of both."""
+    from vidcolor.cli_progress import Display
     from vidcolor.report.making import is_about, make_report
     from vidcolor.result import clock
 
@@ -141,17 +148,19 @@ def report_on(
         facts["device"] = result.machine
         facts["encoder"] = result.codec
     try:
-        make_report(
-            result.source,
-            result.target,
-            report,
-            facts=facts,
-            warnings=warnings,
-            start=options.start,
-            overwrite=options.overwrite,
-            cancel=caught.event,
-            options=options,
-        )
+        with Display("none" if progress == "json" else progress, result.target, "report") as display:
+            make_report(
+                result.source,
+                result.target,
+                report,
+                facts=facts,
+                warnings=warnings,
+                start=options.start,
+                overwrite=options.overwrite,
+                cancel=caught.event,
+                options=options,
+                progress=display.callback,
+            )
     except VidcolorError as error:
         if caught.signal is not None:
             return 128 + caught.signal

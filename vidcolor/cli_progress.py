@@ -22,14 +22,15 @@ class Display:
     Args:
         mode: ``auto`` (a bar where standard error is a terminal), ``bar``, ``json`` or ``none``.
         name: of the source.
+        doing: stands before the bar, where it is of something else than colouring.
     """
 
-    def __init__(self, mode: str, name: str) -> None:
+    def __init__(self, mode: str, name: str, doing: str | None = None) -> None:
         if sys.stderr is None:
             mode = "none"
         if mode == "auto":
             mode = "bar" if sys.stderr.isatty() else "none"
-        self._mode, self._name = mode, name
+        self._mode, self._name, self._doing = mode, name, doing
         self._bar: Any = None
         self._last = 0.0
         self._unsaid: Progress | None = None
@@ -53,6 +54,7 @@ class Display:
 
         if self._bar is None:
             self._bar = tqdm(
+                desc=self._doing,
                 total=now.total,
                 initial=now.frames,  # those of earlier runs took no time
                 miniters=1,

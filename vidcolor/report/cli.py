@@ -34,12 +34,21 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     """Make a page that shows what became of the film BEFORE in AFTER: a slider for each shot, and how
     colours run over time. It is one file and needs no network.
     """
+    from vidcolor.cli_progress import Display
     from vidcolor.report.making import make_report
     from vidcolor.result import frame_count
 
     with cancelled_by_signals() as caught:
         try:
-            found = make_report(before, after, out, overwrite=overwrite, cancel=caught.event)
+            with Display("auto", after, "reading") as display:
+                found = make_report(
+                    before,
+                    after,
+                    out,
+                    overwrite=overwrite,
+                    cancel=caught.event,
+                    progress=display.callback,
+                )
         except VidcolorError:
             if caught.signal is not None:
                 return 128 + caught.signal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vidcolor.media.sourcefiles import is_part_of
 from vidcolor.options import Options
 from vidcolor.report.measure import Measured, measure
 from vidcolor.report.page import head_of, page
-from vidcolor.result import clock
+from vidcolor.result import Progress, clock
 from vidcolor.writing import check_writable, write_whole
 
 _HEAD = 4096
@@ -30,6 +30,7 @@ def make_report(
     overwrite: bool = False,
     cancel: threading.Event | None = None,
     options: Options | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Measured:
     """Write ``target``, a page about what became of ``before``.
 
@@ -40,12 +41,14 @@ def make_report(
         start: seconds of the source at which ``after`` begins, if that is not its beginning.
         overwrite: whether ``target`` may be there already.
         cancel: set it to end early.
+        options: as of :func:`.measure.measure`.
+        progress: likewise.
 
     Raises:
         VidcolorError: nothing is then written.
     """
     check_report(before, after, target, overwrite=overwrite)
-    found = measure(before, after, start=start, cancel=cancel, options=options)
+    found = measure(before, after, start=start, cancel=cancel, options=options, progress=progress)
     frames, shots = len(found.times), len(found.shots)
     # the last frame lasts as long as the others do on average
     seconds = float(found.times[-1] - found.times[0]) * frames / max(1, frames - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
@@ -22,7 +23,7 @@ from vidcolor.making import open_as_asked
 from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
 from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
-from vidcolor.result import frame_count
+from vidcolor.result import Meter, Progress, frame_count
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
@@ -33,6 +34,8 @@ _SMALL = 72
 _COLOURS_AT = (48, 36)
 _PICTURE_SIDE = 360
 _QUALITY = 82
+_TOLD_EVERY = 10
+"""Frames from one word on progress to the next."""
 _STRANGE = 0.1
 """Luma of a film that was coloured is nearer to its source's than this, on average over the picture."""
 
@@ -107,6 +110,7 @@ def measure(
     shown: int = 24,
     cancel: threading.Event | None = None,
     options: Options | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Measured:
     """Read ``after`` through, and pictures of ``before`` at the same times.
 
@@ -117,6 +121,7 @@ def measure(
         shown: shots, at most, that get pictures; evenly among all.
         cancel: set it to end early.
         options: how far the source is trusted, and the rate of a sequence.
+        progress: called now and then while ``after`` is read.
 
     Raises:
         InputError: one of them cannot be read.
@@ -126,7 +131,7 @@ def measure(
     given = options or Options()
     rate = given.framerate or _rate_of(before, after, given)
     source, made = (_of(name, given, rate) for name in (before, after))
-    found = _read(after, made, cancel)
+    found = _read(after, made, cancel, progress)
     shots = _shots_of(found)
     # where it begins is not where it was asked to: containers move all tracks
     begin = None if start is None else start + _beginning(before, source)
@@ -179,13 +184,22 @@ def _beginning(name: str, options: Options) -> Fraction:
         return beginning(container, pick_video(container, name))
 
 
-def _read(name: str, options: Options, cancel: threading.Event) -> _Readings:
+def _read(
+    name: str,
+    options: Options,
+    cancel: threading.Event,
+    progress: Callable[[Progress], None] | None,
+) -> _Readings:
     found, detector, report = _Readings(), ShotDetector(), DecodeReport()
     with open_as_asked(name, options) as container:
         stream = pick_video(container, name)
         stream.thread_type = "AUTO"
+        whole = replace(options, start=None, duration=None)  # these are the source's
+        meter = Meter(container=container, stream=stream, options=whole, callback=progress)
         for frame in frames_in(container, stream, DecodeSettings(name=name), cancel, report):
             _note(frame, found, detector)
+            if len(found.times) % _TOLD_EVERY == 0:
+                meter.tell(frame, len(found.times))
         report.close(container, stream, whole=True, end=None)
     if cancel.is_set():
         raise Interrupted
