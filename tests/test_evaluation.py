@@ -147,6 +147,21 @@ def test_a_limit_takes_the_same_pictures_each_time(folder: Path) -> None:
     assert list_pictures([folder], 2).chosen < list_pictures([folder], 3).chosen
 
 
+def test_with_a_limit_others_are_not_read(folder: Path) -> None:
+    read: list[str] = []
+    whole = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        read.append(path.name)
+        return whole(path)
+
+    with mock.patch.object(Path, "read_bytes", noted):
+        pictures = list_pictures([folder], 2)
+        taken = [name for name, _ in pictures.decoded(lambda name: None)]
+    assert len(taken) == 2
+    assert read == taken + taken  # for the digest, then for its pixels
+
+
 def test_the_digest_follows_names_and_content(folder: Path) -> None:
     before = list_pictures([folder]).digest
     (folder / "0.png").rename(folder / "00.png")

@@ -42,9 +42,7 @@ class PictureList:
             InputError: a source cannot be read, or no picture is whole.
         """
         whole = 0
-        for index, (name, data) in enumerate(_encoded(self.sources)):
-            if index not in self.chosen:
-                continue
+        for name, data in _encoded(self.sources, self.chosen):
             rgb = decode_rgb(data)
             if rgb is None:
                 on_damage(name)
@@ -56,26 +54,40 @@ class PictureList:
 
 
 def list_pictures(sources: list[Path], limit: int | None = None, seed: int = 0) -> PictureList:
-    """Choose pictures: all, or the first ``limit`` of an order shuffled by ``seed``.
+    """Choose pictures: all, or the first ``limit`` of an order shuffled by ``seed``; others are not read.
 
     Raises:
         InputError: a source cannot be read, or there is no picture.
     """
-    prints = [(name, hashlib.sha256(data).hexdigest()) for name, data in _encoded(tuple(sources))]
-    if not prints:
+    found = sum(1 for _ in _offered(tuple(sources)))
+    if not found:
         raise InputError(f"{_named(sources)}: there is no picture")
-    order = np.random.default_rng(seed).permutation(len(prints))
+    order = np.random.default_rng(seed).permutation(found)
     chosen = frozenset(int(i) for i in order[:limit])
     digest = hashlib.sha256()
-    for index in sorted(chosen):
-        digest.update("{}\0{}\n".format(*prints[index]).encode("utf-8", "surrogateescape"))
-    return PictureList(sources=tuple(sources), chosen=chosen, found=len(prints), digest=digest.hexdigest())
+    for name, data in _encoded(tuple(sources), chosen):
+        line = f"{name}\0{hashlib.sha256(data).hexdigest()}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return PictureList(sources=tuple(sources), chosen=chosen, found=found, digest=digest.hexdigest())
 
 
-def _encoded(sources: tuple[Path, ...]) -> Iterator[tuple[str, bytes]]:
+def _encoded(sources: tuple[Path, ...], chosen: frozenset[int]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of those pictures."""
+    for index, (source, name, read) in enumerate(_offered(sources)):
+        if index not in chosen:
+            continue
+        try:
+            data = read()
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read to its end ({error})") from error
+        yield name, data
+
+
+def _offered(sources: tuple[Path, ...]) -> Iterator[tuple[Path, str, Callable[[], bytes]]]:
+    """Source, name and reader of each picture, in a fixed order."""
     for source in sources:
         try:
-            yield from encoded_pictures([source])
+            yield from ((source, name, read) for name, read in encoded_pictures([source]))
         except OSError as error:  # of damaged tars it has been said already
             raise InputError(f"{source}: cannot be read to its end ({error})") from error
 

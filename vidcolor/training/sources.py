@@ -204,18 +204,20 @@ def _tar_entries(path: Path) -> Iterator[Entry]:
             yield Entry(name, None, _FILM_IN_TAR if suffix in videos.SUFFIXES else _NOT_READ)
 
 
-def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of every picture file in folders and tars, in the order of their names.
+def encoded_pictures(sources: list[Path]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield name and reader of every picture file in folders and tars, in the order of their names.
+
+    A reader works until the next picture is asked for.
 
     Raises:
         InputError: a source does not exist or is neither a picture, nor a folder or tar of pictures.
     """
     for file in _files(sources):
         if file.kind == "picture":
-            yield file.name, file.path.read_bytes()
+            yield file.name, file.path.read_bytes
         elif file.kind == "tar":
             found = _members(file.path)
-            yield from ((name, read()) for name, read in found if Path(name).suffix.lower() in PICTURES)
+            yield from ((name, read) for name, read in found if Path(name).suffix.lower() in PICTURES)
         elif file.named:
             raise InputError(f"{file.path}: neither a folder nor a tar of pictures")
 
