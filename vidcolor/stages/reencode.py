@@ -11,6 +11,7 @@ from av.codec.context import Flags
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from vidcolor.colorspace import BT470BG
@@ -165,6 +166,7 @@ class Reencoder:
         self.tick = stream.codec_context.time_base or Fraction(1, 1000)
         self.last = last
         self._graph: av.filter.Graph | None = None
+        self._reformatter = VideoReformatter()  # one for all: that of a frame is set up for it alone
 
     def encode(self, frame: Frame, cb: Codes, cr: Codes) -> list[Packet[Stream]]:
         """Encode one frame.
@@ -176,7 +178,7 @@ class Reencoder:
         Raises:
             OutputError: the encoder fails.
         """
-        video = assemble(frame, cb, cr, self._plan)
+        video = assemble(frame, cb, cr, self._plan, self._reformatter)
         if mark := self._mark(frame):
             video = self._filtered(video, mark)
         self.last = self._ticks(frame)
@@ -243,7 +245,9 @@ class Reencoder:
         return packets
 
 
-def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoFrame:
+def assemble(
+    frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan, reformatter: VideoReformatter
+) -> av.VideoFrame:
     """A frame with the source's luma codes, the given chroma and the source's properties and side data."""
     luma = frame.luma.copy()  # the view dies when the frame gets planes of its own
     frame.luma = luma
@@ -255,7 +259,9 @@ def assemble(frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan) -> av.VideoF
         video = av.VideoFrame(planes[0].shape[1], planes[0].shape[0], plan.native)
     else:
         height, width = luma.shape
-        video = frame.video.reformat(width, height, plan.native, src_color_range=same, dst_color_range=same)
+        video = reformatter.reformat(
+            frame.video, width, height, plan.native, src_color_range=same, dst_color_range=same
+        )
         video.make_writable()
     for index, plane in enumerate(planes):
         target = plane_array(video.planes[index], plan.native, plane.shape[1], plane.shape[0])
