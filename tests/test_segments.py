@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +49,44 @@ def test_what_is_gone_or_damaged_is_an_output_error(ask: Callable[[Path], Any], 
         path.unlink() if content is None else path.write_bytes(content)
         with pytest.raises(OutputError, match="cannot be read"):
             ask(path)
+
+
+def test_a_segment_that_is_lost_while_it_is_read_does_not_end_the_process(tmp_path: Path) -> None:
+    """As one that is mapped into memory would, with SIGBUS, where a disk fails or a drive is unplugged."""
+    code = """
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from test_segments import segment
+from vidcolor import packing
+from vidcolor.errors import OutputError
+from vidcolor.segments import SegmentStore
+
+whole = segment(0)
+path = SegmentStore(Path(sys.argv[1]), "out.mp4").write(
+    replace(whole, coded=replace(whole.coded, data=(bytes(1 << 20),)))
+)
+opened = packing._opened
+
+
+def lost(path):
+    file = opened(path)
+    os.truncate(path, 4096)
+    return file
+
+
+packing._opened = lost
+try:
+    SegmentStore.read(path)
+except OutputError as error:
+    print(error)
+"""
+    given = [sys.executable, "-c", code, str(tmp_path)]
+    ended = subprocess.run(given, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    assert "cannot be read" in ended.stdout
 
 
 def test_a_folder_that_is_gone_has_no_segments(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import safe_open
 
 from vidcolor.statearrays import Arrays, arrays_of, state_of
@@ -151,6 +152,15 @@ def _entry(dtype: np.dtype[Any], shape: tuple[int, ...], begin: int) -> dict[str
     return {"dtype": kind, "shape": shape, "data_offsets": (begin, end)}
 
 
+def _array(entry: Mapping[str, Any], content: memoryview) -> NDArray[Any]:
+    """What such an entry describes of the content after the header."""
+    begin, end = entry["data_offsets"]
+    kind = entry["dtype"]
+    dtype = np.dtype(bool if kind == "BOOL" else f"{kind[0].lower()}{int(kind[1:]) // 8}")
+    array: NDArray[Any] = np.frombuffer(content[begin:end], dtype).reshape(entry["shape"])
+    return array
+
+
 def read_segment(path: Path) -> Segment:
     """The segment in a file.
 
@@ -159,11 +169,14 @@ def read_segment(path: Path) -> Segment:
     """
     with _opened(path) as file:
         described = _described(file.metadata())
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    content = memoryview(path.read_bytes())  # not mapped: where a disk fails, that would end the process
+    begin = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(bytes(content[8:begin]))
+    arrays = {name: _array(header[name], content[begin:]) for name in header.keys() - {"__metadata__"}}
     described.pop("film", None)
     none = np.zeros(0, np.uint8)
     ends = np.cumsum(arrays["sizes"]).tolist() if "sizes" in arrays else []
-    data = memoryview(arrays.get("data", none))
+    data = arrays.get("data", none).data
     coded = Coded(
         data=tuple(data[begin:end] for begin, end in zip([0, *ends], ends, strict=False)),
         pts=tuple(arrays.get("pts", none).tolist()),
