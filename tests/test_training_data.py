@@ -322,6 +322,14 @@ def test_large_pictures_are_reduced(folder: Path, tmp_path: Path) -> None:
         load_photos([folder], tmp_path / "cache", smallest=128, largest=100)
 
 
+def test_a_picture_that_lies_right_is_not_copied_on_the_way() -> None:
+    content = io.BytesIO()
+    Image.fromarray(photograph(1)).save(content, "PNG")
+    with mock.patch.object(Image.Image, "copy", side_effect=AssertionError("a copy of a large picture")):
+        rgb = decode_rgb(content.getvalue(), 320)
+    assert rgb is not None and (rgb == photograph(1)).all()
+
+
 def test_transparent_parts_become_white_and_exif_turns_the_picture() -> None:
     clear = np.zeros((20, 30, 4), np.uint8)
     clear[:, :15] = (255, 0, 0, 255)

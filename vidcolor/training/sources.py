@@ -16,7 +16,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from vidcolor.errors import InputError, first_line
 from vidcolor.training import videos
@@ -238,7 +238,7 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
             if turned.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in turned.info:
                 over = turned.convert("RGBA")
                 turned = Image.alpha_composite(Image.new("RGBA", over.size, "white"), over)
-            return _reduced(turned.convert("RGB"), largest)
+            return _reduced(turned if turned.mode == "RGB" else turned.convert("RGB"), largest)
     except MemoryError:
         raise
     except Exception:  # Pillow's readers raise what they like on damaged files: struct.error, RuntimeError…
@@ -246,10 +246,11 @@ def decode_rgb(data: bytes, largest: int | None = None) -> NDArray[np.uint8] | N
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF says; as it is where that is damaged."""
+    """The picture turned as its EXIF says; as it is, and no copy, where that says nothing or is damaged."""
     picture.load()
     try:
-        return ImageOps.exif_transpose(picture)
+        upright = picture.getexif().get(ExifTags.Base.Orientation, 1) == 1
+        return picture if upright else ImageOps.exif_transpose(picture)
     except MemoryError:
         raise
     except Exception:  # of any kind, as of pictures
