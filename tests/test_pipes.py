@@ -30,6 +30,7 @@ from media import (
     read_film,
     times_of,
 )
+from PIL import Image
 from quick import quickly
 
 from vidcolor.errors import InputError, WeightsError
@@ -166,6 +167,21 @@ def test_sound_waits_for_a_picture_that_comes_late_out_of_its_encoder(
     assert max(abs(new - old - moved) for old, new in zip(before, after, strict=True)) <= Fraction(1, 999)
     (sounds,), (sounded,) = (packets_of(f, "audio").values() for f in (source, tmp_path / "b"))
     assert abs(sounded[0][0] - sounds[0][0] - moved) <= Fraction(1, 500)
+
+
+@pytest.mark.parametrize("form", ["png", "image2", "webp"])
+def test_a_photograph_goes_through_a_pipe(
+    form: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no file called <none> comes to be beside it."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    code, data = piped(film, "-", "--format", form, "--duration", "0.04")
+    assert code == 0
+    assert Image.open(io.BytesIO(data)).size == (64, 48)
+    assert call(film, "/dev/full", "--format", form, "--duration", "0.04") == 5
+    assert not list(folder.iterdir())
 
 
 def test_y4m_says_that_it_holds_no_sound(film: Path, capfd: Said) -> None:

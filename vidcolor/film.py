@@ -67,7 +67,9 @@ class Film:
         with mapped_errors(target.name):
             if place is None and not target.seekable:
                 place = self._sink = Sink(target.address, lambda data: with_aspect(muxer, data, first.aspect))
-            self._output = av.open(place or target.address, "w", format=muxer, options=options)
+            # FFmpeg's image2 opens files by their names alone: without one it makes a file called <none>
+            form = "image2pipe" if self._sink is not None and muxer == "image2" else muxer
+            self._output = av.open(place or target.address, "w", format=form, options=options)
         try:
             settings = RemuxSettings(
                 audio=encoding.options.audio,
@@ -154,7 +156,7 @@ def _container_options(target: Target, first: Frame, source: InputContainer) -> 
         options["movie_timescale"] = str(_movie_timescale(first, source))
     if not target.seekable:
         options["flush_packets"] = "1"
-    if holds_one(target.name, muxer):
+    if holds_one(target.name, muxer) and target.seekable:
         options["update"] = "1"
     if film_limits.first_number(source, target) is not None:
         options["frame_pts"] = "1"
