@@ -169,9 +169,11 @@ def test_sound_waits_for_a_picture_that_comes_late_out_of_its_encoder(
     assert abs(sounded[0][0] - sounds[0][0] - moved) <= Fraction(1, 500)
 
 
-@pytest.mark.parametrize("form", ["png", "image2", "webp"])
+@pytest.mark.parametrize(
+    ("form", "kind"), [("png", "PNG"), ("image2", "PNG"), ("webp", "WEBP"), ("jpg", "JPEG"), ("tif", "TIFF")]
+)
 def test_a_photograph_goes_through_a_pipe(
-    form: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, kind: str, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And no file called <none> comes to be beside it."""
     folder = tmp_path / "folder"
@@ -179,7 +181,8 @@ def test_a_photograph_goes_through_a_pipe(
     monkeypatch.chdir(folder)
     code, data = piped(film, "-", "--format", form, "--duration", "0.04")
     assert code == 0
-    assert Image.open(io.BytesIO(data)).size == (64, 48)
+    picture = Image.open(io.BytesIO(data))
+    assert (picture.format, picture.size) == (kind, (64, 48))
     assert call(film, "/dev/full", "--format", form, "--duration", "0.04") == 5
     assert not list(folder.iterdir())
 

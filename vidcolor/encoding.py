@@ -6,6 +6,7 @@ import io
 import logging
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 from av.container import OutputContainer
@@ -98,11 +99,12 @@ class Encoding:
 
     def _planned(self, shown: Frame) -> EncoderPlan:
         first, target, options = self.first, self.target, self.options
+        named = Path(target.name).suffix or not options.format
         with av.open(io.BytesIO(), "w", format=target.muxer) as scratch:
             return plan_encoder(
                 scratch,
                 target.muxer,
-                target.name,
+                target.name if named else f"{target.name}.{options.format}",
                 codec=options.codec,
                 pix_fmt=options.pix_fmt,
                 depth=depth_of(first.video.format),
