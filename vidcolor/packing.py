@@ -162,7 +162,7 @@ def _array(entry: Mapping[str, Any], content: memoryview) -> NDArray[Any]:
 
 
 def read_segment(path: Path) -> Segment:
-    """The segment in a file.
+    """The segment in a file; its packets are views of what was read, which safetensors' ``load`` would copy.
 
     Raises:
         OSError, SafetensorError, KeyError, ValueError: as :func:`summary_of`.
