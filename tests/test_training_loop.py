@@ -197,9 +197,9 @@ def test_a_generator_has_the_sizes_of_the_weights_that_it_begins_with(tmp_path: 
     files = Files(out=tmp_path / "own.safetensors", work=tmp_path)
     sizes = {"variant": "lite0", "decoder": [8, 8, 8, 8]}
     anew = build_state(TrainOptions(steps=1, crop=64, generator=sizes), files, torch.device("cpu"))
-    assert anew.generator.config == {**sizes, "auto_exposure": RECIPES["default"].arguments["auto_exposure"]}
+    assert anew.generator.config == {**sizes, **RECIPES["default"].arguments}
     on = build_state(TrainOptions(steps=1, crop=64), replace(files, init=path), torch.device("cpu"))
-    assert on.generator.config == {"variant": "lite0", "decoder": [16, 16, 8, 8], "auto_exposure": 0.2}
+    assert on.generator.config == LiteUNet("lite0", (16, 16, 8, 8), 0.2).config
     other = build_state(
         TrainOptions(steps=1, crop=64, generator={"auto_exposure": 0.3}),
         replace(files, init=path),

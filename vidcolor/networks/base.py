@@ -60,3 +60,13 @@ def require_between(name: str, value: int, low: int, high: int) -> None:
     """
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+
+
+def require_share(name: str, value: float) -> None:
+    """Refuse a strength that is none: it may come from a foreign weights file.
+
+    Raises:
+        ValueError: ``value`` is no number from 0 to 1.
+    """
+    if type(value) not in (int, float) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must be a number from 0 to 1, not {value!r}")

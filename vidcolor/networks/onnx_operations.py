@@ -78,20 +78,21 @@ def _transposed(
 
 
 def _part(to: Sheet, y: Tensor, x: Tensor, index: Any) -> str:
-    """All but what comes first along some axes: ``x[:, a:]``, ``x[..., a:, b:]``."""
+    """What lies between two places along some axes: ``x[:, :a]``, ``x[..., a:, b:]``."""
     parts = list(index) if isinstance(index, tuple) else [index]
     name, lengths = to.name_of(x), x.shape
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(lengths) - len(parts) + 1)
     for axis, part in enumerate(parts):
-        if not isinstance(part, slice) or part.stop is not None or part.step is not None:
-            raise Unsupported("has nothing here for a part of a tensor that does not reach to its end")
-        start = part.start or 0
-        if start < 0:
+        if not isinstance(part, slice) or part.step is not None:
+            raise Unsupported("has nothing here for a part of a tensor that is no range")
+        start, stop = part.start or 0, lengths[axis] if part.stop is None else part.stop
+        if start < 0 or stop < 0:
             raise Unsupported("has nothing here for a part counted from the end")
-        if start and not to.trim(name, axis, start):
-            ends = [to.constant(torch.tensor([value])) for value in (start, lengths[axis], axis)]
+        whole = start == 0 and stop >= lengths[axis]
+        if not whole and (stop < lengths[axis] or not to.trim(name, axis, start)):
+            ends = [to.constant(torch.tensor([value])) for value in (start, stop, axis)]
             name = to.add("Slice", [name, *ends])
     return name
 
@@ -222,6 +223,7 @@ OPERATIONS: dict[str, Callable[..., str]] = {
     "mean": _picture_mean,
     "log": _of_one("Log"),
     "exp": _of_one("Exp"),
+    "sqrt": _of_one("Sqrt"),
     "leaky_relu": _leaky,
     "relu": _of_one("Relu"),
     "tanh": _of_one("Tanh"),

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vidcolor.networks.base import ColourNetwork, bounded_ab
+from vidcolor.networks.base import ColourNetwork, bounded_ab, require_share
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.exposure import evened
+from vidcolor.networks.violet import without_violet
 
 
 def _fuse(c_in: int, c_out: int) -> nn.Sequential:
@@ -69,9 +70,11 @@ class LiteUNet(PyramidUNet):
         decoder: see :class:`PyramidUNet`.
         auto_exposure: strength with which exposures are evened out first, 0 to 1
             (:func:`~vidcolor.networks.exposure.evened`).
+        less_violet: strength with which weak violet is taken back where the picture is dark, 0 to 1; while
+            training it stays (:func:`~vidcolor.networks.violet.without_violet`).
 
     Raises:
-        ValueError: ``auto_exposure`` is no number from 0 to 1.
+        ValueError: ``auto_exposure`` or ``less_violet`` is no number from 0 to 1.
     """
 
     architecture = "lite-unet"
@@ -82,16 +85,25 @@ class LiteUNet(PyramidUNet):
         variant: str = "lite2",
         decoder: tuple[int, int, int, int] = (192, 128, 64, 48),
         auto_exposure: float = 0.0,
+        less_violet: float = 0.0,
     ) -> None:
-        if type(auto_exposure) not in (int, float) or not 0.0 <= auto_exposure <= 1.0:
-            raise ValueError(f"auto_exposure must be a number from 0 to 1, not {auto_exposure!r}")
+        require_share("auto_exposure", auto_exposure)
+        require_share("less_violet", less_violet)
         encoder = EfficientNetLite(variant)
         super().__init__(encoder, encoder.channels, decoder)
-        self.config = {"variant": variant, "decoder": list(decoder), "auto_exposure": auto_exposure}
+        self.config = {
+            "variant": variant,
+            "decoder": list(decoder),
+            "auto_exposure": auto_exposure,
+            "less_violet": less_violet,
+        }
         self._auto_exposure = float(auto_exposure)
+        self._less_violet = float(less_violet)
 
     def forward(self, luminance: Tensor) -> Tensor:
         """ab ``(N, 2, h/2, w/2)`` of L* ``(N, 1, h, w)``; see :class:`ColourNetwork`."""
-        if self._auto_exposure:
-            luminance = evened(luminance, self._auto_exposure)
-        return super().forward(luminance)
+        seen = evened(luminance, self._auto_exposure) if self._auto_exposure else luminance
+        ab = super().forward(seen)
+        if self._less_violet and not self.training:
+            ab = without_violet(ab, luminance, self._less_violet)
+        return ab
