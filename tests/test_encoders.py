@@ -6,6 +6,7 @@ import itertools
 import logging
 from fractions import Fraction
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from media import luma_of_film, make_film, packets_of, planes_of, read_film, times_of
@@ -91,6 +92,14 @@ def test_crf_0_is_lossless_with_every_encoder_that_can_be(tmp_path: Path, codec:
     source = make_film(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt=pix_fmt)
     colour(source, tmp_path / "b.mkv", codec=codec, crf=0)
     assert same_luma(source, tmp_path / "b.mkv")
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx264rgb"])
+def test_x264_does_without_avx_512(codec: str) -> None:
+    """Two runs were not the same with it."""
+    with mock.patch("torch.backends.cpu.get_cpu_capability", lambda: "AVX512"):
+        settings = encoder_settings(codec, muxer="matroska", crf=None, preset=None, extra={})
+    assert settings["x264-params"] == "asm=avx2"
 
 
 def test_crf_0_never_reaches_libx264_as_crf() -> None:

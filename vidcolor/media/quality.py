@@ -46,7 +46,7 @@ def encoder_settings(
         settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
     elif crf is not None and not (crf == 0 and codec in LOSSLESS):
         raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
-    if codec == "libx264" and torch.backends.cpu.get_cpu_capability() == "AVX512":
+    if codec.startswith("libx264") and torch.backends.cpu.get_cpu_capability() == "AVX512":
         settings["x264-params"] = "asm=avx2"  # its AVX-512 code reads memory that nobody wrote: runs differ
     if codec.startswith("libvpx"):
         settings |= {"row-mt": "1", "cpu-used": "2"}
