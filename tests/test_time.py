@@ -615,6 +615,19 @@ def test_containers_that_number_their_frames_move_nothing(
     assert "all tracks are" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("rate", "start"), [(Fraction(25), Fraction(1, 2)), (Fraction(30000, 1001), Fraction("0.28347"))]
+)
+def test_frames_half_way_between_two_numbers_stay_a_frame_apart(
+    rate: Fraction, start: Fraction, tmp_path: Path
+) -> None:
+    """The first was shown twice: of 12.5 and 13.5 the nearest even numbers are 12 and 14."""
+    source = make_film(tmp_path / "a.mkv", frames=30, rate=rate)
+    colour(source, tmp_path / "b.avi", start=start, codec="ffv1")
+    wanted = [time for time in times_of(source) if time >= start]
+    assert times_of(tmp_path / "b.avi") == [n / rate for n in range(len(wanted))]
+
+
 @pytest.mark.parametrize("target", ["mp4", "mkv"])
 def test_a_pause_near_the_end_of_an_mp4_does_not_lengthen_the_film(tmp_path: Path, target: str) -> None:
     pts = [*range(20), *range(270, 290)]

@@ -24,6 +24,7 @@ from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, display_matrix, has_exif, subsampling_of
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
+from vidcolor.media.traits import traits_of
 from vidcolor.options import Options
 from vidcolor.reading import Reading
 from vidcolor.stages.compare import Comparison
@@ -51,7 +52,8 @@ class Encoding:
         coloured: number of the source's stream that is coloured.
         plan: encoder and pixel format.
         tick: time base of the packets, in seconds.
-        offset: seconds added to all times of the source; ``shift``: the same in its time base.
+        offset: seconds added to all times of the source.
+        shift: the same for the picture, in its time base; where frames are numbered, it falls on a number.
         field_order: which field comes first (AVFieldOrder).
         comparison: what shows before and after, if that is asked for.
 
@@ -93,9 +95,17 @@ class Encoding:
         else:  # pictures keep their numbers
             self.tick = 1 / rate
             self.offset = number * self.tick
-        self.shift = round(self.offset / first.time_base)
+        self.shift = round((self.offset + self._aside(first)) / first.time_base)
         self.comparison = Comparison(options.compare, self.plan.subsampling) if options.compare else None
         self._recolor = Recolorer(self.plan.subsampling, options.saturation)
+
+    def _aside(self, first: Frame) -> Fraction:
+        """Seconds by which the picture moves beside its sound, the fewest that have it fall on a number.
+
+        Else frames half-way between two numbers go up and down in turn, and one stands twice as long.
+        """
+        at = (first.seconds + self.offset) / self.tick
+        return (round(at) - at) * self.tick if traits_of(self.target.muxer).numbered else Fraction(0)
 
     def _planned(self, shown: Frame) -> EncoderPlan:
         first, target, options = self.first, self.target, self.options
