@@ -150,6 +150,10 @@ def test_a_png_keeps_the_orientation_in_its_exif(tmp_path: Path) -> None:
         ("out.flv", ["--codec", "mpeg4"], "flv cannot hold mpeg4"),
         ("out.mkv", ["--codec", "rv20"], "matroska cannot hold rv20"),
         ("out.mxf", ["--codec", "rawvideo"], "mxf cannot hold rawvideo"),
+        ("out.avi", ["--codec", "rawvideo", "--pix-fmt", "yuv444p"], "avi do not know raw yuv444p"),
+        ("out.mkv", ["--codec", "rawvideo", "--pix-fmt", "rgb24"], "mkv do not know raw rgb24"),
+        ("out.nut", ["--codec", "rawvideo", "--pix-fmt", "p010le"], "nut do not know raw p010le"),
+        ("out.y4m", ["--pix-fmt", "rgb24"], "y4m do not know raw rgb24"),
     ],
 )
 def test_codecs_that_a_target_does_not_take_are_refused_with_2(
@@ -172,6 +176,33 @@ def test_codecs_that_a_container_lists_by_another_name_are_taken(
     colour(source, tmp_path / target, codec=codec)
     with av.open(str(tmp_path / target)) as film:
         assert film.streams.video[0].codec_context.name == name
+
+
+@pytest.mark.parametrize(
+    ("target", "pix_fmt"),
+    [
+        ("out.avi", "yuv422p"),
+        ("out.avi", "bgr24"),
+        ("out.mkv", "nv12"),
+        ("out.nut", "yuv422p10le"),
+        ("out.y4m", "yuv444p16le"),
+        ("out.y4m", "yuvj420p"),
+    ],
+)
+def test_raw_pictures_in_formats_that_are_known_again_are_made(
+    target: str, pix_fmt: str, tmp_path: Path
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=2)
+    assert call(source, tmp_path / target, "--codec", "rawvideo", "--pix-fmt", pix_fmt) == 0
+    assert read_film(tmp_path / target)[0].format.name == pix_fmt.replace("yuvj", "yuv")
+
+
+def test_raw_pictures_of_a_depth_that_avi_does_not_know_are_refused(tmp_path: Path, capsys: Said) -> None:
+    """They were written, and read again as pictures of 15 bits R'G'B'."""
+    source = make_film(tmp_path / "in.mkv", frames=2, codec="ffv1", pix_fmt="yuv420p10le")
+    assert call(source, tmp_path / "out.avi", "--codec", "rawvideo") == 2
+    assert "raw yuv420p10le" in one_line(capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_raw_pictures_go_into_mov_in_the_one_format_that_is_read(tmp_path: Path) -> None:

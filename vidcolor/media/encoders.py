@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import av
 from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
+from vidcolor.media.containers import label
 from vidcolor.media.pixels import depth_of, is_rgb, planar_name
 from vidcolor.media.traits import MUXERS, traits_of
 
@@ -144,6 +147,8 @@ def plan_encoder(
         chosen = native
     else:
         chosen = _rgb_format(name, native, depth, offered)
+    if name == "rawvideo":
+        _check_raw(muxer, chosen)
     kept = av.VideoFormat(chosen).components[0].bits
     if pix_fmt is None and kept < depth:
         notes.append(f"{name} holds {kept} bits of the source's {depth}")
@@ -236,6 +241,27 @@ def _check_format(pix_fmt: str, codec: str, offered: list[str], native: str) -> 
         av.VideoFrame(16, 16, native).reformat(format=pix_fmt)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg does not make it of {native}") from error
+
+
+def _check_raw(muxer: str, pix_fmt: str) -> None:
+    """Raw pictures are told by four letters alone, which few formats have: is one read as it was written?"""
+    traits, scratch = traits_of(muxer), io.BytesIO()
+    if not traits.timed and muxer != "yuv4mpegpipe":  # a stream without a header: who reads it knows
+        return
+    found = ""
+    with suppress(av.FFmpegError, OSError, ValueError):
+        with av.open(scratch, "w", format=muxer, options=dict(traits.options)) as output:
+            stream = output.add_stream("rawvideo", 25)
+            stream.width, stream.height, stream.pix_fmt = 16, 16, pix_fmt
+            output.mux(stream.encode(av.VideoFrame(16, 16, pix_fmt)))
+        scratch.seek(0)
+        with av.open(scratch) as again:
+            found = again.streams.video[0].format.name
+    if found != pix_fmt.replace("yuvj", "yuv"):
+        raise UsageError(
+            f"--codec rawvideo: readers of {label(muxer)} do not know raw {pix_fmt}; choose another "
+            "--pix-fmt, such as yuv420p, or --codec ffv1 in mkv"
+        )
 
 
 def _rgb_format(codec: str, native: str, depth: int, offered: list[str]) -> str:
