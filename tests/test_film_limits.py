@@ -142,6 +142,7 @@ def test_a_png_keeps_the_orientation_in_its_exif(tmp_path: Path) -> None:
         ("out_%d.png", ["--codec", "ffv1"], "hold png"),
         ("out.png", ["--codec", "mjpeg"], "hold png"),
         ("out.webp", ["--codec", "png"], "hold libwebp"),
+        ("out_%d.webp", ["--codec", "libwebp_anim"], "hold libwebp"),
         ("out.jpg", ["--codec", "libx264", "--pix-fmt", "yuv444p"], "hold mjpeg"),
         ("out.mov", ["--codec", "libvpx-vp9"], "mov cannot hold vp9"),
         ("out.mov", ["--codec", "rawvideo"], "uyvy422"),

@@ -805,6 +805,17 @@ def test_a_matrix_that_changes_in_mid_stream_changes_no_colour(tmp_path: Path) -
             assert np.array_equal(plane, expected)
 
 
+def test_a_sequence_of_webp_is_a_picture_for_each_frame(tmp_path: Path) -> None:
+    """It was one animation, in a file with the per cent sign in its name."""
+    source = make_film(tmp_path / "in.mkv", frames=3)
+    assert call(source, tmp_path / "out_%02d.webp") == 0
+    assert call(source, tmp_path / "out.webp") == 0  # which is an animation
+    made = sorted(path.name for path in tmp_path.iterdir() if path != source)
+    assert made == ["out.webp", "out_01.webp", "out_02.webp", "out_03.webp"]
+    with Image.open(tmp_path / "out_03.webp") as picture:
+        assert (picture.format, picture.size) == ("WEBP", (64, 48))
+
+
 def test_webp_goes_to_a_pipe(tmp_path: Path) -> None:
     assert (
         call(

@@ -12,6 +12,7 @@ from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
 from vidcolor.media.containers import label
+from vidcolor.media.opening import NUMBER
 from vidcolor.media.pixels import depth_of, is_rgb, planar_name
 from vidcolor.media.traits import MUXERS, traits_of
 
@@ -80,6 +81,8 @@ def muxer_for(target: str, asked: str | None) -> str:
     if suffix not in MUXERS:
         fault = f".{suffix} names no container" if suffix else "without a suffix it names no container"
         raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm… or --format")
+    if suffix == "webp" and NUMBER.search(Path(target).name):
+        return "image2"  # a picture for each frame; WebP's own muxer makes one file, an animation
     return MUXERS[suffix]
 
 
@@ -220,7 +223,8 @@ def _check_picture(muxer: str, target: str, name: str) -> None:
     """Pictures are what their suffix says."""
     suffix = Path(target).suffix.lower().lstrip(".")
     usual = _IMAGE_ENCODERS.get(suffix)
-    if traits_of(muxer).is_image and usual is not None and not name.startswith(usual):
+    fits = usual is None or (name.startswith(usual) and (name, muxer) != ("libwebp_anim", "image2"))
+    if traits_of(muxer).is_image and not fits:
         raise UsageError(f"--codec {name}: pictures called .{suffix} hold {usual}")
 
 
