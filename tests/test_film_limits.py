@@ -180,6 +180,26 @@ def test_codecs_that_a_container_lists_by_another_name_are_taken(
 
 
 @pytest.mark.parametrize(
+    ("target", "given"),
+    [
+        ("out.gif", ["--codec", "libvpx-vp9"]),
+        ("out_%02d.png", ["--crf", "20"]),
+        ("-", ["--format", "avi", "--audio", "flac"]),
+    ],
+)
+def test_what_a_target_does_not_take_is_refused_before_a_scan(
+    target: str, given: list[str], tmp_path: Path, capfd: Said
+) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=2, audio="aac")
+    out = target if target == "-" else tmp_path / target
+    with mock.patch("vidcolor.job.scan_source") as scan:
+        assert call(source, out, "--match-shots", *given) == 2
+    one_line(capfd.readouterr().err)
+    assert not scan.called
+    assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize(
     ("target", "pix_fmt"),
     [
         ("out.avi", "yuv422p"),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -14,8 +16,12 @@ from av.container import InputContainer
 
 from vidcolor.checkpoint import find_weights
 from vidcolor.devices import model_of, resolve_device
+from vidcolor.encoding import Encoding
 from vidcolor.errors import InputError, Interrupted, UsageError
+from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
+from vidcolor.framesource import AHEAD, FrameSource
+from vidcolor.hearing import hushed
 from vidcolor.making import Order, Tools, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
 from vidcolor.media.opening import is_picture, pick_video, reads_once
@@ -226,10 +232,23 @@ class _Job:
         )
         return ResumableJob(order=order, tools=tools, wanted=wanted).run()
 
+    def _rehearse(self, order: Order) -> None:
+        """Refuse before a scan, which takes long, what the target cannot be."""
+        source = FrameSource(self.open, order.settings, AHEAD, self.cancel)
+        with hushed():
+            first = source.first()
+            if first is not None:
+                with source.reading.container as container:
+                    encoding = Encoding(source.reading, first, order.place, order.options)
+                    with closing(Film(container, encoding, place=io.BytesIO())) as film:
+                        film.start()
+
     def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
         options, place = order.options, self.place
         container = tools.meter.container
+        if options.match_shots:
+            self._rehearse(order)
         tools.anchors()  # before there is a target
         place.create()
         reading = Reading(container, order.settings)
