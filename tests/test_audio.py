@@ -157,6 +157,13 @@ def test_frames_without_times_in_a_track_of_milliseconds_follow_on(codec: str) -
         assert 1.9 < float(sound.duration / av.time_base) < 2.2
 
 
+@pytest.mark.parametrize("format_name", ["nut", "matroska", "mp4"])
+def test_flac_ends_with_a_packet_that_decodes(format_name: str) -> None:
+    with av.open(convert(film("aac"), format_name, "flac")) as made:
+        packets = [packet for packet in made.demux(audio=0) if packet.pts is not None]
+    assert all(packet.size for packet in packets)
+
+
 def test_a_start_is_padded_for_a_container_without_timestamps():
     done = convert(film("pcm_s16le", late=0.5), "avi", "pcm_s16le", first=Fraction(0))
     assert clicks(done) == pytest.approx([c + 0.5 for c in CLICKS], abs=0.003)

@@ -287,4 +287,6 @@ class AudioConverter:
     def _encode(self, frame: AudioFrame | None) -> list[Packet[Stream]]:
         if frame is None and not self.stream.codec_context.is_open:
             return []  # an encoder that was given nothing has nothing to flush
-        return list(self.stream.encode(frame))
+        packets = self.stream.encode(frame)
+        # the last of FLAC is empty, with a new header beside it; nut would write it as sound
+        return [packet for packet in packets if packet.size or self._format != "nut"]
