@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-# Sound whose demuxer states sizes of blocks that AVI must not be told, and the encoder that states none.
-_UNBLOCKED = {"ac3": "ac3", "mp3": "libmp3lame"}
+# Sound whose demuxer states sizes of blocks that a muxer must not be told, and the encoder that states none.
+_UNBLOCKED = {"avi": {"ac3": "ac3", "mp3": "libmp3lame"}, "nut": {"mp2": "mp2", "mp3": "libmp3lame"}}
+_NOMINAL = 128_000
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
 _BLU_RAY_SOUND = ("ac3", "eac3", "dts", "truehd")
@@ -85,9 +86,9 @@ def takes(format_name: str, add: Callable[[OutputContainer], object], movflags: 
 
 def add_copy(output: OutputContainer, template: Stream) -> Stream:
     """Add a stream for the unchanged packets of ``template``. ValueError where the muxer refuses it."""
-    name = codec_name(template)
-    if output.format.name == "avi" and name in _UNBLOCKED and isinstance(template, AudioStream):
-        return _add_unblocked(output, template)
+    encoder = _UNBLOCKED.get(output.format.name, {}).get(codec_name(template))
+    if encoder is not None and isinstance(template, AudioStream):
+        return _add_unblocked(output, template, encoder)
     stream = output.add_stream_from_template(template, opaque=True)
     context = stream.codec_context
     if isinstance(context, AudioCodecContext) and layout_of(context).name.endswith("channels"):
@@ -96,12 +97,18 @@ def add_copy(output: OutputContainer, template: Stream) -> Stream:
     return stream
 
 
-def _add_unblocked(output: OutputContainer, template: AudioStream) -> Stream:
-    """Add a stream for such packets without their source's block size, by which AVI would count time."""
-    stream = output.add_stream(_UNBLOCKED[codec_name(template)], rate=template.sample_rate)
+def _add_unblocked(output: OutputContainer, template: AudioStream, encoder: str) -> Stream:
+    """Add a stream for such packets without their source's block size, by which AVI would count time.
+
+    FFmpeg's muxer of nut makes a table of packets' sizes by it, or by the bits a second. Where that comes on
+    the greater of the two sizes that MPEG's sound has at 44.1 kHz, the table that it writes is not the one by
+    which it goes on, and nearly all packets are lost; a nominal rate comes on the lesser.
+    """
+    stream = output.add_stream(encoder, rate=template.sample_rate)
     assert isinstance(stream, AudioStream)
     stream.layout = layout_of(template.codec_context).name
-    stream.bit_rate = template.bit_rate or stream.bit_rate
+    nominal = _NOMINAL if output.format.name == "nut" else template.bit_rate
+    stream.bit_rate = nominal or stream.bit_rate
     stream.time_base = Fraction(1, template.sample_rate)
     return stream
 

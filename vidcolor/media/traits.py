@@ -155,7 +155,7 @@ _TABLE = {
         never=_words("pcm_u8 pcm_s16le pcm_s16be pcm_alaw pcm_mulaw")),  # not all rates, nor orders of bytes
     "nut": Traits(suffixes=("nut",), encoders=_ALL, from_zero=True, mark="VIDCOLOR", chapter_keys=None,
         never=_words(  # it has no place for sizes of blocks and samples
-            "wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726"),
+            "wmav1 wmav2 wmapro wmavoice wmalossless atrac3 cook sipr ra_288 adpcm_g726 adpcm_ima_wav"),
         dispositions=_words("dub original comment lyrics karaoke")),
     "ogg": Traits(suffixes=("ogv",), chapter_keys=None),
     "mxf": Traits(suffixes=("mxf",), options=_STRICT, encoders={0: "libx264"}, range=True, matrix=True,
