@@ -519,6 +519,7 @@ def test_a_film_says_that_the_channels_of_its_broadcast_change(
         ("pcm_alaw", 44_100, "mov", "flv"),  # read at 8 kHz whatever it is
         ("pcm_s16le", 8_000, "mov", "flv"),  # read at 5512 Hz
         ("wmav2", 44_100, "asf", "nut"),
+        ("aac", 44_100, "avi", "avi"),  # ten times as fast
         ("adpcm_ima_wav", 44_100, "avi", "nut"),  # without the size of its blocks
         ("tta", 44_100, "matroska", "matroska"),  # of the last second, which is lost
     ],

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # Sound whose demuxer states sizes of blocks that a muxer must not be told, and the encoder that states none.
 _UNBLOCKED = {"avi": {"ac3": "ac3", "mp3": "libmp3lame"}, "nut": {"mp2": "mp2", "mp3": "libmp3lame"}}
 _NOMINAL = 128_000
+_SIZED = ("avi", "asf")  # containers that state a size of blocks also where packets have none
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
 _BLU_RAY_SOUND = ("ac3", "eac3", "dts", "truehd")
@@ -146,6 +147,8 @@ def can_copy(format_name: str, template: Stream, suffix: str = "") -> bool:
     header = getattr(template.codec_context, "extradata", None) or b""
     if format_name == "avi" and name in ("h264", "hevc") and header[:1] == _LENGTHS_FIRST:
         return False
+    if format_name == "avi" and name == "aac" and template.container.format.name in _SIZED:
+        return False  # AVI would count time by the size of blocks that these state
     # Only a header with the sample description in it shows whether this PCM can be described.
     early = "empty_moov" if traits_of(format_name).is_mov and name.startswith("pcm_") else None
     return takes(format_name, lambda trial: add_copy(trial, template), early)
