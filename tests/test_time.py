@@ -392,12 +392,14 @@ def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path)
         (Fraction(24), Fraction(25), 24),
         (Fraction(60000), Fraction(30000, 1001), Fraction(30000, 1001)),
         (None, None, 25),
+        (Fraction(1000), Fraction(1000), 1000),
+        (None, Fraction(1000), 25),
     ],
 )
 def test_a_rate_is_one_that_can_be_believed(
     average: Fraction | None, guessed: Fraction | None, expected: Fraction
 ) -> None:
-    """Raw DV claims 60,000 frames a second on average."""
+    """Raw DV claims 60,000 on average, Matroska's guess may be its tick; sequences have up to 1000."""
     stream: Any = SimpleNamespace(average_rate=average, guessed_rate=guessed)
     assert sane_rate(stream) == expected
 

@@ -255,9 +255,14 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
 
 
 def sane_rate(stream: VideoStream) -> Fraction:
-    """Frames a second that the source claims, on average; 25 where it claims nothing believable."""
-    claims = (stream.average_rate, stream.guessed_rate)
-    return next((Fraction(rate) for rate in claims if rate and 0 < rate < 1000), Fraction(25))
+    """Frames a second that the source claims, on average; 25 where it claims nothing believable.
+
+    A guess of 1000 is Matroska's tick; an average is not.
+    """
+    average, guessed = stream.average_rate or 0, stream.guessed_rate or 0
+    if 0 < average <= 1000:
+        return Fraction(average)
+    return Fraction(guessed) if 0 < guessed < 1000 else Fraction(25)
 
 
 def tagged_length(stream: VideoStream) -> Fraction | None:
