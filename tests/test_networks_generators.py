@@ -45,6 +45,23 @@ def test_every_parameter_learns(name: str) -> None:
     assert not without
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_picture_teaches_the_same_alone_and_among_others(name: str) -> None:
+    """Channels last, as in training: there torch's InstanceNorm learns wrongly from a single picture."""
+    network = lively(name).to(memory_format=torch.channels_last)
+    pictures, wanted = torch.rand(3, 1, 64, 64) * 100, torch.rand(3, 2, 64, 64)
+
+    def gradients(parts: int) -> torch.Tensor:
+        network.zero_grad()
+        for picture, ab in zip(pictures.chunk(parts), wanted.chunk(parts), strict=True):
+            made = network(picture.to(memory_format=torch.channels_last))
+            (made * ab[..., : made.shape[-2], : made.shape[-1]]).sum().backward()
+        return torch.cat([p.grad.flatten() for p in network.parameters() if p.grad is not None])
+
+    together = gradients(1)
+    assert (gradients(3) - together).norm() < 1e-3 * together.norm()
+
+
 def test_dropout_is_for_training_alone_and_for_the_three_innermost_layers() -> None:
     network = Pix2PixUNet(4, 6)
     assert [layer[-1].p for layer in network.up] == [0.5, 0.5, 0.5, 0.0, 0.0]

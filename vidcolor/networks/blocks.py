@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 _INIT_STD = 0.02
@@ -22,6 +23,21 @@ def init_normal(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """InstanceNorm that learns from a single picture, too.
+
+    For one picture whose gradient comes channels last, torch's own (2.14, on a CPU) takes the numbers of that
+    gradient in the wrong order.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``(N, C, h, w)`` to the same."""
+        y = super().forward(input)
+        if torch.is_grad_enabled() and len(input) == 1 and y.requires_grad:
+            y.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
+        return y
+
+
 class ResidualBlock(nn.Module):
     """Two 3×3 convolutions with InstanceNorm around which the input passes (Johnson et al., ECCV 2016)."""
 
@@ -30,11 +46,11 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=False),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=False),
-            nn.InstanceNorm2d(channels),
+            InstanceNorm(channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,20 +62,20 @@ class ResidualBlock(nn.Module):
 def stem(c_in: int, c_out: int) -> nn.Sequential:
     """7×7 convolution with reflected edges, ``(N, c_in, h, w)`` to ``(N, c_out, h, w)``."""
     return nn.Sequential(
-        nn.ReflectionPad2d(3), nn.Conv2d(c_in, c_out, 7, bias=False), nn.InstanceNorm2d(c_out), nn.ReLU()
+        nn.ReflectionPad2d(3), nn.Conv2d(c_in, c_out, 7, bias=False), InstanceNorm(c_out), nn.ReLU()
     )
 
 
 def down(c_in: int, c_out: int) -> nn.Sequential:
     """``(N, c_in, h, w)`` to ``(N, c_out, h/2, w/2)``."""
     convolution = nn.Conv2d(c_in, c_out, 3, 2, 1, bias=False)
-    return nn.Sequential(convolution, nn.InstanceNorm2d(c_out), nn.ReLU())
+    return nn.Sequential(convolution, InstanceNorm(c_out), nn.ReLU())
 
 
 def up(c_in: int, c_out: int) -> nn.Sequential:
     """``(N, c_in, h, w)`` to ``(N, c_out, 2h, 2w)``."""
     convolution = nn.ConvTranspose2d(c_in, c_out, 3, 2, 1, output_padding=1, bias=False)
-    return nn.Sequential(convolution, nn.InstanceNorm2d(c_out), nn.ReLU())
+    return nn.Sequential(convolution, InstanceNorm(c_out), nn.ReLU())
 
 
 def head(c_in: int, c_out: int) -> nn.Sequential:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from vidcolor.networks.blocks import init_normal
+from vidcolor.networks.blocks import InstanceNorm, init_normal
 
 _SLOPE = 0.2
 _WIDEST = 8
@@ -134,7 +134,7 @@ def _layer(c_in: int, c_out: int, stride: int, norm: str) -> nn.Sequential:
     normed = norm in ("batch", "instance")
     layers = [_convolution(c_in, c_out, 4, stride, spectral=norm == "spectral", bias=not normed)]
     if normed:
-        layers.append(nn.BatchNorm2d(c_out) if norm == "batch" else nn.InstanceNorm2d(c_out))
+        layers.append(nn.BatchNorm2d(c_out) if norm == "batch" else InstanceNorm(c_out))
         init_normal(layers[-1])
     return nn.Sequential(*layers, nn.LeakyReLU(_SLOPE, inplace=True))
 
