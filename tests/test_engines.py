@@ -159,6 +159,21 @@ def test_openvino_tells_nobody(tmp_path: Path) -> None:
     assert told.exists(), "else this test shows nothing"
 
 
+def test_threads_that_begin_together_all_find_openvino(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that came while the first was importing it took torch: films had other colours by chance."""
+    (tmp_path / "openvino.py").write_text("import time; time.sleep(0.5); __version__ = '1.2'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
+    try:
+        with ThreadPoolExecutor(3) as threads:
+            found = list(threads.map(lambda _: BY_NAME["openvino"].installed(), range(3)))
+    finally:
+        sys.modules.pop("openvino", None)
+    assert found == ["openvino 1.2"] * 3
+
+
 def test_openvino_is_whole_for_programs_that_vidcolor_is_a_part_of() -> None:
     """What is left out with what reports is there as soon as they ask for it."""
     pytest.importorskip("openvino.tools.ovc")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import queue
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType
@@ -19,6 +20,8 @@ _REPORTER, _CONVERT = "openvino.tools.ovc", "convert_model"
 """The part of the package that tells its makers of its import; it converts models, and isn't needed here. Its
 function has a place in the package, too.
 """
+_importing = threading.Lock()
+"""Held meanwhile: a module is among those that are known before it is there."""
 
 
 def version() -> str:
@@ -51,9 +54,11 @@ def _answer(requests: queue.SimpleQueue[Any], x: Tensor) -> Tensor:
 
 
 def _openvino() -> ModuleType:
-    known = sys.modules.get("openvino")
-    if known is not None:
-        return known
+    with _importing:
+        return sys.modules.get("openvino") or _imported()
+
+
+def _imported() -> ModuleType:
     with _without(_REPORTER):
         module = importlib.import_module("openvino")
     if not hasattr(module, _CONVERT) and not hasattr(module, "__getattr__"):
