@@ -17,7 +17,7 @@ from test_recolor import frame_of
 from test_resume import short_segments
 
 from vidcolor.frames import Frame
-from vidcolor.media.pixels import has_captions
+from vidcolor.media.sidedata import has_captions
 from vidcolor.watching import in_colour
 
 

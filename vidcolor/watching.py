@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vidcolor.frames import Frame
 from vidcolor.media.containers import label
-from vidcolor.media.pixels import has_captions, has_exif, tells_active_format
+from vidcolor.media.sidedata import has_captions, has_exif, tells_active_format
 from vidcolor.media.traits import traits_of
 from vidcolor.result import clock
 

@@ -6,7 +6,7 @@ import av
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 
-from vidcolor.media.pixels import side_data_of
+from vidcolor.media.sidedata import side_data_of
 
 _UNITS = (50_000, 10_000)
 """Of chromaticity and luminance: SMPTE ST 2086, as in the headers of H.264 and HEVC."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.layout import AudioLayout
+
+from vidcolor.memory import never_free
 
 USUAL = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """Names of the layouts that so many channels usually have."""
@@ -22,12 +22,11 @@ def layout_of(sound: AudioCodecContext | AudioFrame) -> AudioLayout:
     """The layout of a decoder, an encoder or a frame.
 
     PyAV 18.1 frees the list of an unusual order of channels (7.1 in mov) with the layout that it gives out,
-    and FFmpeg does with the codec or frame. What is held once more than Python knows is never freed: a few
-    bytes for each frame of such sound.
+    and FFmpeg does with the codec or frame.
     """
     layout = sound.layout
     if lists_channels(layout.name):
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(layout))
+        never_free(layout)
     return layout
 
 

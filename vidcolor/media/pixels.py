@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import re
-import struct
-from collections.abc import Iterator
 from typing import Any
 
 import av
 import numpy as np
 import torch
-from av.dictionary import Dictionary
-from av.sidedata.sidedata import SideDataContainer
-from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import BT470BG, BT709, BT2020, MATRICES, SMPTE170M, Matrix, luma_from_rgb
@@ -24,15 +17,8 @@ _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
 _FLOAT = re.compile(r"(gray|ya)f(16|32)(le|be)")
 _MONO = {"monow", "monob"}
-_SIDE_DATA_KINDS = 64
-_EXIF = 31  # AV_FRAME_DATA_EXIF
 _STRIP = 1 << 15
 """Pixels of R'G'B' that are worked on together: their floats stay in a processor's cache."""
-_OF_EVERY_TIFF = frozenset(
-    [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320,
-     *range(322, 326), 338, 339, 347, 530, 532]
-)  # fmt: skip
-"""Tags of TIFF 6.0 that say how its pixels lie, and which program wrote them."""
 _UNSPECIFIED_CODE = 2
 _KNOWN_CODES = {
     "colorspace": frozenset(range(18)) - {3},
@@ -190,97 +176,3 @@ def without_refused_codes(video: av.VideoFrame) -> str | None:
     if matrix in _REFUSED_MATRICES:
         video.colorspace = BT2020.code if matrix in _OF_BT2020 else _UNSPECIFIED_CODE
     return _REFUSED_MATRICES.get(matrix)
-
-
-def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
-    """The display matrix that came with a frame, nine fixed-point numbers, or None."""
-    for data in side_data_of(video):
-        if data.type == SideDataType.DISPLAYMATRIX:
-            return tuple(int(v) for v in np.frombuffer(data, np.int32))
-    return None
-
-
-def has_profile(video: av.VideoFrame) -> bool:
-    """Whether a colour profile (ICC) came with a frame."""
-    return any(data.type == SideDataType.ICC_PROFILE for data in side_data_of(video))
-
-
-def has_exif(video: av.VideoFrame) -> bool:
-    """Whether EXIF came with a frame, in which its orientation is written; PyAV has no name for it."""
-    return any(True for _ in _exif_of(video))
-
-
-def tells_by_exif(video: av.VideoFrame) -> bool:
-    """Whether EXIF came with a frame that says more than how its pixels lie."""
-    return any(map(_tells_more, _exif_of(video)))
-
-
-def _exif_of(video: av.VideoFrame) -> Iterator[bytes]:
-    return (bytes(data) for data in side_data_of(video) if int(data.type.value) == _EXIF)
-
-
-def _tells_more(content: bytes) -> bool:
-    from PIL import Image
-
-    exif = Image.Exif()
-    try:
-        exif.load(content)
-        tags = dict(exif)
-    except (OSError, SyntaxError, ValueError, struct.error):
-        return True
-    return not tags.keys() <= _OF_EVERY_TIFF
-
-
-def has_captions(video: av.VideoFrame) -> bool:
-    """Whether closed captions came with a frame (CTA-708 in ATSC A/53 user data)."""
-    return any(data.type == SideDataType.A53_CC for data in side_data_of(video))
-
-
-def tells_active_format(video: av.VideoFrame) -> bool:
-    """Whether a frame says which part of it is the picture (AFD, SMPTE ST 2016-1)."""
-    return any(data.type == SideDataType.AFD for data in side_data_of(video))
-
-
-def is_stereoscopic(video: av.VideoFrame) -> bool:
-    """Whether a frame is marked as two views in one."""
-    return any(data.type == SideDataType.STEREO3D for data in side_data_of(video))
-
-
-def is_spherical(video: av.VideoFrame) -> bool:
-    """Whether a frame is marked as a view of a whole sphere."""
-    return any(data.type == SideDataType.SPHERICAL for data in side_data_of(video))
-
-
-def side_data_of(video: av.VideoFrame) -> list[Any]:
-    """All side data of a frame, kinds unknown to PyAV included.
-
-    ``video.side_data`` would tie the frame into a cycle of references, which only the garbage collector ends.
-    """
-    try:
-        found = list(SideDataContainer(video))  # type: ignore[call-arg]
-    except ValueError:
-        _name_all_side_data()
-        found = list(SideDataContainer(video))  # type: ignore[call-arg]
-    for data in found:
-        _leave_its_dictionary(data)
-    return found
-
-
-def _leave_its_dictionary(data: Any) -> None:
-    """PyAV frees the dictionary of side data that has one (a PNG's colour profile), and FFmpeg does again.
-
-    Python never frees what is held once more than it knows: a few bytes for each such frame.
-    """
-    for held in gc.get_referents(data):
-        if isinstance(held, Dictionary) and len(held):
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
-
-
-def _name_all_side_data() -> None:
-    """PyAV gives out no side data at all of a frame with a kind that it has no name for, as EXIF."""
-    kinds: dict[int, Any] = SideDataType._value2member_map_
-    for value in range(_SIDE_DATA_KINDS):
-        if value not in kinds:
-            member: Any = object.__new__(SideDataType)
-            member._name_, member._value_ = f"KIND_{value}", value
-            kinds[value] = member

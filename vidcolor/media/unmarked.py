@@ -8,7 +8,7 @@ import struct
 import av
 from av.video.stream import VideoStream
 
-from vidcolor.media.pixels import is_spherical, is_stereoscopic
+from vidcolor.media.sidedata import is_spherical, is_stereoscopic
 from vidcolor.media.traits import traits_of
 
 _STATE_STEREO = ("libx264", "libx264rgb", "mpeg2video")

@@ -19,14 +19,10 @@ from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.opening import sane_rate
-from vidcolor.media.pixels import (
-    display_matrix,
-    luma_of,
-    signal_of,
-    without_refused_codes,
-)
+from vidcolor.media.pixels import luma_of, signal_of, without_refused_codes
 from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
 from vidcolor.media.seeking import seek
+from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.slices import SliceCheck
 from vidcolor.media.tail import Tail
 

@@ -161,7 +161,8 @@ class _Shot:
 def _rgb(frame: av.VideoFrame, stream: VideoStream, largest: int) -> Picture:
     """R'G'B' ``(h, w, 3)``, upright, with square pixels, the short side at most ``largest``."""
     from vidcolor.frames import Orientation
-    from vidcolor.media.pixels import display_matrix, signal_of
+    from vidcolor.media.pixels import signal_of
+    from vidcolor.media.sidedata import display_matrix
 
     colours = signal_of(frame).matrix
     aspect = stream.sample_aspect_ratio or Fraction(1)
