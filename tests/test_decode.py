@@ -39,13 +39,13 @@ from vidcolor.colorspace import Matrix, luma_from_rgb
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.framesource import FrameSource, luma_check
-from vidcolor.making import open_as_asked
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.media.seeking import _earlier
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.options import Options
 from vidcolor.packing import Place
+from vidcolor.reading import open_as_asked
 from vidcolor.stages.decode import DecodeSettings, _describe, decode
 
 ONE = 1 << 16

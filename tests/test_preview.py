@@ -23,9 +23,9 @@ from vidcolor.cli import main
 from vidcolor.colorspace import BT709, BT2020, ab_from_rgb
 from vidcolor.contents import Contents, Moment, choose
 from vidcolor.errors import UsageError, WeightsError
-from vidcolor.making import open_as_asked
 from vidcolor.options import Options
 from vidcolor.preview import make_preview
+from vidcolor.reading import open_as_asked
 from vidcolor.stages.decode import DecodeSettings
 
 

@@ -55,11 +55,11 @@ class Job:
         quick = ["--weights", weights, "--render-size", "32", "--temporal", "off", "--progress", "json"]
         code = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "import vidcolor.making as making; opens = making.open_source\n"
+            "import vidcolor.reading as reading; opens = reading.open_source\n"
             "def open_source(name, **given):\n"
             "    if name == '-': print('opening', file=sys.stderr, flush=True)\n"
             "    return opens(name, **given)\n"
-            "making.open_source = open_source\n"
+            "reading.open_source = open_source\n"
             "from vidcolor.stages.predict import Predictor\n"
             f"{before}"
             "from vidcolor.cli import main; main()"

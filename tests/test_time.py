@@ -21,11 +21,11 @@ from test_resume import run as resumed
 
 from vidcolor.errors import UsageError
 from vidcolor.frames import Frame
-from vidcolor.making import on_its_clock
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.packets import rescale
 from vidcolor.media.repair import Clock, DecodeReport
 from vidcolor.options import Options
+from vidcolor.reading import on_its_clock
 from vidcolor.result import Meter, Progress
 from vidcolor.stages.decode import DecodeSettings, decode
 

@@ -22,12 +22,13 @@ from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import Warned, hushed
-from vidcolor.making import Maker, Order, Tools, open_as_asked
+from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import Manifest
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.options import TORCH
 from vidcolor.packing import Place
 from vidcolor.planning import Planner
+from vidcolor.reading import open_as_asked
 from vidcolor.result import Meter, Progress
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine

@@ -22,13 +22,13 @@ from vidcolor.film import Film
 from vidcolor.finished import already_done, keeps
 from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import hushed
-from vidcolor.making import Order, Tools, nothing_decodes, on_its_clock, open_as_asked
+from vidcolor.making import Order, Tools
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
 from vidcolor.media.opening import is_picture, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.pipeline import run
 from vidcolor.predictors import kept_ready, ready, stamp
-from vidcolor.reading import Reading
+from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
 from vidcolor.scan import scan_source

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,13 @@ from av.container import InputContainer
 from vidcolor.batches import Span
 from vidcolor.encoding import Encoding, Part
 from vidcolor.ending import Endings, SegmentWriter
-from vidcolor.errors import InputError, Interrupted, UsageError
+from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
 from vidcolor.framesource import FrameSource
 from vidcolor.manifest import Manifest
-from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
-from vidcolor.reading import Reading
 from vidcolor.result import Meter
 from vidcolor.segments import Kept, SegmentStore
 from vidcolor.stages.decode import DecodeSettings
@@ -31,41 +28,6 @@ from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
 from vidcolor.watching import Pace
 from vidcolor.workplace import Workplace
-
-
-def open_as_asked(name: str, options: Options) -> InputContainer:
-    """Open a source as far as the options trust it."""
-    return open_source(
-        name,
-        allow_references=options.allow_references,
-        allow_network=options.allow_network,
-        framerate=options.framerate,
-    )
-
-
-def on_its_clock(options: Options, container: InputContainer, name: str) -> Options:
-    """Count --start from where the source begins.
-
-    Raises:
-        UsageError: it is negative.
-    """
-    if options.start is not None and options.start < 0:
-        raise UsageError(f"start {float(options.start):g}: not before 0")
-    begin = beginning(container, pick_video(container, name))
-    if not begin or (options.start is None and options.duration is None):
-        return options
-    return replace(options, start=(options.start or Fraction(0)) + begin)
-
-
-def nothing_decodes(name: str, options: Options, reading: Reading) -> InputError:
-    """The error of a source without a frame, which says why if it can."""
-    report, format = reading.report, reading.container.format.name
-    said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
-    said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
-    if report.video_packets and (options.start, options.duration) != (None, None):
-        late = options.duration is None or report.last_seen <= (options.start or 0)
-        said = "nothing to colour: it ends before --start" if late else f"{said} within the span"
-    return InputError(f"{name}: {said}")
 
 
 @dataclass(frozen=True, kw_only=True)

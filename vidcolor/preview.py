@@ -21,10 +21,10 @@ from vidcolor.contents import Contents
 from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
-from vidcolor.making import on_its_clock, open_as_asked
 from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import PREVIEW_SHOTS, Options
 from vidcolor.predictors import kept_ready
+from vidcolor.reading import on_its_clock, open_as_asked
 from vidcolor.result import clock
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, render_shape

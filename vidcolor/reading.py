@@ -1,19 +1,47 @@
-"""A source as it was opened once, with what could not be decoded of it."""
+"""A source as a job asks for it: opened, read once, with what could not be decoded of it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
 
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame
-from vidcolor.media.opening import pick_video
+from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
 from vidcolor.media.repair import DecodeReport
+from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.stages.decode import DecodeSettings, decode
+
+
+def open_as_asked(name: str, options: Options) -> InputContainer:
+    """Open a source as far as the options trust it."""
+    return open_source(
+        name,
+        allow_references=options.allow_references,
+        allow_network=options.allow_network,
+        framerate=options.framerate,
+    )
+
+
+def on_its_clock(options: Options, container: InputContainer, name: str) -> Options:
+    """Count --start from where the source begins.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    if options.start is not None and options.start < 0:
+        raise UsageError(f"start {float(options.start):g}: not before 0")
+    begin = beginning(container, pick_video(container, name))
+    if not begin or (options.start is None and options.duration is None):
+        return options
+    return replace(options, start=(options.start or Fraction(0)) + begin)
 
 
 class Reading:
@@ -73,3 +101,14 @@ class Reading:
         if self._losses and last is not None:
             _, lost, damaged = self._losses[0]
         return lost + self._before[0], damaged + self._before[1]
+
+
+def nothing_decodes(name: str, options: Options, reading: Reading) -> InputError:
+    """The error of a source without a frame, which says why if it can."""
+    report, format = reading.report, reading.container.format.name
+    said = "no frame of it decodes" + "; FFmpeg decodes no animated WebP" * (format == "webp_pipe")
+    said += "; in a pipe mp4 needs its index first (+faststart)" * (reads_once(name) and "mp4" in format)
+    if report.video_packets and (options.start, options.duration) != (None, None):
+        late = options.duration is None or report.last_seen <= (options.start or 0)
+        said = "nothing to colour: it ends before --start" if late else f"{said} within the span"
+    return InputError(f"{name}: {said}")

@@ -19,7 +19,7 @@ from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
-from vidcolor.making import Maker, Order, Tools, nothing_decodes
+from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import reads_once
 from vidcolor.media.processors import goes_anywhere
@@ -27,6 +27,7 @@ from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import ONNX_RUNTIME
 from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
+from vidcolor.reading import nothing_decodes
 from vidcolor.result import Counts, clock, share_done
 from vidcolor.segments import Kept, SegmentStore, finished_segments, frames_in
 from vidcolor.spool import Spool

@@ -27,12 +27,12 @@ import torch
 from vidcolor.checkpoint import load_generator
 from vidcolor.devices import resolve_device
 from vidcolor.frames import Floats, Frame
-from vidcolor.making import open_as_asked
 from vidcolor.media.opening import pick_video
 from vidcolor.media.repair import DecodeReport
 from vidcolor.memory import keep_freed_memory
 from vidcolor.motion import Luma, motion_between
 from vidcolor.options import Options
+from vidcolor.reading import open_as_asked
 from vidcolor.sharing import Sharing
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance, padded
