@@ -26,7 +26,7 @@ def test_luma_that_reaches_a_lossy_encoder_is_the_decoded_one(
 ) -> None:
     source = make_film(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt=pix_fmt, full=full)
     seen: list[np.ndarray] = []
-    whole = reencode.assemble
+    whole = reencode.with_chroma
 
     def witness(*arguments: object) -> av.VideoFrame:
         frame = whole(*arguments)  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ def test_luma_that_reaches_a_lossy_encoder_is_the_decoded_one(
         assert frame.color_range == (2 if full else 1)
         return frame
 
-    with mock.patch.object(reencode, "assemble", witness):
+    with mock.patch.object(reencode, "with_chroma", witness):
         colour(source, tmp_path / f"b.{suffix}")
     assert len(seen) == 3
     assert all(map(np.array_equal, seen, luma_of_film(source)))

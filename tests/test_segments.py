@@ -12,7 +12,7 @@ import pytest
 
 from vidcolor.errors import OutputError
 from vidcolor.packing import Coded, Place, Segment
-from vidcolor.segments import SegmentStore, finished_segments, frames_in
+from vidcolor.segments import SegmentStore, count_frames, finished_segments
 
 
 def segment(number: int, frames: int = 3) -> Segment:
@@ -39,7 +39,7 @@ def test_other_files_are_no_segments_and_stay(tmp_path: Path) -> None:
     assert store.end_of(paths[1]) == (4, segment(1).after)
     seen = store.glance()
     assert [one.frames for one in finished_segments(seen)] == [3, 4]
-    assert frames_in(seen) == 12
+    assert count_frames(seen) == 12
 
 
 @pytest.mark.parametrize("ask", [SegmentStore.read, SegmentStore.describe, SegmentStore.end_of])

@@ -29,7 +29,7 @@ from vidcolor.packing import Coded, Place
 from vidcolor.processes import make_in_processes
 from vidcolor.reading import nothing_decodes
 from vidcolor.result import Counts, clock, share_done
-from vidcolor.segments import Kept, SegmentStore, finished_segments, frames_in
+from vidcolor.segments import Kept, SegmentStore, count_frames, finished_segments
 from vidcolor.spool import Spool
 from vidcolor.stages.predict import engines_installed
 from vidcolor.torchthreads import torch_threads
@@ -152,7 +152,7 @@ class ResumableJob:
         if kept.files:
             seen = {number: SegmentStore.describe(path) for number, path in kept.files.items()}
             begun = finished_segments(seen)  # workers may have made others after a missing one
-            share = share_done(frames_in(seen), self.tools.meter.total())
+            share = share_done(count_frames(seen), self.tools.meter.total())
             at = clock(begun[-1].seconds if begun else 0.0)
             log.info("%s: resuming at %s%s", self.order.place.name, at, share)
 

@@ -234,7 +234,7 @@ def finished_segments(seen: dict[int, Summary]) -> list[Summary]:
     return [seen[number] for number in takewhile(seen.__contains__, count())]
 
 
-def frames_in(seen: dict[int, Summary]) -> int:
+def count_frames(seen: dict[int, Summary]) -> int:
     """Frames of all of them, also of those after one that is missing."""
     return sum(segment.frames for segment in seen.values())
 

@@ -10,7 +10,7 @@ from vidcolor.errors import InputError
 from vidcolor.finished import frames_marked
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
-from vidcolor.segments import SegmentStore, finished_segments, frames_in
+from vidcolor.segments import SegmentStore, count_frames, finished_segments
 from vidcolor.workplace import Workplace
 
 
@@ -77,7 +77,7 @@ def _status(target: str, work_dir: str | None) -> Status:
     return Status(
         target=target,
         state="running" if work.busy() else "stopped",
-        frames=frames_in(seen),
+        frames=count_frames(seen),
         total=terms.total,
         position=kept[-1].seconds if kept else 0.0,
     )

@@ -178,7 +178,7 @@ class Reencoder:
         Raises:
             OutputError: the encoder fails.
         """
-        video = assemble(frame, cb, cr, self._plan, self._reformatter)
+        video = with_chroma(frame, cb, cr, self._plan, self._reformatter)
         if mark := self._mark(frame):
             video = self._filtered(video, mark)
         self.last = self._ticks(frame)
@@ -245,7 +245,7 @@ class Reencoder:
         return packets
 
 
-def assemble(
+def with_chroma(
     frame: Frame, cb: Codes, cr: Codes, plan: EncoderPlan, reformatter: VideoReformatter
 ) -> av.VideoFrame:
     """A frame with the source's luma codes, the given chroma and the source's properties and side data."""
