@@ -39,8 +39,9 @@ from vidcolor.colorspace import Matrix, luma_from_rgb
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.framesource import FrameSource, luma_check
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of
-from vidcolor.media.repair import Clock, DecodeReport
+from vidcolor.media.repair import FrameClock
 from vidcolor.media.seeking import _earlier
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.options import Options
@@ -659,7 +660,7 @@ def test_the_decoder_knows_pixels_whose_shape_the_file_s_beginning_did_not_tell(
         unread: Any = SimpleNamespace(
             sample_aspect_ratio=None, codec_context=SimpleNamespace(sample_aspect_ratio=Fraction(16, 11))
         )
-        frame = _describe(video, unread, 0, Clock(stream, DecodeReport(video_index=0)), Orientation())
+        frame = _describe(video, unread, 0, FrameClock(stream, DecodeReport(video_index=0)), Orientation())
     assert frame.aspect == Fraction(16, 11)
 
 

@@ -31,9 +31,10 @@ from PIL import Image, ImageCms
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import pick_video
 from vidcolor.media.pixels import luma_of, signal_of
-from vidcolor.media.repair import DecodeReport, FirstShape
+from vidcolor.media.repair import FirstShape
 from vidcolor.writing import mark_of
 
 
@@ -227,7 +228,7 @@ def test_a_last_picture_that_stays_while_sound_goes_on_is_no_loss(tmp_path: Path
             wave.sample_rate, wave.pts = 48000, begin
             out.mux(sound.encode(wave))
         out.mux(sound.encode(None))
-    with mock.patch("vidcolor.media.repair.tagged_length", return_value=Fraction(5)):  # as some muxers write
+    with mock.patch("vidcolor.media.losses.tagged_length", return_value=Fraction(5)):  # as some muxers write
         assert colour(source, tmp_path / "b.mkv").exit_code == 0
 
 

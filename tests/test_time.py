@@ -21,9 +21,10 @@ from test_resume import run as resumed
 
 from vidcolor.errors import UsageError
 from vidcolor.frames import Frame
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.packets import rescale
-from vidcolor.media.repair import Clock, DecodeReport
+from vidcolor.media.repair import FrameClock
 from vidcolor.options import Options
 from vidcolor.reading import on_its_clock
 from vidcolor.result import Meter, Progress
@@ -353,7 +354,7 @@ def test_a_coarse_time_base_leaves_room_for_frames_that_share_a_time(tmp_path: P
     source = make_film(tmp_path / "a.avi", frames=3, codec="mpeg4")
     with av.open(str(source)) as film:
         assert film.streams.video[0].time_base == Fraction(1, 25)
-        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        clock, given = FrameClock(film.streams.video[0], DecodeReport()), []
         for pts in (0, 0, 0, 1, 2):
             frame = av.VideoFrame(16, 16)
             frame.pts = pts
@@ -367,7 +368,7 @@ def test_frames_after_a_clock_that_jumps_back_come_a_frame_apart(
 ) -> None:
     source = make_film(tmp_path / "a.mkv", frames=2)
     with av.open(str(source)) as film:
-        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        clock, given = FrameClock(film.streams.video[0], DecodeReport()), []
         for pts in (100_000, 100_040, 100_040 - back, 100_080 - back):
             frame = av.VideoFrame(16, 16)
             frame.pts = pts
@@ -378,7 +379,7 @@ def test_frames_after_a_clock_that_jumps_back_come_a_frame_apart(
 def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.ts", frames=2)
     with av.open(str(source)) as film:
-        clock, given = Clock(film.streams.video[0], DecodeReport()), []
+        clock, given = FrameClock(film.streams.video[0], DecodeReport()), []
         for pts in (0, 3600, 3600, 3600, 7200):
             frame = av.VideoFrame(16, 16)
             frame.pts = pts

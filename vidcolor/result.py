@@ -13,8 +13,8 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
+from vidcolor.media.losses import counted_frames
 from vidcolor.media.opening import beginning, sane_rate, tagged_length
-from vidcolor.media.repair import counted_frames
 from vidcolor.options import TORCH, Options
 
 

@@ -12,9 +12,9 @@ from av.video.reformatter import Interpolation
 
 from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
 from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import open_source, pick_video
 from vidcolor.media.pixels import is_rgb
-from vidcolor.media.repair import DecodeReport
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance
 from vidcolor.training.videos import SUFFIXES

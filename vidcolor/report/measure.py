@@ -19,8 +19,8 @@ from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
 from vidcolor.hearing import hushed
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
-from vidcolor.media.repair import DecodeReport
 from vidcolor.options import Options
 from vidcolor.reading import open_as_asked
 from vidcolor.result import Meter, Progress, frame_count

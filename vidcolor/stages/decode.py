@@ -18,9 +18,10 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.fieldorder import field_order_of
+from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import luma_of, signal_of, without_refused_codes
-from vidcolor.media.repair import Clock, DecodeReport, FirstShape, backdated
+from vidcolor.media.repair import FirstShape, FrameClock, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.slices import SliceCheck
@@ -76,7 +77,7 @@ def decode(
         InputError: reading fails, nothing decodes any more, or the decoder gets no memory or threads.
     """
     shape = FirstShape(report)
-    clock = Clock(stream, report)
+    clock = FrameClock(stream, report)
     begun, orientation = settings.start is None, settings.orientation
     for item in backdated(_raw(container, stream, settings, report), clock.source_frame):
         if isinstance(item, Packet):
@@ -267,7 +268,7 @@ def _packets(container: InputContainer, name: str, report: DecodeReport) -> Iter
 
 
 def _describe(
-    video: av.VideoFrame, stream: VideoStream, pts: int, clock: Clock, orientation: Orientation
+    video: av.VideoFrame, stream: VideoStream, pts: int, clock: FrameClock, orientation: Orientation
 ) -> Frame:
     signal = signal_of(video)
     interlaced = video.interlaced_frame and video.height >= 4
