@@ -17,10 +17,11 @@ from media import make_film
 from quick import colour
 
 from vidcolor.errors import UsageError
+from vidcolor.media.adts import channel_watch
 from vidcolor.media.audio import AudioConverter
 from vidcolor.media.containers import add_copy, can_copy
 from vidcolor.media.layouts import lists_channels
-from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder
+from vidcolor.media.soundchoice import default_encoder, find_encoder
 
 CLICKS = (0.3, 1.0, 1.75)  # seconds
 

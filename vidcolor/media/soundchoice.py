@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import re
-from collections.abc import Callable
-from typing import TypeAlias
 
 from av.audio.stream import AudioStream
 from av.codec import Codec
 from av.codec.codec import UnknownCodecError
 from av.container import OutputContainer
-from av.packet import Packet
-from av.stream import Stream
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import codec_name, describe, label, makes_blu_ray, may_hold, takes
+from vidcolor.media.containers import label, makes_blu_ray, may_hold, takes
 from vidcolor.media.layouts import channels_of, layout_of
 from vidcolor.media.traits import traits_of
-
-log = logging.getLogger(__name__)
-Watch: TypeAlias = "Callable[[Packet[Stream]], list[Packet[Stream]]]"
 
 _ENCODERS = {"opus": "libopus", "vorbis": "libopus", "mp3": "libmp3lame"}
 _LOSSLESS = re.compile(r"pcm_|adpcm_|s302m|flac|alac|mlp|truehd|wavpack|tta$|ape$|shorten|tak$|mp4als|gsm")
@@ -98,33 +90,3 @@ def find_encoder(name: str, format_name: str) -> Codec:
     if not (may_hold(format_name, codec.canonical_name) and takes(format_name, add)):
         raise UsageError(f"{label(format_name)} cannot hold sound encoded by {name!r}; try --audio auto")
     return codec
-
-
-def channel_watch(stream: Stream, format_name: str) -> Watch | None:
-    """What passes the packets of a copied track on and says when its channels change, or its rate.
-
-    AAC of a broadcast says them in each packet (ADTS, ISO/IEC 13818-7, 6.2); other containers than TS say
-    them once, and players are silent from the change on. None for all other tracks.
-    """
-    context = stream.codec_context
-    if format_name == "mpegts" or codec_name(stream) != "aac" or context is None or context.extradata:
-        return None
-    seen: list[tuple[int, int]] = []
-
-    def look(packet: Packet[Stream]) -> list[Packet[Stream]]:
-        head = bytes(memoryview(packet)[:4])
-        if len(seen) < 2 and len(head) == 4 and head[0] == 0xFF and head[1] >> 4 == 0xF:
-            now = head[2] >> 2 & 15, (head[2] & 1) << 2 | head[3] >> 6
-            if now not in seen:
-                seen.append(now)
-            if len(seen) == 2:
-                log.warning(
-                    "%s changes its channels or its rate at %.1f s, which %s cannot say: it may be silent "
-                    "from there on; --audio aac re-encodes it",
-                    describe(stream),
-                    float((packet.pts or 0) * packet.time_base),
-                    label(format_name),
-                )
-        return [packet]
-
-    return look

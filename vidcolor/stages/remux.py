@@ -20,15 +20,14 @@ from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from vidcolor.errors import UsageError
-from vidcolor.media import containers, places
-from vidcolor.media.adts import unframed
+from vidcolor.media import adts, containers, places
 from vidcolor.media.audio import AUDIBLE, PCM_RATE, AudioConverter
 from vidcolor.media.chapters import moved_timecode, place_chapters, place_timecode
 from vidcolor.media.containers import codec_name, describe, label, live_metadata
 from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.leftout import UNTOLD, say_left_out, unwanted
 from vidcolor.media.packets import Clock, Hiding, PacketWriter, Route
-from vidcolor.media.soundchoice import channel_watch, default_encoder, find_encoder, same_encoder
+from vidcolor.media.soundchoice import default_encoder, find_encoder, same_encoder
 from vidcolor.media.subtitles import SubtitleConverter
 from vidcolor.media.traits import traits_of
 
@@ -180,8 +179,8 @@ class Remuxer:
 
     def _copy(self, stream: Stream) -> Stream:
         target = containers.add_copy(self._output, stream)
-        watch = unframed(channel_watch(stream, self._format), stream, target, self._output)
-        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, watch, hides=Hiding())
+        convert = adts.converter(stream, target, self._output)
+        self._sinks[stream.index] = Route(self._writer(target, stream), self._clock, convert, hides=Hiding())
         self._dress(target, stream)
         return target
 
