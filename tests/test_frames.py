@@ -68,6 +68,10 @@ def test_codes_of_black_white_and_neutral(depth: int) -> None:
     assert limited.chroma_codes(np.array([0.7, 0.3]) / (224 * unit)).tolist() == [128 * unit + 1, 128 * unit]
     assert full.chroma_codes(np.array([0.0, 0.9], np.float32)).tolist() == [128 * unit, 2**depth - 1]
     assert full.chroma_codes(np.array([-0.25], np.float32)).tolist() == [64 * unit], "a quarter of the codes"
+    for signal in (limited, full):
+        codes = np.arange(16 * unit, 241 * unit, unit)
+        assert signal.chroma_codes(signal.chroma_of(codes)).tolist() == codes.tolist(), "there and back"
+        assert signal.chroma_of(np.array([signal.neutral])).tolist() == [0.0]
 
 
 def test_codes_have_the_depth_s_type() -> None:

@@ -55,13 +55,20 @@ class Signal:
         scaled *= np.float32(1.0 / (parts * (white - black)))
         return scaled
 
+    @property
+    def neutral(self) -> int:
+        """Code of Cb and Cr where there is no chroma."""
+        return 128 * self._unit
+
+    @property
+    def _chroma_span(self) -> int:
+        """Codes from a Cb or Cr of -0.5 to one of 0.5."""
+        return 2**self.depth - 1 if self.full_range else 224 * self._unit
+
     def chroma_codes(self, cbcr: Floats) -> Codes:
         """Codes of Cb and Cr in ±0.5, rounded and kept in the legal range; any shape."""
-        middle = 128 * self._unit
-        if self.full_range:
-            low, high, span = 0, 2**self.depth - 1, 2**self.depth - 1
-        else:
-            low, high, span = 16 * self._unit, 240 * self._unit, 224 * self._unit
+        middle, span = self.neutral, self._chroma_span
+        low, high = (0, span) if self.full_range else (16 * self._unit, 240 * self._unit)
         if self.depth == 8:
             import cv2  # here, because training reads this module and does without OpenCV
 
@@ -70,6 +77,11 @@ class Signal:
         codes = np.clip(np.rint(cbcr * np.float32(span) + np.float32(middle)), low, high)
         result: Codes = codes.astype(np.uint16)
         return result
+
+    def chroma_of(self, codes: NDArray[Any]) -> Floats:
+        """Cb and Cr, ±0.5, of their codes; any shape."""
+        cbcr: Floats = (codes.astype(np.float32) - np.float32(self.neutral)) / np.float32(self._chroma_span)
+        return cbcr
 
 
 @dataclass(frozen=True, kw_only=True)

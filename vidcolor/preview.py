@@ -161,10 +161,8 @@ def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_siz
     picture = luminance(frame, frame.luma, render_size)
     (ab,) = predict_within(predictor, [picture.luminance], [area_alone(picture.grey)])
     small = _small(frame)
-    codes = np.stack(recolor(small, [picture], [ab])).astype(np.float32)
     signal = frame.signal
-    span = (1 << signal.depth) - 1 if signal.full_range else 224 << (signal.depth - 8)
-    cbcr = torch.from_numpy((codes - np.float32(1 << (signal.depth - 1))) / np.float32(span))[None]
+    cbcr = torch.from_numpy(signal.chroma_of(np.stack(recolor(small, [picture], [ab]))))[None]
     y = torch.from_numpy(np.clip(signal.expand(small.luma), 0.0, 1.0))[None, None]
     rgb = rgb_from_ycbcr(y, cbcr, signal.matrix)[0].permute(1, 2, 0).numpy()
     shown = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)

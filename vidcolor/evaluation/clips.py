@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,9 +80,8 @@ def _true_ab(frame: Frame, picture: Picture) -> Floats:
         rgb = _planes(frame.orientation.upright(small.to_ndarray().astype(np.float32) / np.float32(255.0)))
         return _interleaved(ab_from_rgb(rgb, wide=matrix.wide))
     small = frame.video.reformat(width, height, "yuv444p", interpolation=Interpolation.AREA)
-    codes = small.to_ndarray()[1:3].astype(np.float32)  # (3, h, w) to Cb and Cr
-    span = 255.0 if frame.signal.full_range else 224.0
-    cbcr = frame.orientation.upright(np.moveaxis((codes - 128.0) / np.float32(span), 0, -1))
+    planes = replace(frame.signal, depth=8).chroma_of(small.to_ndarray()[1:3])  # (3, h, w) to Cb and Cr
+    cbcr = frame.orientation.upright(np.moveaxis(planes, 0, -1))
     y = torch.from_numpy(picture.grey)[None, None]
     rgb = rgb_from_ycbcr(y, _planes(cbcr), matrix).clamp(0.0, 1.0)
     return _interleaved(ab_from_rgb(rgb, wide=matrix.wide))

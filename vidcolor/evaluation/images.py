@@ -64,8 +64,8 @@ def colour_pictures(
 def _colour(frame: Frame, predictor: Predictor, recolorer: Recolorer, render_size: int) -> Rgb:
     picture = luminance(frame, frame.luma, render_size)
     (ab,) = predict_within(predictor, [picture.luminance], [area_alone(picture.grey)])
-    cbcr = np.stack(recolorer(frame, [picture], [ab])).astype(np.float32)
-    chroma = torch.from_numpy((cbcr - 128.0) / 255.0)[None]
+    codes = np.stack(recolorer(frame, [picture], [ab]))
+    chroma = torch.from_numpy(frame.signal.chroma_of(codes))[None]
     y = torch.from_numpy(frame.luma.astype(np.float32) / 255.0)[None, None]
     rgb = rgb_from_ycbcr(y, chroma, BT709)
     return np.asarray(np.rint(np.clip(rgb[0].permute(1, 2, 0).numpy(), 0.0, 1.0) * 255.0), np.uint8)

@@ -66,13 +66,13 @@ class Comparison:
         if self._layout == "side":
             luma = np.pad(luma, ((0, 0), (0, -luma.shape[1] % ratio)), "edge")
             luma = np.concatenate((luma, luma), 1)
-            planes = [np.concatenate((np.full_like(p, self._neutral(frame)), p), 1) for p in planes]
+            planes = [np.concatenate((np.full_like(p, frame.signal.neutral), p), 1) for p in planes]
             border = luma.shape[1] // 2
         else:
             luma, planes = luma.copy(), [plane.copy() for plane in planes]
             border = self._border(frame, luma.shape[1]) // ratio * ratio
             for plane in planes:
-                plane[:, : border // ratio] = self._neutral(frame)
+                plane[:, : border // ratio] = frame.signal.neutral
             self._draw_border(frame, luma, planes, border, ratio)
         self._write(frame, luma, planes, border)
         stored = [np.ascontiguousarray(turn.stored(plane)) for plane in (luma, *planes)]
@@ -84,15 +84,11 @@ class Comparison:
         phase = 2.0 * math.pi * float(frame.seconds) / _PERIOD_SECONDS
         return round(width * (0.5 - _REACH * math.cos(phase)))
 
-    @staticmethod
-    def _neutral(frame: Frame) -> int:
-        return 1 << (frame.signal.depth - 1)
-
     def _draw_border(self, frame: Frame, luma: Codes, planes: list[Codes], border: int, ratio: int) -> None:
         thickness = max(2, luma.shape[1] // 480) // 2 * 2
         luma[:, border : border + thickness] = frame.signal.ends[1]
         for plane in planes:
-            plane[:, border // ratio : (border + thickness) // ratio] = self._neutral(frame)
+            plane[:, border // ratio : (border + thickness) // ratio] = frame.signal.neutral
 
     def _write(self, frame: Frame, luma: Codes, planes: list[Codes], border: int) -> None:
         shape = luma.shape[0], luma.shape[1]
@@ -107,7 +103,7 @@ class Comparison:
             shaded = box + (black - box.astype(np.float32)) * label.shade
             box[:] = np.rint(shaded + (white - shaded) * label.ink)
             for plane in planes:
-                _wash(plane, luma.shape, label, self._neutral(frame))
+                _wash(plane, luma.shape, label, frame.signal.neutral)
 
 
 def _wash(plane: Codes, shape: tuple[int, ...], label: _Label, neutral: int) -> None:
