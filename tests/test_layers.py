@@ -47,7 +47,7 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing", "devices"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "hearing", "captions", "torchthreads", "sink"],
+    ["writing", "hearing", "captions", "resizing", "torchthreads", "sink"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

@@ -25,6 +25,7 @@ from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import PREVIEW_SHOTS, Options
 from vidcolor.predictors import kept_ready
 from vidcolor.reading import on_its_clock, open_as_asked
+from vidcolor.resizing import resized
 from vidcolor.result import clock
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance, render_shape
@@ -135,13 +136,9 @@ def _require_room(target: Path, pictures: list[Rgb]) -> None:
 
 def _small(frame: Frame) -> Frame:
     """The frame in the size that it has on the sheet, of square pixels."""
-    height, width = render_shape(frame, _SIDE)
-    shrinks = height * width < frame.luma.size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    luma = cv2.resize(frame.luma, (width, height), interpolation=method)
     return Frame(
         video=frame.video,
-        luma=np.asarray(luma),
+        luma=resized(frame.luma, render_shape(frame, _SIDE)),
         signal=frame.signal,
         pts=frame.pts,
         duration=frame.duration,

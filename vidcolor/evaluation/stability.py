@@ -14,6 +14,7 @@ from vidcolor.errors import InputError
 from vidcolor.evaluation.images import luma_of, still_frame
 from vidcolor.evaluation.pictures import Rgb
 from vidcolor.frames import Floats
+from vidcolor.resizing import resized
 from vidcolor.stages.luminance import luminance, padded, render_shape
 from vidcolor.stages.predict import Predictor
 
@@ -138,10 +139,7 @@ def measure_stability(
 
 
 def _at_render_size(luma: Rgb, render_size: int) -> Rgb:
-    height, width = render_shape(still_frame(luma), render_size)
-    shrinks = height * width < luma.size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(luma, (width, height), interpolation=method), np.uint8)
+    return resized(luma, render_shape(still_frame(luma), render_size))
 
 
 def _one(

@@ -11,6 +11,7 @@ import torch
 
 from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.resizing import resized
 
 _PLACES = 1 << 16
 _HALVED_FIRST = 4
@@ -65,10 +66,8 @@ def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
         for side in luma.shape  # half a row too few would move the picture
     ):
         luma = np.asarray(cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-    shrinks = height * width < luma.shape[0] * luma.shape[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     codes = luma.astype(np.float32)  # bytes take nearly twice as long, and are rounded once more
-    small = cv2.resize(codes, (width, height), interpolation=method)
+    small = resized(codes, (height, width))
     upright = frame.orientation.upright(np.clip(frame.signal.expand(small), 0.0, 1.0))
     return np.ascontiguousarray(upright, np.float32)
 

@@ -8,6 +8,7 @@ import numpy as np
 from vidcolor.chromatable import ChromaTable, within
 from vidcolor.colorspace import Matrix
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.resizing import resized
 
 _RADIUS = 2
 _EPSILON = 2e-4
@@ -141,7 +142,7 @@ class GuidedUpsampling:
             offset = _blurred(mean - slope * mean_y)
             slope = _blurred(slope)
             offset += _DETAIL * (plane - (slope * guide + offset))
-            self._lines.append((_resized(slope, shape), _resized(offset, shape)))
+            self._lines.append((resized(slope, shape), resized(offset, shape)))
 
     def __call__(self, rows: slice, y: Floats) -> tuple[Floats, Floats]:
         """Cb and Cr of these rows, whose luma is ``y``, 0 to 1."""
@@ -153,9 +154,3 @@ class GuidedUpsampling:
 
 def _blurred(plane: np.ndarray) -> Floats:
     return np.asarray(cv2.blur(plane, (2 * _RADIUS + 1, 2 * _RADIUS + 1)), np.float32)
-
-
-def _resized(plane: Floats, shape: tuple[int, ...]) -> Floats:
-    shrinks = shape[0] * shape[1] < plane.size
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(plane, (shape[1], shape[0]), interpolation=method), np.float32)
