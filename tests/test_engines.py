@@ -24,8 +24,8 @@ from vidcolor.networks import onnx_operations
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Session, Sessions, begin
 from vidcolor.networks.fusing import fuse_batch_norm
+from vidcolor.networks.onnx_graph import Graph, Unsupported
 from vidcolor.networks.onnx_model import recorded
-from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, engines_installed, resolve_engine
 
@@ -242,7 +242,7 @@ def test_what_cannot_be_written_down_is_left_to_torch(engine: Engine, what: str)
 def test_what_was_kept_of_the_recorded_picture_is_found(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def keep(to: onnx_operations.Sheet, y: torch.Tensor, x: torch.Tensor) -> str:
+    def keep(to: Graph, y: torch.Tensor, x: torch.Tensor) -> str:
         return to.constant(y)
 
     monkeypatch.setattr(OPERATIONS, onnx_operations.OPERATIONS | {"tanh": keep})

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from vidcolor.errors import UsageError, first_line
+from vidcolor.networks.onnx_graph import Unsupported
 from vidcolor.networks.onnx_model import recorded
-from vidcolor.networks.onnx_operations import Unsupported
 from vidcolor.options import ONNX_RUNTIME, OPENVINO
 
 log = logging.getLogger(__name__)

@@ -1,36 +1,18 @@
 """How ONNX has what torch does in a generator's forward pass (https://onnx.ai/onnx/operators).
 
-Each function here is told what torch's own of that kind was told, and its result ``y``; it writes that down
-and returns the name of the result.
+Each function here is told what torch's own of that kind was told, and its result ``y``; it writes that into a
+graph and returns the name of the result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
-
-class Unsupported(Exception):
-    """A network does something that is not written down here."""
-
-
-class Sheet(Protocol):
-    """Where operations are written down (:class:`~vidcolor.networks.onnx_model._Recorder`)."""
-
-    def name_of(self, value: Any) -> str:
-        """The name of a tensor that came by, or of a weight or a number, which is kept with the model."""
-
-    def constant(self, values: Tensor) -> str:
-        """Keep a tensor with the model."""
-
-    def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:
-        """One more operation; returns the name of its result."""
-
-    def trim(self, result: str, axis: int, start: int) -> bool:
-        """Have the last convolution leave out its first rows or columns; whether it made ``result``."""
+from vidcolor.networks.onnx_graph import Graph, Unsupported
 
 
 def _pair(value: Any) -> list[int]:
@@ -38,7 +20,7 @@ def _pair(value: Any) -> list[int]:
 
 
 def _windows(
-    to: Sheet, kind: str, tensors: Sequence[Tensor | None], padding: Any, stride: Any, **attributes: Any
+    to: Graph, kind: str, tensors: Sequence[Tensor | None], padding: Any, stride: Any, **attributes: Any
 ) -> str:
     """What looks at a map through windows, padded alike on both sides."""
     inputs = [to.name_of(one) for one in tensors if one is not None]
@@ -47,7 +29,7 @@ def _windows(
 
 
 def _convolution(
-    to: Sheet,
+    to: Graph,
     y: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -62,7 +44,7 @@ def _convolution(
 
 
 def _transposed(
-    to: Sheet,
+    to: Graph,
     y: Tensor,
     x: Tensor,
     weight: Tensor,
@@ -77,7 +59,7 @@ def _transposed(
     return _windows(to, "ConvTranspose", (x, weight, bias), padding, stride, **more)
 
 
-def _part(to: Sheet, y: Tensor, x: Tensor, index: Any) -> str:
+def _part(to: Graph, y: Tensor, x: Tensor, index: Any) -> str:
     """What lies between two places along some axes: ``x[:, :a]``, ``x[..., a:, b:]``."""
     parts = list(index) if isinstance(index, tuple) else [index]
     name, lengths = to.name_of(x), x.shape
@@ -98,7 +80,7 @@ def _part(to: Sheet, y: Tensor, x: Tensor, index: Any) -> str:
 
 
 def _interpolate(
-    to: Sheet, y: Tensor, x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
+    to: Graph, y: Tensor, x: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
     align_corners: bool | None = None, **more: Any,
 ) -> str:  # fmt: skip
     if mode not in ("nearest", "bilinear") or align_corners or any(more.values()):
@@ -112,7 +94,7 @@ def _interpolate(
 
 
 def _pool(
-    to: Sheet, y: Tensor, x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    to: Graph, y: Tensor, x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     dilation: Any = 1, ceil_mode: bool = False, return_indices: bool = False,
 ) -> str:  # fmt: skip
     if return_indices:
@@ -122,7 +104,7 @@ def _pool(
 
 
 def _mean(
-    to: Sheet, y: Tensor, x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    to: Graph, y: Tensor, x: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
 ) -> str:  # fmt: skip
     if ceil_mode or divisor_override is not None:
@@ -132,7 +114,7 @@ def _mean(
 
 
 def _pad(
-    to: Sheet, y: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
+    to: Graph, y: Tensor, x: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> str:
     if mode not in ("constant", "reflect") or len(pad) != 4:
         raise Unsupported(f"has nothing here for padding {mode}")
@@ -142,7 +124,7 @@ def _pad(
 
 
 def _instance_norm(
-    to: Sheet, y: Tensor, x: Tensor, running_mean: Any = None, running_var: Any = None,
+    to: Graph, y: Tensor, x: Tensor, running_mean: Any = None, running_var: Any = None,
     weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> str:  # fmt: skip
@@ -154,7 +136,7 @@ def _instance_norm(
 
 
 def _batch_norm(
-    to: Sheet, y: Tensor, x: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor,
+    to: Graph, y: Tensor, x: Tensor, running_mean: Tensor, running_var: Tensor, weight: Tensor,
     bias: Tensor, training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> str:  # fmt: skip
     if training:
@@ -164,20 +146,20 @@ def _batch_norm(
 
 
 def _clip(
-    to: Sheet, y: Tensor, x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
+    to: Graph, y: Tensor, x: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> str:
     return to.add("Clip", [to.name_of(one) for one in (x, min_val, max_val)])
 
 
-def _picture_mean(to: Sheet, y: Tensor, x: Tensor, dim: Sequence[int], keepdim: bool = False) -> str:
+def _picture_mean(to: Graph, y: Tensor, x: Tensor, dim: Sequence[int], keepdim: bool = False) -> str:
     return to.add("ReduceMean", [to.name_of(x)], axes=list(dim), keepdims=int(keepdim))
 
 
-def _leaky(to: Sheet, y: Tensor, x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> str:
+def _leaky(to: Graph, y: Tensor, x: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> str:
     return to.add("LeakyRelu", [to.name_of(x)], alpha=negative_slope)
 
 
-def _same(to: Sheet, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
+def _same(to: Graph, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
     """Another type, place or order in memory: nothing that a model in float32 knows."""
     if y.dtype != torch.float32:
         raise Unsupported(f"has nothing here for {y.dtype}")
@@ -185,18 +167,18 @@ def _same(to: Sheet, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
 
 
 def _dropout(
-    to: Sheet, y: Tensor, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    to: Graph, y: Tensor, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> str:
     if training:
         raise Unsupported("has nothing here for dropout")
     return to.name_of(x)
 
 
-def _zeros(to: Sheet, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
+def _zeros(to: Graph, y: Tensor, x: Tensor, *args: Any, **kwargs: Any) -> str:
     return to.constant(y)
 
 
-def _joined(to: Sheet, y: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> str:
+def _joined(to: Graph, y: Tensor, tensors: Sequence[Tensor], dim: int = 0) -> str:
     return to.add("Concat", [to.name_of(one) for one in tensors], axis=dim)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidcolor.networks.onnx_model import INPUT, OUTPUT
+from vidcolor.networks.onnx_graph import INPUT, OUTPUT
 
 DTYPES = (torch.float32,)
 

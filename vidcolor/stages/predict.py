@@ -17,7 +17,7 @@ from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
 from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Sessions, begin
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
-from vidcolor.networks.onnx_operations import Unsupported
+from vidcolor.networks.onnx_graph import Unsupported
 from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.torchthreads import torch_threads
 
