@@ -30,16 +30,17 @@ from vidcolor.cli_options import (
     targets_of,
 )
 from vidcolor.cli_process import (
-    Caught,
+    Manner,
     arguments,
     cancelled_by_signals,
     complain,
+    complain_of,
     film_output,
     prepare_process,
     require_a_folder,
     set_up_log,
 )
-from vidcolor.errors import EXIT_BUG, ReaderClosed, UsageError, VidcolorError, fault, worst
+from vidcolor.errors import Interrupted, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
@@ -210,50 +211,43 @@ def command(
     if quiet and progress == "auto":
         progress = "none"
     with folder_of(out), cancelled_by_signals() as caught:
+        manner = Manner(progress=progress, report=report, debug=debug, cancel=caught.event)
         codes = []
         for source, target in targets:
+            if caught.event.is_set():
+                raise Interrupted
             lines.about = (source, target) if len(targets) > 1 else ()
-            codes.append(_one(source, target, options, progress, debug, caught, report))
-            if caught.event.is_set() or codes[-1] == ReaderClosed.exit_code:
+            codes.append(_one(source, target, options, manner))
+            if codes[-1] == ReaderClosed.exit_code:
                 break
-    if caught.signal is not None and len(codes) < len(targets):
-        return 128 + caught.signal
     return worst(codes)
 
 
-def _one(
-    source: str,
-    target: str,
-    options: Options,
-    progress: str,
-    debug: bool,
-    caught: Caught,
-    report: Path | None,
-) -> int:
+def _one(source: str, target: str, options: Options, manner: Manner) -> int:
+    """Colour one film, and make the report on it; the exit code.
+
+    Raises:
+        VidcolorError: a signal has ended it.
+    """
     from vidcolor.cli_progress import Display
     from vidcolor.job import colorize
     from vidcolor.result import clock, frame_count
 
     try:
-        with Display(progress, source) as display, film_output(target) as fd, Ear() as ear:
-            result = colorize(source, target, options, display.callback, cancel=caught.event, output_fd=fd)
-    except VidcolorError as error:
-        if caught.signal is not None:
-            return 128 + caught.signal
-        if not isinstance(error, ReaderClosed):
-            complain(str(error), debug)
-        return error.exit_code
+        with Display(manner.progress, source) as display, film_output(target) as fd, Ear() as ear:
+            result = colorize(source, target, options, display.callback, cancel=manner.cancel, output_fd=fd)
     except Exception as error:
-        complain(f"{source}: {fault(error)}", debug)
-        return EXIT_BUG
+        if manner.cancel.is_set() and isinstance(error, VidcolorError):
+            raise
+        return complain_of(error, manner.debug, source)
     spent = clock(result.seconds)
     if result.already:
         log.info("%s: already done%s", target, ", with losses" if result.exit_code else "")
     else:
         made = f"{frame_count(result.frames)} in {spent}"
         log.info("%s: %s on %s, %s", result.target, made, result.machine, result.codec)
-    if report is not None:
-        return report_on(result, options, report, [line for _, line in ear.taken()], progress, caught, debug)
+    if manner.report is not None:
+        return report_on(result, options, manner.report, [line for _, line in ear.taken()], manner)
     return result.exit_code
 
 
@@ -272,14 +266,9 @@ def main() -> None:
         code = UsageError.exit_code
     except click.Abort:
         code = 130
-    except VidcolorError as error:
-        set_up_log(False, False)
-        complain(str(error), debug)
-        code = error.exit_code
     except Exception as error:
         set_up_log(False, False)
-        complain(fault(error), debug)
-        code = EXIT_BUG
+        code = complain_of(error, debug)
     _leave(int(code or 0))
 
 

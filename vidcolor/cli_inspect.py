@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from vidcolor.cli_process import Caught, cancelled_by_signals, complain, printable
+from vidcolor.cli_process import Manner, cancelled_by_signals, complain_of, printable
 from vidcolor.errors import OutputError, UsageError, VidcolorError, worst
 from vidcolor.options import Options
 
@@ -51,12 +51,7 @@ def show_preview(inputs: tuple[str, ...], out: str, looks: list[Options], shots:
     if unused := _given_but(_OF_A_SHEET):
         log.warning("a preview does without %s", ", ".join(unused))
     with cancelled_by_signals() as caught:
-        try:
-            made = make_preview(inputs[0], out, looks, shots, cancel=caught.event)
-        except VidcolorError:
-            if caught.signal is not None:
-                return 128 + caught.signal
-            raise
+        made = make_preview(inputs[0], out, looks, shots, cancel=caught.event)
     count = len(made.times)
     log.info("%s: %d picture%s, rows: %s", out, count, "s" * (count != 1), "; ".join(made.rows))
     return 0
@@ -90,8 +85,7 @@ def show_status(targets: tuple[str, ...], work_dir: str | None, *, as_json: bool
         try:
             found = job_status(target, work_dir)
         except VidcolorError as error:
-            complain(str(error))
-            codes.append(error.exit_code)
+            codes.append(complain_of(error))
             continue
         line = json.dumps(asdict(found)) if as_json else str(found)
         if sys.stdout.isatty():
@@ -115,16 +109,12 @@ def check_reports(targets: list[tuple[str, str]], report: Path, options: Options
     check_report(source, target, report, overwrite=options.overwrite or there)
 
 
-def report_on(
-    result: Result,
-    options: Options,
-    report: Path,
-    warnings: list[str],
-    progress: str,
-    caught: Caught,
-    debug: bool,
-) -> int:
-    """Make the page about a film that is done, with a bar or nothing (no JSON); the exit code of both."""
+def report_on(result: Result, options: Options, report: Path, warnings: list[str], manner: Manner) -> int:
+    """Make the page about a film that is done, with a bar or nothing (no JSON); the exit code of both.
+
+    Raises:
+        VidcolorError: a signal has ended it.
+    """
     from vidcolor.cli_progress import Display
     from vidcolor.report.making import is_about, make_report
     from vidcolor.result import clock
@@ -148,7 +138,8 @@ def report_on(
         facts["device"] = result.machine
         facts["encoder"] = result.codec
     try:
-        with Display("none" if progress == "json" else progress, result.target, "report") as display:
+        shown = "none" if manner.progress == "json" else manner.progress
+        with Display(shown, result.target, "report") as display:
             make_report(
                 result.source,
                 result.target,
@@ -157,14 +148,13 @@ def report_on(
                 warnings=warnings,
                 start=options.start,
                 overwrite=options.overwrite,
-                cancel=caught.event,
+                cancel=manner.cancel,
                 options=options,
                 progress=display.callback,
             )
     except VidcolorError as error:
-        if caught.signal is not None:
-            return 128 + caught.signal
-        complain(str(error), debug)
-        return error.exit_code
+        if manner.cancel.is_set():
+            raise
+        return complain_of(error, manner.debug)
     log.info("%s: a report on %s", report, result.target)
     return result.exit_code

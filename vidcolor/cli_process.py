@@ -13,9 +13,19 @@ import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from vidcolor.errors import OutputError, UsageError
+from vidcolor.errors import (
+    EXIT_BUG,
+    Interrupted,
+    OutputError,
+    ReaderClosed,
+    UsageError,
+    VidcolorError,
+    fault,
+)
 from vidcolor.memory import keep_freed_memory
 
 log = logging.getLogger("vidcolor")
@@ -76,6 +86,21 @@ def complain(message: str, debug: bool = False) -> None:
     log.error("%s", " ".join(message.split()), exc_info=debug)
 
 
+def complain_of(error: Exception, debug: bool = False, name: str = "") -> int:
+    """Say what ended the work, unless that was a signal or the reader of a pipe; the exit code it stands for.
+
+    Args:
+        debug: whether the traceback of the exception that is being handled follows.
+        name: of the film at work, for what nobody foresaw.
+    """
+    if isinstance(error, VidcolorError):
+        if not isinstance(error, (Interrupted, ReaderClosed)):
+            complain(str(error), debug)
+        return error.exit_code
+    complain(f"{name}: {fault(error)}" if name else fault(error), debug)
+    return EXIT_BUG
+
+
 class Caught:
     """The signal that came, if one did."""
 
@@ -88,6 +113,23 @@ class Caught:
             os._exit(128 + number)  # asked a second time: at once
         self.signal = number
         self.event.set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How the command goes about each of its films.
+
+    Attributes:
+        progress: how it is shown, see :class:`~vidcolor.cli_progress.Display`.
+        report: the page to make about the film, if one is wanted.
+        debug: whether an error is followed by its traceback.
+        cancel: set by the first signal.
+    """
+
+    progress: str
+    report: Path | None
+    debug: bool
+    cancel: threading.Event
 
 
 def prepare_process() -> None:
@@ -170,7 +212,11 @@ def _standard_error() -> io.FileIO:
 
 @contextmanager
 def cancelled_by_signals() -> Iterator[Caught]:
-    """A first signal sets the event, for a clean end; a second one ends the process at once."""
+    """A first signal sets the event, for a clean end; a second one ends the process at once.
+
+    Raises:
+        Interrupted: with the signal, in place of whatever a clean end raises.
+    """
     caught = Caught()
     if threading.current_thread() is not threading.main_thread():
         yield caught
@@ -181,6 +227,10 @@ def cancelled_by_signals() -> Iterator[Caught]:
     before = {number: signal.signal(number, caught.handle) for number in numbers}
     try:
         yield caught
+    except VidcolorError as error:
+        if caught.signal is None:
+            raise
+        raise Interrupted(caught.signal) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

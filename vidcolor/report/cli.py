@@ -12,12 +12,12 @@ from vidcolor.cli_options import file_names, printing
 from vidcolor.cli_process import (
     arguments,
     cancelled_by_signals,
-    complain,
+    complain_of,
     log_all_as,
     require_a_folder,
     secure_standard_streams,
 )
-from vidcolor.errors import EXIT_BUG, VidcolorError, fault
+from vidcolor.errors import UsageError
 
 log = logging.getLogger("vidcolor")
 
@@ -38,21 +38,15 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     from vidcolor.report.making import make_report
     from vidcolor.result import frame_count
 
-    with cancelled_by_signals() as caught:
-        try:
-            with Display("auto", after, "reading") as display:
-                found = make_report(
-                    before,
-                    after,
-                    out,
-                    overwrite=overwrite,
-                    cancel=caught.event,
-                    progress=display.callback,
-                )
-        except VidcolorError:
-            if caught.signal is not None:
-                return 128 + caught.signal
-            raise
+    with cancelled_by_signals() as caught, Display("auto", after, "reading") as display:
+        found = make_report(
+            before,
+            after,
+            out,
+            overwrite=overwrite,
+            cancel=caught.event,
+            progress=display.callback,
+        )
     if found.strangers:
         log.warning(
             "%s: shows something else than %s at the same times: are both of one film?", after, before
@@ -60,10 +54,6 @@ def command(before: str, after: str, out: Path, overwrite: bool) -> int:
     shots = len(found.shots)
     log.info("%s: %s, %d shot%s", out, frame_count(len(found.times)), shots, "s" if shots != 1 else "")
     return 0
-
-
-def _debugged() -> bool:
-    return "--debug" in sys.argv[1:]
 
 
 def main() -> None:
@@ -76,13 +66,9 @@ def main() -> None:
             code = command.main(arguments(), prog_name="vidcolor-report", standalone_mode=False)
     except click.ClickException as error:
         log.error("%s; vidcolor-report --help lists what there is", error.format_message().rstrip("."))
-        code = 2
+        code = UsageError.exit_code
     except click.Abort:
         code = 130
-    except VidcolorError as error:
-        complain(str(error), _debugged())
-        code = error.exit_code
     except Exception as error:
-        complain(fault(error), _debugged())
-        code = EXIT_BUG
+        code = complain_of(error, "--debug" in sys.argv[1:])
     sys.exit(int(code or 0))
