@@ -61,16 +61,9 @@ def is_part_of(target: Path, source: str) -> bool:
     try:
         if not os.path.exists(target):
             return source != STDIN and os.path.realpath(target) == os.path.realpath(source)
-        there = os.stat(target)
     except (OSError, ValueError):  # a name that no system takes
         return False
-    for path in files_of(source):
-        try:
-            if os.path.samestat(there, os.stat(path)):
-                return True
-        except (OSError, ValueError):
-            continue
-    return False
+    return first_part([target], source) is not None
 
 
 def first_part(targets: Sequence[Path], source: str) -> Path | None:
