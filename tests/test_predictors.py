@@ -21,7 +21,7 @@ from vidcolor.job import colorize
 from vidcolor.networks import engines
 from vidcolor.networks.engines import BY_NAME, Session, begin
 from vidcolor.options import Options
-from vidcolor.predictors import kept_ready, ready
+from vidcolor.predictors import cached_predictor, make_predictor
 from vidcolor.stages import predict
 
 CPU = torch.device("cpu")
@@ -64,11 +64,13 @@ def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
         film = make_film(tmp_path / "film.mp4", frames=2)
         colorize(film, tmp_path / "film.mkv", options(str(own)))
         assert loaded.call_count == 3  # a film may change what it is given
-    assert kept_ready(own, CPU, torch.float32, "auto") is kept_ready(own, CPU, torch.float32, "auto")
-    assert kept_ready(own, CPU, torch.bfloat16, "auto").dtype == torch.bfloat16
+    assert cached_predictor(own, CPU, torch.float32, "auto") is cached_predictor(
+        own, CPU, torch.float32, "auto"
+    )
+    assert cached_predictor(own, CPU, torch.bfloat16, "auto").dtype == torch.bfloat16
     with ThreadPoolExecutor(1) as other:  # which may be colouring another picture at the same time
-        theirs = other.submit(kept_ready, own, CPU, torch.float32, "auto").result()
-    assert theirs is not kept_ready(own, CPU, torch.float32, "auto")
+        theirs = other.submit(cached_predictor, own, CPU, torch.float32, "auto").result()
+    assert theirs is not cached_predictor(own, CPU, torch.float32, "auto")
 
 
 @pytest.mark.parametrize("engine", list(BY_NAME))
@@ -101,6 +103,6 @@ def test_films_share_what_an_engine_has_made(engine: str, tmp_path: Path, weight
 
 def test_weights_that_are_gone_since_they_were_found_are_named(tmp_path: Path, weights: str) -> None:
     own = tmp_path / "own.safetensors"
-    for make in (ready, kept_ready):
+    for make in (make_predictor, cached_predictor):
         with pytest.raises(WeightsError, match="own"):
             make(own, CPU, torch.float32, "auto")

@@ -27,7 +27,7 @@ from vidcolor.manifest import Manifest, describe_machine, describe_options, dige
 from vidcolor.media.opening import is_picture, pick_video, reads_once
 from vidcolor.options import Options
 from vidcolor.pipeline import run
-from vidcolor.predictors import kept_ready, ready, stamp
+from vidcolor.predictors import cached_predictor, make_predictor, stamp
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -130,7 +130,7 @@ class _Job:
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
         weights = find_weights(self.options.weights)
         single = is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
-        make = kept_ready if single and not self.place.is_film else partial(ready, few=single)
+        make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
         predictor = make(weights, device, dtype, self.options.engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
         stream = pick_video(container, self.name)

@@ -16,10 +16,10 @@ from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine
 
 
-def ready(
+def make_predictor(
     weights: Path, device: torch.device, dtype: torch.dtype, engine: str, *, few: bool = False
 ) -> Predictor:
-    """One of the caller's own, whose engine and arithmetic can still be changed.
+    """A predictor of the caller's own, whose engine and arithmetic can still be changed.
 
     What engines have made of the same weights for the film before is not made anew.
 
@@ -41,9 +41,10 @@ def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
     return Sessions()
 
 
-def kept_ready(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:
-    """Likewise for few pictures, and the last one again if it was made so, by this thread: for one photograph
-    after another, as to load a generator takes longer than to colour a picture.
+def cached_predictor(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:
+    """The last one again, if it was made for the same by this thread; else a new one, for few pictures.
+
+    For one photograph after another: to load a generator takes longer than to colour a picture.
     """
     return _kept(weights, _changed(weights), device, dtype, engine, threading.get_ident())
 
@@ -57,7 +58,7 @@ def _kept(
     engine: str,
     thread: int,
 ) -> Predictor:
-    return ready(weights, device, dtype, engine, few=True)
+    return make_predictor(weights, device, dtype, engine, few=True)
 
 
 def _changed(weights: Path) -> tuple[int, ...]:
@@ -67,6 +68,6 @@ def _changed(weights: Path) -> tuple[int, ...]:
 
 
 def stamp(path: str | Path) -> tuple[int, ...]:
-    """What is another where the file is another, or has been written to."""
+    """Device, inode, size and time of change: others where it is another file, or has been written to."""
     status = os.stat(path)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

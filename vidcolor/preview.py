@@ -23,7 +23,7 @@ from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import PREVIEW_SHOTS, Options
-from vidcolor.predictors import kept_ready
+from vidcolor.predictors import cached_predictor
 from vidcolor.reading import on_its_clock, open_as_asked
 from vidcolor.resizing import resized
 from vidcolor.result import clock
@@ -113,7 +113,7 @@ def make_preview(
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
         dtype = resolve_precision(look.precision, device, look.engine)
-        predictor = kept_ready(find_weights(look.weights), device, dtype, look.engine)
+        predictor = cached_predictor(find_weights(look.weights), device, dtype, look.engine)
         recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:

@@ -128,7 +128,7 @@ class ResumableJob:
                 work.clear()
             if terms != found:
                 terms.write(work.manifest)
-            self._take_up(maker.kept)
+            self._find_finished(maker.kept)
             if self.order.options.ray is not None:
                 make_on_cluster(maker)
             elif len(self.order.options.devices) > 1:
@@ -146,8 +146,8 @@ class ResumableJob:
         with closing(film):
             film.start()
 
-    def _take_up(self, kept: Kept) -> None:
-        """Look for what is finished; one line for who runs the command again."""
+    def _find_finished(self, kept: Kept) -> None:
+        """Look for finished segments, and say from where the job goes on, if there are any."""
         kept.find()
         if kept.files:
             seen = {number: SegmentStore.describe(path) for number, path in kept.files.items()}
@@ -222,13 +222,17 @@ class ResumableJob:
             if SegmentStore(work.folder, self.order.place.name).listed():
                 log.warning("%s: the manifest in %s is lost: begun anew", self.order.place.name, work.folder)
             return wanted, None
-        wanted = replace(wanted, machine=wanted.machine | self._taken_up(found.machine))
+        wanted = replace(wanted, machine=wanted.machine | self._settle_auto(found.machine))
         settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
         wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
         return found.accept(wanted, self.order.place.name, drift=options.accept_drift), found
 
-    def _taken_up(self, begun: dict[str, Any]) -> dict[str, Any]:
-        """Have ``auto`` mean what it meant where the job was begun, if it can; what it means then."""
+    def _settle_auto(self, begun: dict[str, Any]) -> dict[str, Any]:
+        """Have ``auto`` mean what it meant where the job was begun, if it can here.
+
+        Returns:
+            Engine and precision that the job then has, as a manifest names them.
+        """
         options, predictor = self.order.options, self.tools.predictor
         if predictor.device.type == begun["device"] == "cpu":
             if options.precision == "auto" and options.engine != ONNX_RUNTIME:  # which has one alone
