@@ -26,6 +26,7 @@ from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
 from vidcolor.evaluation.film import Film, load_film, shot_numbers, spans_of, steps_of
 from vidcolor.evaluation.motion import Motion, between, farneback
+from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.raft import Raft
 from vidcolor.evaluation.strips import draw_strips, save_strips
 from vidcolor.evaluation.temporal import (
@@ -39,7 +40,7 @@ from vidcolor.evaluation.temporal import (
     synthetic_flicker,
     warp_error,
 )
-from vidcolor.evaluation.video import ClipScores, VideoOptions, flicker_removal, ghosting, measure_clip
+from vidcolor.evaluation.video import ClipScores, flicker_removal, ghosting, measure_clip
 from vidcolor.evaluation.video_report import as_dict, targets
 from vidcolor.evaluation.video_table import table
 from vidcolor.frames import Picture

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Codes = NDArray[np.uint8] | NDArray[np.uint16]
 Floats = NDArray[np.float32]
+Rgb = NDArray[np.uint8]
+"""R'G'B' of 8 bits ``(h, w, 3)``."""
 T = TypeVar("T")
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
@@ -20,7 +19,7 @@ from vidcolor.colorspace import bt709_codes, rgb_from_ycbcr
 from vidcolor.contents import Contents
 from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
-from vidcolor.frames import Frame
+from vidcolor.frames import Frame, Rgb
 from vidcolor.media.opening import beginning, pick_video, reads_once
 from vidcolor.options import PREVIEW_SHOTS, Options
 from vidcolor.predictors import cached_predictor
@@ -33,8 +32,6 @@ from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
 from vidcolor.writing import write_whole
-
-Rgb = NDArray[np.uint8]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 MOST_SHOTS = 64

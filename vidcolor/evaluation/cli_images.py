@@ -180,8 +180,7 @@ def _write(
             say(f"{generator.path}: the scores are recorded in it")
     finally:
         if options.results is not None:
-            origin = (generator.path, generator.metadata)
-            write_results(options.results, results(report, options, pictures, damaged, backbones, origin))
+            write_results(options.results, results(report, options, pictures, damaged, backbones, generator))
         if options.sheet is not None:
             drawn = Image.fromarray(sheet.draw())
             write_whole(options.sheet, lambda file: drawn.save(file, format="PNG"))

@@ -21,11 +21,12 @@ from vidcolor.evaluation.cli_common import (
     show,
     weights_option,
 )
+from vidcolor.evaluation.options import FLOWS, VideoOptions
 from vidcolor.options import TEMPORAL, Options
 
 if TYPE_CHECKING:
     from vidcolor.evaluation.motion import FlowMethod
-    from vidcolor.evaluation.video import ClipScores, VideoOptions
+    from vidcolor.evaluation.video import ClipScores
     from vidcolor.stages.predict import Predictor
 
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -56,9 +57,9 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
 @device_option
 @click.option(
     "--flow",
-    default="farneback",
+    default=FLOWS[0],
     show_default=True,
-    type=click.Choice(["farneback", "raft"]),
+    type=click.Choice(FLOWS),
     help="Who judges motion; raft sees more, takes seconds a frame on a CPU and needs --metric-weights.",
 )
 @click.option(
@@ -86,7 +87,6 @@ def video(as_json: bool, **given: Any) -> int:
     """
     from vidcolor.evaluation.clips import list_clips
     from vidcolor.evaluation.strips import make_folder
-    from vidcolor.evaluation.video import VideoOptions
 
     options = VideoOptions(**given)
     paths = list_clips(list(options.clips))
@@ -121,8 +121,7 @@ def _score(options: VideoOptions, paths: list[Path], as_json: bool) -> int:
     described |= {"smoothing": options.smoothing, "seed": options.seed, "flow": judge["name"]}
     try:
         if options.results is not None:
-            origin = (generator.path, generator.metadata)
-            write_results(options.results, results(clips, options, damaged, judge, origin))
+            write_results(options.results, results(clips, options, damaged, judge, generator))
         if options.strips is not None:
             save_strips(options.strips, clips)
     finally:  # what cannot be written loses no scores

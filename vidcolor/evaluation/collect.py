@@ -9,8 +9,8 @@ from PIL import Image
 
 from vidcolor.evaluation.backbones import SIDE, Backbones
 from vidcolor.evaluation.images import Sample
-from vidcolor.evaluation.pictures import Rgb
 from vidcolor.evaluation.pixels import ab_error, colourfulness, psnr, ssim
+from vidcolor.frames import Rgb
 
 Measures = dict[str, NDArray[np.floating]]
 """By ``column.measure``: a number for each picture ``(N,)``, or, for ``column.features``, ``(N, D)``."""

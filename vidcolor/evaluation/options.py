@@ -1,4 +1,4 @@
-"""What a scoring of pictures is asked to do."""
+"""What a scoring of pictures or films is asked to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from vidcolor.errors import UsageError
 from vidcolor.options import Options
+
+FLOWS = ("farneback", "raft")
+"""Who can judge motion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +58,42 @@ class ImageOptions:
             raise UsageError(f"--sheet, --results: both are {self.sheet}")
         if self.kid_subset < 2:
             raise UsageError(f"--kid-subset {self.kid_subset}: at least two pictures are needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """Options of ``vidcolor-eval video``.
+
+    Attributes:
+        clips: colour films, and folders of them.
+        weights: of the generator, a name or a file.
+        limit: frames of a clip that are looked at, from its beginning.
+        seed: of the synthetic flicker.
+        render_size: short side in pixels of what the generator sees, and of all that is measured.
+        temporal, smoothing: the filter that is judged, as of a job.
+        flow: who judges motion.
+        metric_weights: folder with RAFT's weights.
+        strips: folder for pictures of a column of pixels over time.
+        results: file to write.
+    """
+
+    clips: tuple[Path, ...]
+    weights: str = Options.weights
+    limit: int = 150
+    seed: int = 0
+    render_size: int = Options.render_size
+    device: str = Options.device
+    temporal: str = Options.temporal
+    smoothing: float = Options.smoothing
+    flow: str = FLOWS[0]
+    metric_weights: Path | None = None
+    strips: Path | None = None
+    results: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit < 2:
+            raise UsageError(f"--limit {self.limit}: at least two frames are needed")
+        if self.flow not in FLOWS:
+            raise UsageError(f"--flow {self.flow}: {', '.join(FLOWS)}")
+        # refuses what a job would
+        Options(temporal=self.temporal, smoothing=self.smoothing, device=self.device)

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vidcolor.errors import InputError
+from vidcolor.frames import Rgb
 from vidcolor.training.sources import decode_rgb, encoded_pictures
-
-Rgb = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from vidcolor.colorspace import ab_from_rgb
+from vidcolor.frames import Rgb
 
-Rgb = NDArray[np.uint8]
 _WINDOW = 11
 _SIGMA = 1.5
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcolor import _version
+from vidcolor.checkpoint import Generator
 from vidcolor.evaluation.backbones import Backbone, Backbones, file_digest
 from vidcolor.evaluation.collect import RESIZE
 from vidcolor.evaluation.options import ImageOptions
@@ -27,7 +28,7 @@ def results(
     pictures: PictureList,
     damaged: list[str],
     backbones: Backbones,
-    generator: tuple[Path, dict[str, str]],
+    generator: Generator,
 ) -> dict[str, Any]:
     """The content of a results file.
 
@@ -37,7 +38,7 @@ def results(
         pictures: what was scored.
         damaged: names of pictures left out.
         backbones: what judged.
-        generator: file and metadata of the weights; the file's hash is that of the file as it is now.
+        generator: what was scored; the hash is that of its file as it is now.
     """
     return {
         **origin(options.weights, generator, _LIBRARIES),
@@ -59,19 +60,18 @@ def results(
     }
 
 
-def origin(weights: str, generator: tuple[Path, dict[str, str]], libraries: Iterable[str]) -> dict[str, Any]:
+def origin(weights: str, generator: Generator, libraries: Iterable[str]) -> dict[str, Any]:
     """What every results file begins with: versions, the date, and what was scored.
 
     Args:
         weights: as they were asked for.
-        generator: their file and metadata.
+        generator: what they hold.
         libraries: whose versions are told.
     """
-    path, described = generator
     return {
         "versions": {"vidcolor": _version.__version__, **{name: _installed(name) for name in libraries}},
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "weights": {"name": weights, "sha256": file_digest(path), "metadata": described},
+        "weights": {"name": weights, "sha256": file_digest(generator.path), "metadata": generator.metadata},
     }
 
 

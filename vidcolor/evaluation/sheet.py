@@ -11,7 +11,7 @@ import numpy as np
 
 from vidcolor.captions import caption
 from vidcolor.evaluation.images import Sample
-from vidcolor.evaluation.pictures import Rgb
+from vidcolor.frames import Rgb
 
 _HEIGHT = 160
 _WIDEST = 320

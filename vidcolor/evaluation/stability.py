@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from vidcolor.errors import InputError
 from vidcolor.evaluation.images import luma_of, still_frame
-from vidcolor.evaluation.pictures import Rgb
-from vidcolor.frames import Floats
+from vidcolor.frames import Floats, Rgb
 from vidcolor.resizing import resized
 from vidcolor.stages.luminance import luminance, padded, render_shape
 from vidcolor.stages.predict import Predictor

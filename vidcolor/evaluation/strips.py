@@ -9,7 +9,8 @@ import numpy as np
 
 from vidcolor.captions import caption
 from vidcolor.errors import OutputError
-from vidcolor.evaluation.video import ClipScores, Rgb
+from vidcolor.evaluation.video import ClipScores
+from vidcolor.frames import Rgb
 from vidcolor.writing import write_whole
 
 ROWS = ("truth", "raw", "average", "ours")

@@ -5,74 +5,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vidcolor.chromatable import ChromaTable
 from vidcolor.colorspace import BT709, rgb_from_ycbcr
-from vidcolor.errors import UsageError
 from vidcolor.evaluation.film import Film, Step, spans_of, tracks_of
+from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.temporal import RegionVariance, cdc, drift, synthetic_flicker, warp_error
-from vidcolor.frames import Floats
-from vidcolor.options import Options
+from vidcolor.frames import Floats, Rgb
 from vidcolor.temporal import smooth
 
 COLUMNS = ("truth", "raw", "average", "ours", "grey")
 """The true colours, those of the generator frame by frame, these as a plain average over time at the same
 smoothing, these smoothed as asked, and none."""
-FLOWS = ("farneback", "raft")
 DRIFT_SPANS = (1.0, 5.0)
 FLICKER_SIGMA = 8.0
 SETTLING = 12
 """Pictures at the beginning of a shot in which flicker is not yet expected to be gone."""
 _HALVINGS = 8
 
-Rgb = NDArray[np.uint8]
 Scores = dict[str, float]
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoOptions:
-    """Options of ``vidcolor-eval video``.
-
-    Attributes:
-        clips: colour films, and folders of them.
-        weights: of the generator, a name or a file.
-        limit: frames of a clip that are looked at, from its beginning.
-        seed: of the synthetic flicker.
-        render_size: short side in pixels of what the generator sees, and of all that is measured.
-        temporal, smoothing: the filter that is judged, as of a job.
-        flow: who judges motion.
-        metric_weights: folder with RAFT's weights.
-        strips: folder for pictures of a column of pixels over time.
-        results: file to write.
-    """
-
-    clips: tuple[Path, ...]
-    weights: str = Options.weights
-    limit: int = 150
-    seed: int = 0
-    render_size: int = Options.render_size
-    device: str = Options.device
-    temporal: str = Options.temporal
-    smoothing: float = Options.smoothing
-    flow: str = FLOWS[0]
-    metric_weights: Path | None = None
-    strips: Path | None = None
-    results: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.limit < 2:
-            raise UsageError(f"--limit {self.limit}: at least two frames are needed")
-        if self.flow not in FLOWS:
-            raise UsageError(f"--flow {self.flow}: {', '.join(FLOWS)}")
-        Options(
-            temporal=self.temporal, smoothing=self.smoothing, device=self.device
-        )  # refuses what a job would
 
 
 @dataclass(frozen=True, kw_only=True)

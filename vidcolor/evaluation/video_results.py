@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vidcolor.checkpoint import Generator
 from vidcolor.evaluation.backbones import file_digest
+from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.results import origin, plain
-from vidcolor.evaluation.video import ClipScores, VideoOptions
+from vidcolor.evaluation.video import ClipScores
 from vidcolor.evaluation.video_report import as_dict
 
 _LIBRARIES = ("torch", "torchvision", "numpy", "opencv-python", "av")
@@ -19,7 +21,7 @@ def results(
     options: VideoOptions,
     damaged: list[str],
     judge: dict[str, str],
-    generator: tuple[Path, dict[str, str]],
+    generator: Generator,
 ) -> dict[str, Any]:
     """The content of a results file.
 
@@ -28,7 +30,7 @@ def results(
         options: what was asked for.
         damaged: names of clips left out.
         judge: who judged motion.
-        generator: file and metadata of the weights.
+        generator: what was scored.
     """
     return {
         **origin(options.weights, generator, _LIBRARIES),

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from vidcolor.evaluation.video import COLUMNS, ClipScores, VideoOptions
+from vidcolor.evaluation.options import VideoOptions
+from vidcolor.evaluation.video import COLUMNS, ClipScores
 from vidcolor.evaluation.video_report import means, ratio_of_raw, targets
 
 _ROWS = (

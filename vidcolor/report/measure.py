@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_codes, luma_from_rgb
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
-from vidcolor.frames import Frame
+from vidcolor.frames import Frame, Rgb
 from vidcolor.hearing import hushed
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
@@ -38,8 +38,6 @@ _TOLD_EVERY = 10
 """Frames from one word on progress to the next."""
 _STRANGE = 0.1
 """Luma of a film that was coloured is nearer to its source's than this, on average over the picture."""
-
-Rgb = NDArray[np.uint8]
 
 
 @dataclass(kw_only=True)
