@@ -29,7 +29,7 @@ LAYERS = [
     ["ending", "streaming"],
     ["film"],
     ["encoding"],
-    ["film_limits", "watching"],
+    ["film_limits", "film_times", "watching"],
     ["target", "manifest", "workplace"],
     ["framesource", "contents"],
     ["spool"],

@@ -14,8 +14,9 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor import film_limits
+from vidcolor import film_times
 from vidcolor.errors import UsageError
+from vidcolor.film_limits import lines_of
 from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
 from vidcolor.media.encoders import EncoderPlan, plan_encoder
 from vidcolor.media.fieldorder import field_order_of
@@ -77,7 +78,7 @@ class Encoding:
         shown = Comparison(options.compare, "444").outline(first) if options.compare else first
         self.plan = self._planned(shown)
         codec, muxer, rate = self.plan.codec, target.muxer, sane_rate(stream)
-        lines = film_limits.lines_of(reading, first, target, options, self.plan)
+        lines = lines_of(reading, first, target, options, self.plan)
         for line in (*self.plan.notes, *lines):
             log.warning("%s", line)
         settings = encoder_settings(
@@ -88,11 +89,11 @@ class Encoding:
         if count not in (None, processors()):
             settings = settings_of(codec, count, shown.luma.shape[0], settings)
         self._settings, self._rate = settings, rate
-        number = film_limits.first_number(source, target)
+        number = film_times.first_number(source, target)
         if number is None:
             steady = stream.guessed_rate == rate
             self.tick = encoder_time_base(muxer, codec, first.time_base, rate, steady=steady)
-            self.offset = film_limits.offset_of(source, first, options, muxer, self.tick)
+            self.offset = film_times.offset_of(source, first, options, muxer, self.tick)
         else:  # pictures keep their numbers
             self.tick = 1 / rate
             self.offset = number * self.tick

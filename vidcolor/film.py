@@ -14,8 +14,8 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vidcolor import film_limits
 from vidcolor.encoding import Encoding
+from vidcolor.film_times import first_number
 from vidcolor.frames import Frame
 from vidcolor.media.containers import label
 from vidcolor.media.failures import mapped_errors
@@ -158,7 +158,7 @@ def _container_options(target: Target, first: Frame, source: InputContainer) -> 
         options["flush_packets"] = "1"
     if holds_one(target.name, muxer) and target.seekable:
         options["update"] = "1"
-    if film_limits.first_number(source, target) is not None:
+    if first_number(source, target) is not None:
         options["frame_pts"] = "1"
     return options
 

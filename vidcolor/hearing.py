@@ -50,7 +50,8 @@ class _Hush:
 
 
 _hush = _Hush()
-_NAMES = ("encoding", "film", "film_limits", "media", "stages")
+_NAMES = ("encoding", "film", "film_limits", "film_times", "media", "stages")
+"""Modules that say what is odd in a source or target."""
 
 
 @contextmanager
