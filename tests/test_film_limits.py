@@ -22,7 +22,7 @@ from test_recolor import frame_of
 from vidcolor.errors import UsageError
 from vidcolor.film_limits import untold_order
 from vidcolor.frames import Frame
-from vidcolor.media.encoders import plan_encoder
+from vidcolor.media.encoders import PictureFormat, plan_encoder
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.watching import Watch
 
@@ -272,16 +272,11 @@ def test_an_order_of_fields_that_changes_is_named(caplog: pytest.LogCaptureFixtu
 
 def test_fields_of_an_odd_number_of_lines_are_refused_in_words(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mkv"), "w") as out:
+        picture = PictureFormat(depth=8, subsampling="444", size=(161, 97), interlaced=True)
         for codec in ("ffv1", "libx265"):
-            plan_encoder(
-                out, "matroska", "out.mkv", codec=codec, pix_fmt=None, depth=8, subsampling="444",
-                size=(161, 97), interlaced=True,
-            )  # fmt: skip
+            plan_encoder(out, "matroska", "out.mkv", picture, codec=codec, pix_fmt=None)
         with pytest.raises(UsageError, match="fields of 97 lines"):
-            plan_encoder(
-                out, "matroska", "out.mkv", codec=None, pix_fmt=None, depth=8, subsampling="444",
-                size=(161, 97), interlaced=True,
-            )  # fmt: skip
+            plan_encoder(out, "matroska", "out.mkv", picture, codec=None, pix_fmt=None)
 
 
 def test_pages_of_a_tiff_that_are_left_out_are_named(tmp_path: Path, capsys: Said) -> None:

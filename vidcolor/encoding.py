@@ -18,7 +18,7 @@ from vidcolor import film_times
 from vidcolor.errors import UsageError
 from vidcolor.film_limits import lines_of
 from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
-from vidcolor.media.encoders import EncoderPlan, plan_encoder
+from vidcolor.media.encoders import EncoderPlan, PictureFormat, plan_encoder
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.opening import sane_rate
@@ -111,20 +111,19 @@ class Encoding:
 
     def _planned(self, shown: Frame) -> EncoderPlan:
         first, target, options = self.first, self.target, self.options
+        picture = PictureFormat(
+            depth=depth_of(first.video.format),
+            subsampling=subsampling_of(first.video.format),
+            size=(shown.luma.shape[1], shown.luma.shape[0]),
+            interlaced=self._interlaced,
+            turned=first.orientation != Orientation(),
+            exif=has_exif(first.video),
+        )
         named = Path(target.name).suffix or not options.format
+        name = target.name if named else f"{target.name}.{options.format}"
         with av.open(io.BytesIO(), "w", format=target.muxer) as scratch:
             return plan_encoder(
-                scratch,
-                target.muxer,
-                target.name if named else f"{target.name}.{options.format}",
-                codec=options.codec,
-                pix_fmt=options.pix_fmt,
-                depth=depth_of(first.video.format),
-                subsampling=subsampling_of(first.video.format),
-                size=(shown.luma.shape[1], shown.luma.shape[0]),
-                interlaced=self._interlaced,
-                turned=first.orientation != Orientation(),
-                exif=has_exif(first.video),
+                scratch, target.muxer, name, picture, codec=options.codec, pix_fmt=options.pix_fmt
             )
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:

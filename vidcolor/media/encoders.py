@@ -58,6 +58,27 @@ class EncoderPlan:
         return self.codec == "mjpeg"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PictureFormat:
+    """What an encoder is chosen for.
+
+    Attributes:
+        depth: bits a sample, of the source.
+        subsampling: ``420``, ``422`` or ``444``.
+        size: width and height, pixels.
+        interlaced: whether it is encoded as fields.
+        turned: whether a display matrix goes with the picture.
+        exif: whether EXIF goes with it, which states that, too.
+    """
+
+    depth: int
+    subsampling: str
+    size: tuple[int, int]
+    interlaced: bool = False
+    turned: bool = False
+    exif: bool = False
+
+
 def muxer_for(target: str, asked: str | None) -> str:
     """FFmpeg's muxer for a target's name.
 
@@ -96,27 +117,24 @@ def plan_encoder(
     output: OutputContainer,
     muxer: str,
     target: str,
+    picture: PictureFormat,
     *,
     codec: str | None,
     pix_fmt: str | None,
-    depth: int,
-    subsampling: str,
-    size: tuple[int, int],
-    turned: bool = False,
-    exif: bool = False,
-    interlaced: bool = False,
 ) -> EncoderPlan:
-    """Choose encoder and pixel format for a source of this depth and subsampling.
+    """Choose encoder and pixel format.
 
     Args:
-        turned: whether a display matrix goes with the picture.
-        exif: whether EXIF goes with it, which states that, too.
-        interlaced: whether it is encoded as fields.
+        output: of that muxer, to ask what it holds.
+        target: name of the film, whose suffix tells one kind of picture from another.
+        codec: as asked for; None: the usual one of the container for that depth.
+        pix_fmt: as asked for; None: the source's depth and subsampling, as far as the encoder has them.
 
     Raises:
         UsageError: unknown encoder, one that the container or the depth refuses, an unknown format.
     """
-    traits = traits_of(muxer)
+    traits, depth, size, interlaced = traits_of(muxer), picture.depth, picture.size, picture.interlaced
+    subsampling = picture.subsampling
     wanted = depth if pix_fmt is None else _depth_of_name(pix_fmt)
     name = _known(codec or _default_codec(output, muxer, target, wanted), asked=codec is not None)
     encoder = av.Codec(name, "w")
@@ -127,8 +145,8 @@ def plan_encoder(
     if interlaced and size[1] % 2 and name in _EVEN_FIELDS:
         raise UsageError(f"{name} takes no fields of {size[1]} lines: --codec ffv1 does, or --deinterlace")
     notes = []
-    states_turn = name == "tiff" or (name == "png" and exif)
-    upright = turned and not states_turn and traits.upright
+    states_turn = name == "tiff" or (name == "png" and picture.exif)
+    upright = picture.turned and not states_turn and traits.upright
     if upright or (traits.is_image and name != "mjpeg"):
         subsampling = "444"  # turns every way, and becomes RGB without harm to luma
     fitting = _fitting_subsampling(name, subsampling, size, interlaced)
