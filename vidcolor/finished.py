@@ -102,10 +102,5 @@ def already_done(
         lost=int(found[1] or 0),
         silent=int(found[2] or 0),
         damaged=0,
-        seconds=0.0,
-        device="",
-        precision="",
-        engine="",
-        codec="",
         already=True,
     )

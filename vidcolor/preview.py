@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
@@ -133,15 +134,8 @@ def _require_room(target: Path, pictures: list[Rgb]) -> None:
 
 def _small(frame: Frame) -> Frame:
     """The frame in the size that it has on the sheet, of square pixels."""
-    return Frame(
-        video=frame.video,
-        luma=resized(frame.luma, render_shape(frame, _SIDE)),
-        signal=frame.signal,
-        pts=frame.pts,
-        duration=frame.duration,
-        time_base=frame.time_base,
-        orientation=frame.orientation,
-    )
+    luma = resized(frame.luma, render_shape(frame, _SIDE))
+    return replace(frame, luma=luma, fields=1, aspect=Fraction(1))
 
 
 def _grey(frame: Frame) -> Rgb:

@@ -85,11 +85,11 @@ class Result(Counts):
 
     source: str
     target: str
-    seconds: float
-    device: str
-    precision: str
-    engine: str
-    codec: str
+    seconds: float = 0.0
+    device: str = ""
+    precision: str = ""
+    engine: str = ""
+    codec: str = ""
     already: bool = False
 
     @property

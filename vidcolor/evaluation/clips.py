@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,11 @@ import torch
 from av.video.reformatter import Interpolation
 
 from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
+from vidcolor.contents import frames_in
 from vidcolor.frames import Floats, Frame, Picture
-from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import open_source, pick_video
 from vidcolor.media.pixels import is_rgb
-from vidcolor.stages.decode import DecodeSettings, decode
+from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance
 from vidcolor.training.videos import SUFFIXES
 
@@ -59,16 +61,10 @@ def read_clip(path: Path, render_size: int, limit: int | None = None) -> Iterato
     with open_source(str(path)) as container:
         stream = pick_video(container, str(path))
         stream.thread_type = "AUTO"
-        report = DecodeReport(video_index=stream.index)
-        count = 0
-        for item in decode(container, stream, DecodeSettings(name=str(path)), report):
-            if not isinstance(item, Frame):
-                continue
-            picture = luminance(item, next(item.pictures()), render_size)
-            yield TruePicture(picture=picture, ab=_true_ab(item, picture), seconds=float(item.seconds))
-            count += 1
-            if count == limit:
-                return
+        frames = frames_in(container, stream, DecodeSettings(name=str(path)), threading.Event())
+        for frame in islice(frames, limit):
+            picture = luminance(frame, next(frame.pictures()), render_size)
+            yield TruePicture(picture=picture, ab=_true_ab(frame, picture), seconds=float(frame.seconds))
 
 
 def _true_ab(frame: Frame, picture: Picture) -> Floats:
