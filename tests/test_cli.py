@@ -18,8 +18,8 @@ from calling import call, log_as_it_was, one_line
 from conftest import Run
 from media import grey_frame, make_film, read_film, times_of
 
-from vidcolor.cli_options import targets_of
 from vidcolor.cli_process import arguments
+from vidcolor.cli_targets import targets_of
 from vidcolor.stages.predict import Predictor
 
 Said = pytest.CaptureFixture[str]

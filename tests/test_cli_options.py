@@ -19,8 +19,8 @@ from calling import call, one_line
 from click.testing import CliRunner
 from media import luma_of_film, make_film, planes_of, read_film
 
-from vidcolor.cli_options import folder_of
 from vidcolor.cli_progress import Display
+from vidcolor.cli_targets import folder_of
 from vidcolor.errors import InputError
 from vidcolor.evaluation.cli import main as score
 from vidcolor.result import Progress

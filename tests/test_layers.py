@@ -17,7 +17,7 @@ LAYERS = [
     ["cli", "training.cli", "evaluation.cli", "report.cli"],
     ["evaluation.cli_images", "evaluation.cli_stability", "evaluation.cli_video"],
     ["cli_inspect", "evaluation.cli_common", "training.cli_progress"],
-    ["cli_progress", "cli_options"],
+    ["cli_progress", "cli_options", "cli_targets"],
     ["cli_process"],
     ["training", "evaluation", "report"],
     ["job", "status", "preview"],

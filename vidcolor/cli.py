@@ -22,12 +22,10 @@ from vidcolor.cli_options import (
     as_time,
     dashed_name,
     file_names,
-    folder_of,
     folder_option,
     option,
     printing,
     show_version,
-    targets_of,
 )
 from vidcolor.cli_process import (
     Manner,
@@ -40,6 +38,7 @@ from vidcolor.cli_process import (
     require_a_folder,
     set_up_log,
 )
+from vidcolor.cli_targets import folder_of, targets_of
 from vidcolor.errors import Interrupted, ReaderClosed, UsageError, VidcolorError, worst
 from vidcolor.hearing import Ear
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options

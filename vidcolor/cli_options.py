@@ -9,9 +9,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,7 +19,6 @@ from click.shell_completion import CompletionItem
 from vidcolor._version import __version__
 from vidcolor.cli_process import arguments, require_a_folder, secure_standard_streams
 from vidcolor.errors import OutputError, UsageError, VidcolorError
-from vidcolor.media.names import first_alike
 from vidcolor.options import parse_seconds
 
 TALK = "Messages"
@@ -114,6 +112,8 @@ class GroupedCommand(click.Command):
 
 
 def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
+    """As :func:`click.option`, listed under a heading by :class:`GroupedCommand`; a default is shown."""
+
     class Headed(click.Option):
         pass
 
@@ -136,10 +136,16 @@ folder_option = partial(option, metavar="DIR", shell_complete=folder_names)
 
 
 def as_time(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """Seconds of a time, see :func:`~vidcolor.options.parse_seconds`."""
     return None if value is None else parse_seconds(value)
 
 
 def as_pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Encoder options by name, of ``KEY=VALUE`` each.
+
+    Raises:
+        UsageError: there is no ``=``, or one is given twice.
+    """
     for value in values:
         if "=" not in value:
             raise UsageError(f"--encoder-option {value}: is not KEY=VALUE")
@@ -152,6 +158,11 @@ def as_pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> 
 
 
 def as_fraction(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """Frames a second as a Fraction, of ``25``, ``23.976`` or ``24000/1001``.
+
+    Raises:
+        UsageError: it is no such number.
+    """
     from fractions import Fraction
 
     try:
@@ -161,6 +172,7 @@ def as_fraction(_: click.Context, __: click.Parameter, value: str | None) -> Any
 
 
 def show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    """Print the versions and the device of ``--version``, and end."""
     if not value or ctx.resilient_parsing:
         return
     import av
@@ -179,108 +191,6 @@ def dashed_name(error: click.ClickException) -> str | None:
     there = (name for name in sys.argv[1:] if name.startswith("-") and os.path.isfile(name))
     name = next(there, None) if isinstance(error, click.NoSuchOption) else None
     return None if name is None else f"the file {name} is ./{name}, or stands behind --"
-
-
-def sequence_name(names: tuple[str, ...]) -> str | None:
-    """The name, as in ``scan_%05d.png``, that stands for all of ``names``; None if there is none."""
-    numbered = re.fullmatch(r"(.*?)(\d+)(\.[a-zA-Z]\w*)", names[0], re.DOTALL)
-    if numbered is None or "%" in names[0]:
-        return None
-    before, digits, after = numbered.groups()
-    alike = re.compile(re.escape(before) + r"\d+" + re.escape(after))
-    width = f"0{len(digits)}" if all(len(name) == len(names[0]) for name in names) else ""
-    return f"{before}%{width}d{after}" if all(map(alike.fullmatch, names)) else None
-
-
-def targets_of(inputs: tuple[str, ...], out: str, container: str | None) -> list[tuple[str, str]]:
-    """Pairs of source and target.
-
-    Films in a folder keep their names, with the suffix of the container if that is asked for.
-
-    Raises:
-        UsageError: it is not clear what goes where.
-    """
-    if "" in (*inputs, out):
-        raise UsageError("a name is empty")
-    folder = out != "-" and (os.path.isdir(out) or _named_as_folder(out))
-    if len(inputs) > 1 and not folder:
-        hint = "" if out == "-" or os.path.lexists(out) else f"; {out}/ makes one"
-        sequence = sequence_name(inputs)
-        if sequence:
-            hint += f". Numbered pictures of one film are '{sequence}'"
-        raise UsageError(f"{out}: several films need a folder to go into{hint}")
-    if not folder:
-        return [(inputs[0], out)]
-    if "-" in inputs:
-        raise UsageError("standard input has no name to go by in a folder; name the target")
-    suffix = None
-    if container is not None:
-        from vidcolor.media.encoders import suffix_for
-
-        suffix = suffix_for(container)
-    paths = [Path(source) for source in inputs]
-    names = [path.stem + suffix if suffix else path.name for path in paths]
-    twice = first_alike(names)
-    if twice is not None:
-        both = " and ".join(dict.fromkeys(twice))
-        raise UsageError(f"two inputs are called {both}: one would overwrite the other")
-    return [(source, str(Path(out) / name)) for source, name in zip(inputs, names, strict=True)]
-
-
-def _named_as_folder(out: str) -> bool:
-    return out.endswith(("/", os.sep))
-
-
-@contextmanager
-def folder_of(out: str) -> Iterator[None]:
-    """Make ``out`` if it is named as a folder, with a slash at its end; take it away if it stays empty.
-
-    Where several commands fill one folder (GNU parallel), it stays as long as one of them is at work.
-
-    Raises:
-        OutputError: it cannot be made.
-    """
-    if not _named_as_folder(out):
-        yield
-        return
-    new = not os.path.isdir(out)
-    try:
-        held = _hold(out)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{out}: cannot be made ({getattr(error, 'strerror', error)})") from error
-    try:
-        yield
-    finally:
-        if held is not None:
-            import fcntl
-
-            with suppress(OSError):
-                if new:
-                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while others hold it
-                    os.rmdir(out)
-            os.close(held)
-
-
-def _hold(folder: str) -> int | None:
-    """Make the folder if need be and hold it, so that no other command takes it away; None if it can't."""
-    while True:
-        os.makedirs(folder, exist_ok=True)
-        held = None
-        try:
-            held = os.open(folder, os.O_RDONLY)  # on Windows it ends here
-            import fcntl
-
-            fcntl.flock(held, fcntl.LOCK_SH)
-            if os.path.samestat(os.fstat(held), os.stat(folder)):
-                return held
-        except FileNotFoundError:  # who had made it has just taken it away
-            pass
-        except OSError:  # a file system without locks, or a folder that may not be listed
-            if held is not None:
-                os.close(held)
-            return None
-        if held is not None:
-            os.close(held)
 
 
 class Finite(click.FloatRange):
