@@ -32,9 +32,9 @@ from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import pick_video
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import FirstShape
+from vidcolor.media.streams import pick_video
 from vidcolor.writing import mark_of
 
 

@@ -22,8 +22,9 @@ from quick import colour, quickly
 from vidcolor.cli import command
 from vidcolor.errors import InputError, UsageError
 from vidcolor.media.names import folded
-from vidcolor.media.opening import open_source, pick_video, sequence_files
+from vidcolor.media.opening import open_source, sequence_files
 from vidcolor.media.sidedata import display_matrix
+from vidcolor.media.streams import pick_video
 
 RAMP = np.repeat(np.linspace(20, 235, 128).astype(np.uint8)[None, :, None], 64, 0).repeat(3, 2)
 MATRICES = {1: None, 3: (-1, 0, 0, -1), 6: (0, 1, -1, 0), 8: (0, -1, 1, 0), 2: (-1, 0, 0, 1), 5: (0, 1, 1, 0)}

@@ -40,8 +40,8 @@ from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
-from vidcolor.media.opening import pick_video
 from vidcolor.media.processors import processors
+from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.packing import Coded, Segment
 from vidcolor.result import Progress, Result

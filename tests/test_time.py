@@ -22,9 +22,9 @@ from test_resume import run as resumed
 from vidcolor.errors import UsageError
 from vidcolor.frames import Frame
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.packets import rescale
 from vidcolor.media.repair import FrameClock
+from vidcolor.media.streams import sane_rate
 from vidcolor.options import Options
 from vidcolor.reading import on_its_clock
 from vidcolor.result import Meter, Progress

@@ -15,7 +15,7 @@ from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
 from vidcolor.hearing import hushed
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import beginning, pick_video, sane_rate
+from vidcolor.media.streams import beginning, pick_video, sane_rate
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector

@@ -21,11 +21,11 @@ from vidcolor.frames import Codes, Floats, Frame, Orientation, Picture
 from vidcolor.media.encoders import EncoderPlan, PictureFormat, plan_encoder
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.hdr import hdr_settings
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import depth_of, subsampling_of
 from vidcolor.media.processors import processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.media.sidedata import display_matrix, has_exif
+from vidcolor.media.streams import sane_rate
 from vidcolor.media.traits import traits_of
 from vidcolor.options import Options
 from vidcolor.reading import Reading

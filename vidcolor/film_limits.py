@@ -15,10 +15,10 @@ from vidcolor.frames import Frame, Orientation
 from vidcolor.media.containers import label
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import is_rgb, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.sidedata import has_profile, tells_by_exif
+from vidcolor.media.streams import sane_rate
 from vidcolor.media.traits import traits_of
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
 from vidcolor.options import Options

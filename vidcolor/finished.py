@@ -14,7 +14,8 @@ from vidcolor.checkpoint import find_weights
 from vidcolor.errors import ResumeMismatch, VidcolorError
 from vidcolor.film import LABEL_PLACES
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
-from vidcolor.media.opening import is_image_sequence, open_source, pick_video, reads_once
+from vidcolor.media.opening import is_image_sequence, open_source, reads_once
+from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.result import Result
 from vidcolor.resumable import label_of

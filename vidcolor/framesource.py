@@ -18,7 +18,7 @@ from av.stream import Stream
 
 from vidcolor.errors import Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.media.opening import pick_video, sane_rate
+from vidcolor.media.streams import pick_video, sane_rate
 from vidcolor.packing import Place, Seen
 from vidcolor.reading import Reading
 from vidcolor.spool import Spool

@@ -24,7 +24,8 @@ from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import hushed
 from vidcolor.making import Order, Tools
 from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
-from vidcolor.media.opening import is_picture, pick_video, reads_once
+from vidcolor.media.opening import is_picture, reads_once
+from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
 from vidcolor.predictors import cached_predictor, make_predictor, stamp

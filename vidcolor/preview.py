@@ -21,7 +21,8 @@ from vidcolor.contents import Contents
 from vidcolor.devices import resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.frames import Frame, Rgb
-from vidcolor.media.opening import beginning, pick_video, reads_once
+from vidcolor.media.opening import reads_once
+from vidcolor.media.streams import beginning, pick_video
 from vidcolor.options import PREVIEW_SHOTS, Options
 from vidcolor.predictors import cached_predictor
 from vidcolor.reading import on_its_clock, open_as_asked

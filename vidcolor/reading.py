@@ -14,7 +14,8 @@ from av.stream import Stream
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import beginning, open_source, pick_video, reads_once
+from vidcolor.media.opening import open_source, reads_once
+from vidcolor.media.streams import beginning, pick_video
 from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.stages.decode import DecodeSettings, decode

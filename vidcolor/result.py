@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
 from vidcolor.media.losses import counted_frames
-from vidcolor.media.opening import beginning, sane_rate, tagged_length
+from vidcolor.media.streams import beginning, sane_rate, tagged_length
 from vidcolor.options import TORCH, Options
 
 

@@ -28,7 +28,7 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.devices import resolve_device
 from vidcolor.frames import Floats, Frame
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import pick_video
+from vidcolor.media.streams import pick_video
 from vidcolor.memory import keep_freed_memory
 from vidcolor.motion import Luma, motion_between
 from vidcolor.options import Options

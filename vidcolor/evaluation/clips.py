@@ -15,8 +15,9 @@ from av.video.reformatter import Interpolation
 from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
 from vidcolor.contents import frames_in
 from vidcolor.frames import Floats, Frame, Picture
-from vidcolor.media.opening import open_source, pick_video
+from vidcolor.media.opening import open_source
 from vidcolor.media.pixels import is_rgb
+from vidcolor.media.streams import pick_video
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.luminance import luminance
 from vidcolor.training.videos import SUFFIXES

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
-from av.video.stream import VideoStream
 
 from vidcolor.media.containers import describe, live_metadata
 
@@ -41,8 +40,3 @@ class CoverAttachment:
         """Say so if the picture never arrived, or arrived too late."""
         if not self._kept:
             log.warning("%s is left out: it came after the file had begun", describe(self._source))
-
-
-def is_still(stream: VideoStream) -> bool:
-    """Whether it is one picture without a time, as an animated AVIF has beside its film."""
-    return stream.frames == 1 and not stream.duration

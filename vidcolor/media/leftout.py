@@ -10,8 +10,8 @@ from av.video.stream import VideoStream
 
 from vidcolor.media.chapters import clip_chapters
 from vidcolor.media.containers import describe, live_metadata
-from vidcolor.media.covers import is_still
 from vidcolor.media.packets import Clock
+from vidcolor.media.streams import is_still
 
 log = logging.getLogger(__name__)
 UNTOLD = (

@@ -13,7 +13,7 @@ from av.stream import Discard, Disposition, Stream
 from av.video.stream import VideoStream
 
 from vidcolor.media.boxes import ends_properly
-from vidcolor.media.opening import sane_rate, tagged_length
+from vidcolor.media.streams import sane_rate, tagged_length
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,10 @@ from pathlib import Path, PurePath
 
 import av
 from av.container import InputContainer
-from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, UsageError
-from vidcolor.media.covers import is_still
 from vidcolor.media.names import folded, same_file
 from vidcolor.media.traits import MUXERS, traits_of
-from vidcolor.options import parse_seconds
 
 STDIN = "-"
 _FOLLOWERS = frozenset([
@@ -227,59 +224,3 @@ def _head(name: str) -> bytes:
             return file.read(512)
     except OSError:
         return b""
-
-
-def pick_video(container: InputContainer, name: str) -> VideoStream:
-    """The stream to colour: the first that is no cover art, by preference one marked as default.
-
-    Raises:
-        InputError: there is none, or no decoder for it, or it is one picture in several streams.
-    """
-    cover = av.stream.Disposition.attached_pic
-    films = [s for s in container.streams.video if not s.disposition & cover]
-    if not films:
-        what = "only sound" if container.streams.audio else "no picture"
-        raise InputError(f"{name}: holds {what}; there is nothing to colour")
-    tiles = [s for s in films if s.disposition & av.stream.Disposition.dependent and not s.duration]
-    whole = any(s.disposition & av.stream.Disposition.default for s in films)
-    if tiles and not whole and "mov" in container.format.name:
-        raise InputError(
-            f"{name}: is a picture in {len(tiles)} tiles (HEIF or AVIF), which come one by one: join them "
-            "first (with heif-convert or ImageMagick, say)"
-        )
-    first, *others = [s for s in films if s.disposition & av.stream.Disposition.default] or films
-    film = next((s for s in others if is_still(first) and s.frames > 1), first)
-    if film.codec_context is None:
-        raise InputError(f"{name}: no decoder for its video")
-    return film
-
-
-def sane_rate(stream: VideoStream) -> Fraction:
-    """Frames a second that the source claims, on average; 25 where it claims nothing believable.
-
-    A guess of 1000 is Matroska's tick; an average is not.
-    """
-    average, guessed = stream.average_rate or 0, stream.guessed_rate or 0
-    if 0 < average <= 1000:
-        return Fraction(average)
-    return Fraction(guessed) if 0 < guessed < 1000 else Fraction(25)
-
-
-def tagged_length(stream: VideoStream) -> Fraction | None:
-    """Seconds of this track by Matroska's tag; the container's are those of its longest track."""
-    try:
-        return parse_seconds(stream.metadata.get("DURATION", ""))
-    except UsageError:
-        return None
-
-
-def beginning(container: InputContainer, stream: VideoStream) -> Fraction:
-    """Seconds on the source's clock at which it begins, from where ``--start`` counts.
-
-    Broadcasts begin hours after zero; a picture may begin before it, but sound that does is only priming.
-    """
-    begin = Fraction(container.start_time or 0, av.time_base)
-    if begin >= 0:
-        return begin
-    picture = (stream.start_time or 0) * (stream.time_base or Fraction(1))
-    return min(picture, Fraction(0))

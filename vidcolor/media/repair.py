@@ -14,8 +14,8 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import signal_of
+from vidcolor.media.streams import sane_rate
 
 log = logging.getLogger(__name__)
 

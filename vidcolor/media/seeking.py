@@ -11,7 +11,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError
 from vidcolor.media.continuity import Continuity, demuxed, may_jump
-from vidcolor.media.opening import sane_rate
+from vidcolor.media.streams import sane_rate
 
 log = logging.getLogger(__name__)
 

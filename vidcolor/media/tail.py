@@ -21,7 +21,7 @@ from av.stream import Stream
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
-from vidcolor.media.opening import sane_rate
+from vidcolor.media.streams import sane_rate
 from vidcolor.media.units import is_without_picture
 from vidcolor.media.unshown import Unshown
 

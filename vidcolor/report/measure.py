@@ -20,7 +20,8 @@ from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame, Rgb
 from vidcolor.hearing import hushed
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import beginning, is_image_sequence, pick_video, sane_rate
+from vidcolor.media.opening import is_image_sequence
+from vidcolor.media.streams import beginning, pick_video, sane_rate
 from vidcolor.options import Options
 from vidcolor.reading import open_as_asked
 from vidcolor.result import Meter, Progress, frame_count

@@ -19,12 +19,12 @@ from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.opening import sane_rate
 from vidcolor.media.pixels import luma_of, signal_of, without_refused_codes
 from vidcolor.media.repair import FirstShape, FrameClock, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.slices import SliceCheck
+from vidcolor.media.streams import sane_rate
 from vidcolor.media.tail import Tail
 
 log = logging.getLogger(__name__)

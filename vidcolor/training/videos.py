@@ -54,7 +54,8 @@ def film_frames(
     Raises:
         InputError: it is no film that can be opened, has no pictures, or is HDR.
     """
-    from vidcolor.media.opening import open_source, pick_video, sane_rate
+    from vidcolor.media.opening import open_source
+    from vidcolor.media.streams import pick_video, sane_rate
 
     with open_source(str(path)) as container:
         stream = pick_video(container, str(path))
