@@ -87,14 +87,8 @@ def write_results(path: Path, content: dict[str, Any]) -> None:
 
 def plain(options: Any) -> dict[str, Any]:
     """Options of a scoring as values that JSON can hold, by name."""
-    return {
-        key: [str(v) for v in value]
-        if isinstance(value, tuple)
-        else str(value)
-        if isinstance(value, Path)
-        else value
-        for key, value in asdict(options).items()
-    }
+    found: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
+    return found
 
 
 def _judge(backbone: Backbone | None) -> dict[str, str] | None:
