@@ -159,8 +159,10 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """A file of safetensors, whose own opener says of all that it cannot open that it does not exist, and
-    takes no name that is not UTF-8."""
+    """Open a file of safetensors.
+
+    Their own opener calls missing whatever it cannot open, and takes no name that is not UTF-8.
+    """
     with open(path, "rb") as file:
         name = os.fspath(path)
         try:

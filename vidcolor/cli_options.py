@@ -28,10 +28,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Tell a standard output that takes no more from a fault, and give it signs that its code page has.
+    """For what writes to standard output: signs that its code page lacks are replaced.
 
     Raises:
-        OutputError: it takes no more.
+        OutputError: its disk is full or fails, which is no fault of vidcolor.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")

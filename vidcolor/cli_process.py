@@ -36,7 +36,8 @@ class Lines(logging.Formatter):
 
     Attributes:
         program: what stands before each line.
-        about: names of the film at work, where there are several: one stands before what names none of them.
+        about: names of the film at work, where there are several films: a line that has none of them in it
+            is given the first.
     """
 
     about: tuple[str, ...] = ()

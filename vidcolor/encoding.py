@@ -127,7 +127,7 @@ class Encoding:
             )
 
     def ticks(self, pts: int, time_base: Fraction, last: int | None) -> int:
-        """Of a frame, known by its pts in the source, that follows ``last``: its pts in ticks."""
+        """The pts in ticks of a frame that has ``pts`` in the source and follows one of ``last`` ticks."""
         return ticks_of(pts + self.shift, time_base, self.tick, last)
 
     def colour(self, frame: Frame, pictures: list[Picture], abs_: list[Floats]) -> tuple[Codes, Codes]:

@@ -89,7 +89,8 @@ class FrameSource:
     def go_to(self, number: int, before: Place | None, *, last: bool = False) -> None:
         """Make ready to read the span of that number, which begins at the place ``before``.
 
-        ``last``: no later span is finished.
+        Args:
+            last: whether no later span is finished.
 
         Raises:
             ResumeMismatch: the frame that it has to follow is not in the source.
@@ -101,9 +102,10 @@ class FrameSource:
         self._done = number
 
     def span(self, frames: int) -> Iterator[Frame]:
-        """The next frames, and after these the ones to look at, which come again with the next span.
+        """The next ``frames`` frames, then those that are only looked at and come again with the next span.
 
-        It may be left early, by as many frames as are looked at.
+        Whoever takes them may stop early; at most :attr:`ahead` of those taken may be left out of the number
+        that :meth:`finish_span` is told.
         """
         self._recent.clear()
         self._done = None  # until it has been read to its end

@@ -20,7 +20,7 @@ class Ear(logging.Handler):
         self._heard: list[Warned] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
+        """Keep a warning."""
         self._heard.append((str(record.msg), record.getMessage()))
 
     def listen(self) -> Ear:
@@ -29,7 +29,7 @@ class Ear(logging.Handler):
         return self
 
     def taken(self) -> list[Warned]:
-        """Those since it was asked last."""
+        """The warnings since the last call."""
         heard, self._heard = self._heard, []
         return heard
 

@@ -119,6 +119,12 @@ def _refuse_fork() -> None:
 
 @dataclass(kw_only=True)
 class _Job:
+    """One call of :func:`colorize`, its target prepared.
+
+    Attributes:
+        identity: by which the source's file is known to have stayed the same; empty before it is opened.
+    """
+
     name: str
     place: Target
     options: Options

@@ -141,7 +141,7 @@ class ResumableJob:
         return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent), codec
 
     def _rehearse(self, maker: Maker) -> None:
-        """Refuse now what the target cannot be."""
+        """Refuse what the target cannot be, before the work: its header is written into memory."""
         film = Film(maker.source.reading.container, maker.encoding, place=io.BytesIO())
         with closing(film):
             film.start()

@@ -13,15 +13,20 @@ R = TypeVar("R")
 
 
 class Sharing:
-    """As many threads as torch has when it is made; where those are more than pieces, several share one."""
+    """Threads that take a piece of work each, as many as torch has when this is made.
+
+    Where there are fewer pieces, torch computes each with several threads.
+    """
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="vidcolor-share")
 
     def __call__(self, work: Callable[[T], R], pieces: Sequence[T]) -> list[R]:
-        """What ``work`` makes of each piece, in order. A failure is raised when all have ended.
+        """What ``work`` makes of each piece, in order.
 
-        For who goes on after that may want the memory which the others have.
+        Raises:
+            Exception: the first that a piece raised, when all have ended: whoever goes on after it may want
+                the memory that the others have.
         """
         threads = torch.get_num_threads()
         each = max(1, threads // len(pieces))

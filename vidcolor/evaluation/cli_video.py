@@ -138,7 +138,7 @@ def _measure(path: Path, predictor: Predictor, method: FlowMethod, options: Vide
 
 
 def _judge(options: VideoOptions, predictor: Predictor) -> tuple[FlowMethod, dict[str, str]]:
-    """Who judges motion, and what is to be known of him."""
+    """The method that judges motion, and what the results say of it."""
     if options.flow == "raft":
         from vidcolor.evaluation.raft import Raft
 

@@ -60,9 +60,15 @@ class Tail:
         return True
 
     def note(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame], *, failed: bool) -> int:
-        """Take a packet that was sent, and what came then: frames, or a failure that is counted.
+        """Take a packet that was sent, and what came then.
 
-        Gives how many frames before the last one are newly known to have been left out without one.
+        Args:
+            packet: None at the end.
+            frames: that it gave.
+            failed: whether there was an error instead, which the caller counts.
+
+        Returns:
+            How many frames are newly known to have been left out without an error.
         """
         for frame in frames:
             if frame.pts is not None:

@@ -184,10 +184,10 @@ class Predictor:
         return str(self.dtype).removeprefix("torch.")
 
     def expect(self, count: int) -> None:
-        """Have what comes next filled up to so many pictures on a GPU, whatever came before.
+        """Have the next batch filled up to ``count`` pictures on a GPU, whatever came before.
 
-        Said before each batch: else it would be up to as many as there were in one before, and what this
-        process has seen would bear on the last digits of a resumed film.
+        Call it before each batch: otherwise it is filled up to the largest so far, and the last digits of a
+        resumed film depend on what this process has seen.
         """
         if self.device.type != "cpu":
             self._most = count

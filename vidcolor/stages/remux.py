@@ -1,4 +1,4 @@
-"""Everything that is in the source beside the picture, carried into the finished file.
+"""Stage 7, remux: everything that is in the source beside the picture, carried into the finished file.
 
 The packets of other tracks are copied as they are where the container takes them; sound and text are
 converted where it does not; what has no place in the container is named in one warning each.
@@ -36,11 +36,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class RemuxSettings:
-    """What happens to the tracks beside the picture. Times are seconds.
+    """What happens to the tracks beside the picture; times are seconds.
 
-    audio: auto, copy, none, or an encoder's name. offset: added to every timestamp of the source.
-    start, end: the wanted span on the source's clock; what begins outside it is left out.
-    first: when the picture begins there. suffix: of the target's name.
+    Attributes:
+        audio: ``auto``, ``copy``, ``none`` or an encoder's name.
+        offset: added to every timestamp of the source.
+        start, end: the wanted span on the source's clock; what begins outside it is left out.
+        first, suffix: when the picture begins there; the suffix of the target's name.
     """
 
     audio: str = "auto"
@@ -80,9 +82,10 @@ class Remuxer:
         self._started = self._cover_in_header = False
 
     def add_streams(self, add_video: Callable[[], VideoStream]) -> VideoStream:
-        """Add an output stream for each stream of the source, and the picture by ``add_video()``.
+        """Add an output stream for each of the source's; returns that of the picture, made by ``add_video``.
 
-        Returns what ``add_video`` returned. UsageError where ``audio`` asks for what cannot be had.
+        Raises:
+            UsageError: ``audio`` asks for what cannot be had.
         """
         if containers.holds_picture_only(self._output):
             sound = self._settings.audio != "none"
@@ -114,8 +117,7 @@ class Remuxer:
         """Take one demuxed packet of any stream but the coloured one."""
         if packet.dts is None and packet.pts is None and not packet.size:
             return  # the demuxer's mark for the end of a stream
-        sink = self._sinks.get(packet.stream_index)
-        if sink is None:
+        if (sink := self._sinks.get(packet.stream_index)) is None:
             return
         sink.write(packet)
         self._started = self._started or not isinstance(sink, CoverAttachment)
@@ -271,8 +273,7 @@ class Remuxer:
             return
         name = stream.name or f"attachment-{stream.index}"
         kind = stream.mimetype or "application/octet-stream"
-        extra = live_metadata(stream.metadata)
-        self._output.add_attachment(name, kind, stream.data).metadata.update(extra)
+        self._output.add_attachment(name, kind, stream.data).metadata.update(live_metadata(stream.metadata))
 
     def _add_data(self, stream: Stream) -> None:
         if stream.discard == Discard.all and self._source.chapters():
