@@ -200,7 +200,7 @@ def _run(
     from vidcolor.memory import keep_freed_memory
     from vidcolor.training.building import build_state, missing_networks
     from vidcolor.training.cli_progress import photos_shown, train_shown
-    from vidcolor.training.options import TORCHVISION, Files, TrainOptions
+    from vidcolor.training.options import TORCHVISION, Assignment, Files, TrainOptions
     from vidcolor.training.parallel import joined, wait_for_all
     from vidcolor.training.precision import training_precision
     from vidcolor.training.run import check_parts, held, refuse_others
@@ -231,7 +231,8 @@ def _run(
             if validation:
                 found = work / "validation"
                 judged = photos_shown(list(validation), found, options.crop, place, False, quiet)
-            train_shown(state, photos, judged, options, files, place, restart=restart, quiet=quiet)
+            assignment = Assignment(options=options, files=files, place=place)
+            train_shown(state, photos, judged, assignment, restart=restart, quiet=quiet)
 
 
 def _generator_options(pairs: tuple[str, ...]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from vidcolor.cli_process import printable
 
 if TYPE_CHECKING:
     from vidcolor.training.data import PhotoSet
-    from vidcolor.training.options import Files, TrainOptions
+    from vidcolor.training.options import Assignment
     from vidcolor.training.parallel import Place
     from vidcolor.training.state import TrainState
 
@@ -46,9 +46,7 @@ def train_shown(
     state: TrainState,
     photos: PhotoSet,
     judged: PhotoSet | None,
-    options: TrainOptions,
-    files: Files,
-    place: Place,
+    assignment: Assignment,
     *,
     restart: bool,
     quiet: bool,
@@ -61,14 +59,13 @@ def train_shown(
     from vidcolor.training.validation import Validation
     from vidcolor.training.watcher import Listener
 
-    bar: Any = tqdm(
-        total=100.0, unit="%", disable=True if quiet or not place.leads else None, bar_format=_BAR
-    )
+    leads = assignment.place.leads
+    bar: Any = tqdm(total=100.0, unit="%", disable=True if quiet or not leads else None, bar_format=_BAR)
 
     def started(step: int, progress: float) -> None:
         bar.initial = bar.n = min(100.0, 100.0 * progress)
         bar.refresh()
-        if step and place.leads:
+        if step and leads:
             bar.write(f"going on at step {step}", file=sys.stderr)
 
     def step(event: Event) -> None:
@@ -85,23 +82,15 @@ def train_shown(
             file=sys.stderr,
         )
 
-    if judged is not None and place.leads:
+    if judged is not None and leads:
         learned = {content for _, content in photos.listing}
         both = sum(content in learned for _, content in judged.listing)
         if both:
             click.echo(f"of the pictures to judge by, {both} are learned from too: scores flatter", err=True)
     with bar:
-        outcome = run(
-            state,
-            photos,
-            judged,
-            options,
-            files,
-            place,
-            Listener(started=started, step=step, validated=validated),
-            restart=restart,
-        )
-    if place.leads:
+        listener = Listener(started=started, step=step, validated=validated)
+        outcome = run(state, photos, judged, assignment, listener, restart=restart)
+    if leads:
         done = "already done, " if outcome.already else ""
         spent = f"{outcome.steps} steps, {outcome.pictures} crops, {outcome.minutes:.1f} minutes"
-        click.echo(printable(f"{files.out}: {done}{spent}"), err=True)
+        click.echo(printable(f"{assignment.files.out}: {done}{spent}"), err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vidcolor.errors import UsageError
+from vidcolor.training.parallel import Place
 from vidcolor.training.recipes import RECIPES
 
 TORCHVISION = "torchvision"
@@ -135,3 +136,18 @@ class Files:
     encoder: Path | None = None
     features: Path | None = None
     init: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """A run as one of its processes has to carry it out.
+
+    Attributes:
+        options: what is asked for.
+        files: where it reads and writes.
+        place: of this process among those that train together.
+    """
+
+    options: TrainOptions
+    files: Files
+    place: Place

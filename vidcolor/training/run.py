@@ -17,7 +17,7 @@ from vidcolor.training.batches import batches
 from vidcolor.training.calibration import recalibrate
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.loop import train
-from vidcolor.training.options import Files, TrainOptions
+from vidcolor.training.options import Assignment, Files, TrainOptions
 from vidcolor.training.parallel import Place, same_everywhere, wait_for_all
 from vidcolor.training.recipes import RECIPES
 from vidcolor.training.records import CURVES, METRICS, SAMPLES
@@ -127,25 +127,24 @@ def run(
     state: TrainState,
     photos: PhotoSet,
     validation: PhotoSet | None,
-    options: TrainOptions,
-    files: Files,
-    place: Place,
+    assignment: Assignment,
     listener: Listener,
     *,
     restart: bool = False,
 ) -> Outcome:
-    """Train, or go on training, until the budget is spent; writes the weights to ``files.out``.
+    """Train, or go on training, until the budget is spent, and write the weights.
 
     Args:
-        state: as built; a checkpoint in ``files.work`` is loaded into it.
+        state: as built; a checkpoint in the work folder is loaded into it.
         photos: what to learn from.
         validation: what to judge by; None takes every n-th picture out of ``photos``.
-        restart: forget what an earlier run left in ``files.work``; nothing of it is lost to a wrong request.
+        restart: forget what an earlier run left in the work folder; nothing of it is lost to a wrong request.
 
     Raises:
         UsageError: the batch does not divide, or the best weights are to be kept and nothing can judge them.
         WeightsError, ResumeMismatch, OutputError: as their docstrings say.
     """
+    options, files, place = assignment.options, assignment.files, assignment.place
     check_parts(options, place)
     if validation is None:
         photos, validation = hold_out(photos, _VALIDATION_PICTURES)
@@ -172,7 +171,7 @@ def run(
         return _outcome(state, already=True)
     listener.started(counters.step, used)
     pictures = fixed_pictures(validation, _VALIDATION_PICTURES, options.crop)
-    watcher = Watcher(state, options, files, inputs, pictures, listener, place.leads)
+    watcher = Watcher(state, assignment, inputs, pictures, listener)
     try:
         with background(batches(photos, options, place, first_step=counters.step, recipe=recipe)) as ready:
             train(state, ready, stages, options, place, watcher.after_step)

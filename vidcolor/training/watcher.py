@@ -16,7 +16,7 @@ from torch import Tensor
 from vidcolor.checkpoint import metadata_of, save_weights
 from vidcolor.errors import WeightsError
 from vidcolor.training.loop import Event
-from vidcolor.training.options import Files, TrainOptions
+from vidcolor.training.options import Assignment, Files, TrainOptions
 from vidcolor.training.recipes import RECIPES
 from vidcolor.training.records import Records
 from vidcolor.training.state import TrainState, save_checkpoint
@@ -44,23 +44,29 @@ class Listener:
 
 
 class Watcher:
-    """Validates, saves and records; in the leading process only."""
+    """Validates, saves and records; in the leading process only.
+
+    Args:
+        state: of the run; read, but for the best score.
+        inputs: see :func:`.state.inputs_of`.
+        pictures: to judge by, R'G'B' ``(N, 3, h, w)``, 0..1; there may be none.
+        listener: is told.
+    """
 
     def __init__(
         self,
         state: TrainState,
-        options: TrainOptions,
-        files: Files,
+        assignment: Assignment,
         inputs: dict[str, str],
         pictures: Tensor,
         listener: Listener,
-        leads: bool,
     ) -> None:
-        self._state, self._options, self._files = state, options, files
+        self._state, self._options, self._files = state, assignment.options, assignment.files
         self._inputs, self._pictures, self._listener = inputs, pictures, listener
-        self._records = Records(files.work, state.counters.step) if leads else None
+        leads = assignment.place.leads
+        self._records = Records(self._files.work, state.counters.step) if leads else None
         self._saved = time.monotonic()
-        self._best: Path = files.work / BEST
+        self._best = self._files.work / BEST
         self._recalibrated = False
 
     def after_step(self, event: Event) -> None:
