@@ -161,7 +161,7 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
 def _opened(path: Path) -> Iterator[Any]:
     """Open a file of safetensors.
 
-    Their own opener calls missing whatever it cannot open, and takes no name that is not UTF-8.
+    ``safe_open`` says of whatever it cannot open that it is missing, and takes no name that is not UTF-8.
     """
     with open(path, "rb") as file:
         name = os.fspath(path)

@@ -28,10 +28,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """For what writes to standard output: signs that its code page lacks are replaced.
+    """Have standard output replace signs that its code page lacks, and tell a full disk from a fault.
 
     Raises:
-        OutputError: its disk is full or fails, which is no fault of vidcolor.
+        OutputError: its disk is full, or fails.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="replace")
@@ -112,7 +112,7 @@ class GroupedCommand(click.Command):
 
 
 def option(heading: str, *names: str, **settings: Any) -> Callable[[Any], Any]:
-    """As :func:`click.option`, listed under a heading by :class:`GroupedCommand`; a default is shown."""
+    """A :func:`click.option` that :class:`GroupedCommand` lists under a heading, with any default it has."""
 
     class Headed(click.Option):
         pass

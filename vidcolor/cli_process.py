@@ -88,11 +88,12 @@ def complain(message: str, debug: bool = False) -> None:
 
 
 def complain_of(error: Exception, debug: bool = False, name: str = "") -> int:
-    """Say what ended the work, unless that was a signal or the reader of a pipe; the exit code it stands for.
+    """Say what ended the work, unless that was a signal or the reader of a pipe; returns the exit code.
 
     Args:
-        debug: whether the traceback of the exception that is being handled follows.
-        name: of the film at work, for what nobody foresaw.
+        error: the exception that is being handled.
+        debug: whether its traceback follows.
+        name: the film at work, which stands before a fault of vidcolor itself.
     """
     if isinstance(error, VidcolorError):
         if not isinstance(error, (Interrupted, ReaderClosed)):
@@ -216,7 +217,7 @@ def cancelled_by_signals() -> Iterator[Caught]:
     """A first signal sets the event, for a clean end; a second one ends the process at once.
 
     Raises:
-        Interrupted: with the signal, in place of whatever a clean end raises.
+        Interrupted: after a signal, in place of the error with which the work ended.
     """
     caught = Caught()
     if threading.current_thread() is not threading.main_thread():

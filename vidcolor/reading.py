@@ -92,12 +92,12 @@ class Reading:
         return as_much and place.lost + place.damaged > 0
 
     def losses(self, last: int | None) -> tuple[int, int]:
-        """Frames that did not decode, or not well, from the film's beginning until the frame of a pts came.
+        """Frames that did not decode, and those that decoded badly, from the film's beginning on.
 
-        Those after it are counted again by whoever goes on from there.
+        Later ones are counted again by whoever goes on from there.
 
         Args:
-            last: that pts; None: to the end.
+            last: pts of the frame up to whose coming they count; None: to the end.
         """
         lost, damaged = self.report.lost, self.report.damaged
         while self._losses and last is not None and self._losses[0][0] < last:

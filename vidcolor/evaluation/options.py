@@ -9,7 +9,7 @@ from vidcolor.errors import UsageError
 from vidcolor.options import Options
 
 FLOWS = ("farneback", "raft")
-"""Who can judge motion."""
+"""The methods that can judge motion."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,7 @@ class PictureFormat:
         size: width and height, pixels.
         interlaced: whether it is encoded as fields.
         turned: whether a display matrix goes with the picture.
-        exif: whether EXIF goes with it, which states that, too.
+        exif: whether EXIF goes with the picture, in which a turn can be written, too.
     """
 
     depth: int

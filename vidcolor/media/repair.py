@@ -121,7 +121,7 @@ class FrameClock:
         return max(1, self._frame // self._ticks)
 
     def pts(self, video: av.VideoFrame) -> int:
-        """Of the next frame, in :attr:`time_base`: its own, or the next that is free behind the last."""
+        """The next frame's pts in :attr:`time_base`: its own, or a later one if that is missing or taken."""
         stamp = video.pts if video.pts is not None else video.dts
         if stamp is None:
             pts = 0 if self._last is None else self._last + self._frame

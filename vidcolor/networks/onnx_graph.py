@@ -67,10 +67,10 @@ class Graph:
         return True
 
     def model(self, x: Tensor, y: Tensor) -> bytes:
-        """The whole, from ``x`` to ``y``.
+        """All that was written down, as the bytes of a model that makes ``y`` of ``x``.
 
         Raises:
-            Unsupported: ``y`` does not come of what goes in.
+            Unsupported: ``y`` was not made of what goes in.
         """
         helper, number = self._onnx.helper, self._onnx.TensorProto.FLOAT
         if id(y) not in self.names:

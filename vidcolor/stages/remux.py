@@ -42,7 +42,8 @@ class RemuxSettings:
         audio: ``auto``, ``copy``, ``none`` or an encoder's name.
         offset: added to every timestamp of the source.
         start, end: the wanted span on the source's clock; what begins outside it is left out.
-        first, suffix: when the picture begins there; the suffix of the target's name.
+        first: when the picture begins on that clock.
+        suffix: of the target's name.
     """
 
     audio: str = "auto"
@@ -55,7 +56,6 @@ class RemuxSettings:
 
 class _Sink(Protocol):
     def write(self, packet: Packet[Stream]) -> None: ...
-
     def finish(self) -> None: ...
 
 

@@ -47,10 +47,10 @@ class Watcher:
     """Validates, saves and records; in the leading process only.
 
     Args:
-        state: of the run; read, but for the best score.
+        state: of the run; nothing of it is changed but the best score.
         inputs: see :func:`.state.inputs_of`.
         pictures: to judge by, R'G'B' ``(N, 3, h, w)``, 0..1; there may be none.
-        listener: is told.
+        listener: is told of each step and each validation.
     """
 
     def __init__(
