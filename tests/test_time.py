@@ -395,12 +395,14 @@ def test_frames_that_share_a_time_are_told_apart_by_matroska_too(tmp_path: Path)
         (None, None, 25),
         (Fraction(1000), Fraction(1000), 1000),
         (None, Fraction(1000), 25),
+        (Fraction(1000), Fraction(25), 25),
+        (Fraction(1000), None, 25),
     ],
 )
 def test_a_rate_is_one_that_can_be_believed(
     average: Fraction | None, guessed: Fraction | None, expected: Fraction
 ) -> None:
-    """Raw DV claims 60,000 on average, Matroska's guess may be its tick; sequences have up to 1000."""
+    """Raw DV claims 60,000; guess of Matroska and average of wmv may be a tick; sequences have up to 1000."""
     stream: Any = SimpleNamespace(average_rate=average, guessed_rate=guessed)
     assert sane_rate(stream) == expected
 

@@ -40,12 +40,13 @@ def pick_video(container: InputContainer, name: str) -> VideoStream:
 def sane_rate(stream: VideoStream) -> Fraction:
     """Frames a second that the source claims, on average; 25 where it claims nothing believable.
 
-    A guess of 1000 is Matroska's tick; an average is not.
+    1000 may be the tick of a container that counts milliseconds: Matroska's guess, wmv's and flv's average of
+    one frame or two. It is believed where the two agree.
     """
-    average, guessed = stream.average_rate or 0, stream.guessed_rate or 0
-    if 0 < average <= 1000:
-        return Fraction(average)
-    return Fraction(guessed) if 0 < guessed < 1000 else Fraction(25)
+    average, guessed = stream.average_rate, stream.guessed_rate
+    if average == guessed == 1000:
+        return Fraction(1000)
+    return next((Fraction(rate) for rate in (average, guessed) if rate and 0 < rate < 1000), Fraction(25))
 
 
 def tagged_length(stream: VideoStream) -> Fraction | None:
