@@ -811,8 +811,10 @@ def test_a_sequence_of_webp_is_a_picture_for_each_frame(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mkv", frames=3)
     assert call(source, tmp_path / "out_%02d.webp") == 0
     assert call(source, tmp_path / "out.webp") == 0  # which is an animation
+    assert call(source, tmp_path / "by_%d.webp", "--format", "webp") == 0
     made = sorted(path.name for path in tmp_path.iterdir() if path != source)
-    assert made == ["out.webp", "out_01.webp", "out_02.webp", "out_03.webp"]
+    by_name = [f"by_{n}.webp" for n in (1, 2, 3)]
+    assert made == [*by_name, "out.webp", "out_01.webp", "out_02.webp", "out_03.webp"]
     with Image.open(tmp_path / "out_03.webp") as picture:
         assert (picture.format, picture.size) == ("WEBP", (64, 48))
 

@@ -85,6 +85,9 @@ def muxer_for(target: str, asked: str | None) -> str:
     Raises:
         UsageError: unknown, with the choices.
     """
+    suffix = Path(target).suffix.lower().lstrip(".")
+    if (asked or suffix).lower() == "webp" and NUMBER.search(Path(target).name):
+        return "image2"  # a picture for each frame; WebP's own muxer makes one file, an animation
     if asked is not None:
         name = MUXERS.get(asked.lower(), asked.lower())  # FFmpeg takes capitals, too
         if name in _MANY_FILES:
@@ -98,12 +101,9 @@ def muxer_for(target: str, asked: str | None) -> str:
             raise UsageError(f"--format {asked}: FFmpeg has no such muxer") from error
     if target == "-":
         return "matroska"
-    suffix = Path(target).suffix.lower().lstrip(".")
     if suffix not in MUXERS:
         fault = f".{suffix} names no container" if suffix else "without a suffix it names no container"
         raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm… or --format")
-    if suffix == "webp" and NUMBER.search(Path(target).name):
-        return "image2"  # a picture for each frame; WebP's own muxer makes one file, an animation
     return MUXERS[suffix]
 
 
