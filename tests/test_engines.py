@@ -6,6 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -159,15 +160,20 @@ def test_openvino_tells_nobody(tmp_path: Path) -> None:
     assert told.exists(), "else this test shows nothing"
 
 
+@pytest.mark.parametrize("first", ["vidcolor", "a program that vidcolor is a part of"])
 def test_threads_that_begin_together_all_find_openvino(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that came while the first was importing it took torch: films had other colours by chance."""
     (tmp_path / "openvino.py").write_text("import time; time.sleep(0.5); __version__ = '1.2'")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "openvino", raising=False)
     try:
-        with ThreadPoolExecutor(3) as threads:
+        with ThreadPoolExecutor(4) as threads:
+            if first != "vidcolor":
+                threads.submit(importlib.import_module, "openvino")
+                while "openvino" not in sys.modules:
+                    time.sleep(0.01)
             found = list(threads.map(lambda _: BY_NAME["openvino"].installed(), range(3)))
     finally:
         sys.modules.pop("openvino", None)

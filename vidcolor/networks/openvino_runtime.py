@@ -55,7 +55,9 @@ def _answer(requests: queue.SimpleQueue[Any], x: Tensor) -> Tensor:
 
 def _openvino() -> ModuleType:
     with _importing:
-        return sys.modules.get("openvino") or _imported()
+        if "openvino" in sys.modules:
+            return importlib.import_module("openvino")  # waits for a program's thread that is importing it
+        return _imported()
 
 
 def _imported() -> ModuleType:
@@ -67,7 +69,7 @@ def _imported() -> ModuleType:
 
 
 def _convert(name: str) -> Any:
-    """An attribute of the package that :func:`_openvino` has left out, when somebody asks for it."""
+    """An attribute of the package that :func:`_imported` has left out, when somebody asks for it."""
     if name == _CONVERT:
         with suppress(ImportError):
             return getattr(importlib.import_module(_REPORTER), name)
