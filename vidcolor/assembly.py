@@ -26,9 +26,7 @@ def assemble(film: Film, parts: Iterable[Coded], delay: int, others: Iterator[Pa
     """
     waiting, encoding = _waiting(others, film), film.encoding
     lasting, offset = Lasting(encoding.target.muxer), encoding.shift * encoding.first.time_base
-    packets = lasting.push(
-        stamped(_same_header(parts, bytes(film.picture.codec_context.extradata or b"")), delay, encoding.tick)
-    )
+    packets = lasting.push(stamped(_of_one_header(parts, film), delay, encoding.tick))
     for packet in chain(packets, lasting.finish()):
         at = (packet.dts or 0) * encoding.tick
         while waiting is not None and _seconds(waiting, offset) <= at:
@@ -63,10 +61,12 @@ def stamped(parts: Iterable[Coded], delay: int, tick: Fraction) -> Iterator[Pack
         recent = line[-delay:] if delay else []
 
 
-def _same_header(parts: Iterable[Coded], extradata: bytes) -> Iterator[Coded]:
+def _of_one_header(parts: Iterable[Coded], film: Film) -> Iterator[Coded]:
+    """The parts as they are, as long as their encoders have written the film's own header."""
+    header, name = bytes(film.picture.codec_context.extradata or b""), film.encoding.target.name
     for part in parts:
-        if part.extradata != extradata:
-            raise OutputError("the parts of the film do not fit together: begin anew with --restart")
+        if part.extradata != header:
+            raise OutputError(f"{name}: the parts of it do not fit together: begin anew with --restart")
         yield part
 
 

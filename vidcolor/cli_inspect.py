@@ -47,7 +47,7 @@ def show_preview(inputs: tuple[str, ...], out: str, looks: list[Options], shots:
     from vidcolor.preview import make_preview
 
     if len(inputs) > 1:
-        raise UsageError("--preview takes one film")
+        raise UsageError(f"--preview takes one film, not {len(inputs)}")
     if unused := _given_but(_OF_A_SHEET):
         log.warning("a preview does without %s", ", ".join(unused))
     with cancelled_by_signals() as caught:

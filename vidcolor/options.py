@@ -145,7 +145,10 @@ class Options:
             32 <= self.render_size <= MAX_RENDER_SIZE,
             f"render size {self.render_size}: 32 to {MAX_RENDER_SIZE} pixels",
         )
-        _require(self.batch_size is None or 1 <= self.batch_size <= 1024, "batch size: 1 to 1024")
+        _require(
+            self.batch_size is None or 1 <= self.batch_size <= 1024,
+            f"batch size {self.batch_size}: 1 to 1024",
+        )
         _require(0.0 <= self.saturation <= 10.0, f"saturation {self.saturation:g}: 0 to 10")
         _require(0.0 <= self.smoothing <= 1.0, f"smoothing {self.smoothing:g}: 0 to 1")
         _require(
@@ -155,7 +158,10 @@ class Options:
         _require(self.compare in (None, *COMPARISONS), f"compare {self.compare!r}: {', '.join(COMPARISONS)}")
         _require(self.crf is None or 0.0 <= self.crf <= 255.0, f"crf {self.crf}: 0 to 255")
         _require(self.duration is None or self.duration > 0, f"duration {self.duration}: more than 0 s")
-        _require(self.framerate is None or 0 < self.framerate <= 1000, "frame rate: above 0, at most 1000")
+        _require(
+            self.framerate is None or 0 < self.framerate <= 1000,
+            f"frame rate {self.framerate}: above 0, at most 1000",
+        )
         _require(
             self.ray is None or len(self.device.split(",")) == 1,
             f"device {self.device!r}: the cluster of --ray gives out devices itself; name a kind",

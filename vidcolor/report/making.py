@@ -81,8 +81,10 @@ def check_report(before: str, after: str, target: Path, *, overwrite: bool) -> N
     if not target.name:
         raise UsageError("report: its name is empty, or that of a folder")
     films = before, after
-    if "-" in (*films, str(target)) or any(os.path.exists(one) and not os.path.isfile(one) for one in films):
-        raise UsageError("a report needs files, and is one: not pipes")
+    others = [one for one in films if os.path.exists(one) and not os.path.isfile(one)]
+    others += [one for one in (*films, str(target)) if one == "-"]
+    if others:
+        raise UsageError(f"{others[0]}: a report reads files and is one; name a file, not a pipe or folder")
     if is_part_of(target, before) or is_part_of(target, after):
         raise UsageError(f"{target}: is one of the films, or a part of one; name another file for the report")
     check_writable(target)

@@ -65,7 +65,7 @@ def sample_batch(
         InputError: a picture would have to be enlarged by more than 1.25.
     """
     if size % world:
-        raise UsageError(f"a batch of {size} on {world} processes")
+        raise UsageError(f"a batch of {size} does not divide by {world} processes")
     count = size // world
     windows = _windows(photos, step * size, rank * count, count, crop, (seed, step))
     if photos.resident is not None:
