@@ -244,11 +244,12 @@ class _Job:
         source = FrameSource(self.open, order.settings, AHEAD, self.cancel)
         with hushed():
             first = source.first()
-            if first is not None:
-                with source.reading.container as container:
-                    encoding = Encoding(source.reading, first, order.place, order.options)
-                    with closing(Film(container, encoding, place=io.BytesIO())) as film:
-                        film.start()
+            with source.reading.container as container:
+                if first is None:
+                    return  # the scan will say so
+                encoding = Encoding(source.reading, first, order.place, order.options)
+                with closing(Film(container, encoding, place=io.BytesIO())) as film:
+                    film.start()
 
     def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
