@@ -61,6 +61,12 @@ def predictor(request: pytest.FixtureRequest) -> Predictor:
     return Predictor(load_generator(request.param), torch.device("cpu"), torch.float32)
 
 
+@pytest.mark.parametrize("name", ["default", "steady"])
+def test_dark_things_are_not_left_violet(name: str) -> None:
+    """Weights that replace these bring it along: films show what it is for, scores hardly do."""
+    assert load_generator(name).network.config["less_violet"] > 0.5
+
+
 @pytest.mark.parametrize("what", WITHOUT_COLOUR)
 def test_titles_and_blank_film_stay_grey(what: str, predictor: Predictor) -> None:
     picture = padded([lightness(WITHOUT_COLOUR[what] / 255.0)], predictor.multiple)

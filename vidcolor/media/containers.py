@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Sound whose demuxer states sizes of blocks that a muxer must not be told, and the encoder that states none.
 _UNBLOCKED = {"avi": {"ac3": "ac3", "mp3": "libmp3lame"}, "nut": {"mp2": "mp2", "mp3": "libmp3lame"}}
-_NOMINAL = 128_000
+_NOMINAL = 128_000  # bits a second, in place of the source's: see _add_unblocked
 _SIZED = ("avi", "asf")  # containers that state a size of blocks also where packets have none
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
