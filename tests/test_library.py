@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -67,6 +68,33 @@ def test_a_forked_process_says_that_it_cannot(film: Path, tmp_path: Path, weight
         [sys.executable, "-W", "ignore", "-c", code, film, tmp_path, weights], timeout=100, check=False
     )
     assert done.returncode == 7
+
+
+def test_a_daemonic_process_says_that_it_cannot_share_a_film(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(multiprocessing.current_process().__dict__["_config"], "daemon", True)  # as in a Pool
+    with pytest.raises(UsageError, match="daemonic"):
+        colour(film, tmp_path / "out.mkv", jobs=2)
+    assert [path.name for path in tmp_path.iterdir()] == [film.name]
+    assert colour(film, tmp_path / "out.mkv").frames == 12
+
+
+def test_type_checkers_know_the_package_s_names_and_no_others(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    program = tmp_path / "program.py"
+    program.write_text("import vidcolor\nvidcolor.Options\nvidcolor.colorise\n")
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=skip"]
+    package = Path(vidcolor.__file__)
+    done = subprocess.run(
+        [*command, f"--cache-dir={tmp_path}", package, program],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert [line for line in done.stdout.splitlines() if "colorise" in line], done.stdout + done.stderr
+    assert "Options" not in done.stdout
 
 
 def test_it_works_in_another_thread_than_the_main_one(film: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
 from vidcolor.predictors import cached_predictor, make_predictor, stamp
+from vidcolor.processes import refuse_daemon
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -95,6 +96,8 @@ def colorize(
             "--jobs, --ray and several devices need a file to read and a film to write that can be made in "
             "parts, as pictures, GIF, APNG and pipes cannot"
         )
+    if apart and options.ray is None:
+        refuse_daemon()
     job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel)
     try:
         return job.run()

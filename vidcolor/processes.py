@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
-from vidcolor.errors import Interrupted, OutputError
+from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.hearing import Ear, Warned
 from vidcolor.making import Maker
 from vidcolor.memory import keep_freed_memory
@@ -64,6 +64,20 @@ class _Processes(Hands):
 
     def frames(self) -> int:
         return sum(self._shared.frames)
+
+
+def refuse_daemon() -> None:
+    """A daemonic process, such as those of a ``multiprocessing.Pool``, may not start others.
+
+    Raises:
+        UsageError: this is one.
+    """
+    if multiprocessing.current_process().daemon:
+        raise UsageError(
+            "several jobs or devices need worker processes, which a daemonic process (such as those of a "
+            "multiprocessing.Pool) cannot start: call from one of a concurrent.futures.ProcessPoolExecutor, "
+            "or do with one job"
+        )
 
 
 @contextmanager
