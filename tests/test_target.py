@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import struct
 import threading
 from collections.abc import Callable
@@ -281,6 +282,24 @@ def test_the_file_has_the_mode_that_the_umask_leaves(name: str | None, tmp_path:
         os.umask(before)
     assert place.working is not None
     assert place.working.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.name != "posix", reason="this system has no such modes")
+@pytest.mark.parametrize(("before", "after"), [(0o600, 0o600), (0o400, 0o600), (0o666, 0o644)])
+def test_what_takes_a_file_s_place_is_no_less_private(before: int, after: int, tmp_path: Path) -> None:
+    final, report = tmp_path / "out.mkv", tmp_path / "report.html"
+    for path in (final, report):
+        path.touch()
+        path.chmod(before)  # as of a file of mktemp
+    umask = os.umask(0o022)
+    try:
+        place = prepare_target(SOURCE, str(final), Options(overwrite=True), 1)
+        place.create()
+        write_whole(report, lambda file: file.write(b"page"))
+    finally:
+        os.umask(umask)
+    assert place.working is not None
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (place.working, report)] == [after, after]
 
 
 @pytest.mark.skipif(not hasattr(os, "setxattr"), reason="this system sets no access lists so")

@@ -20,7 +20,7 @@ from vidcolor.media.opening import NUMBER, STDIN, refuse_directory, sequence_add
 from vidcolor.media.sourcefiles import files_of, first_part, is_part_of
 from vidcolor.media.traits import traits_of
 from vidcolor.options import Options
-from vidcolor.writing import followed, mark, sync_folder
+from vidcolor.writing import followed, keep_private, mark, sync_folder
 
 STDOUT = "-"
 _OUTPUT = re.compile(r"/dev/stdout|/dev/fd/1|/proc/self/fd/1")
@@ -79,6 +79,7 @@ class Target:
             else:
                 working.unlink(missing_ok=True)  # which may be a second name of a finished film
             working.touch(exist_ok=False)  # its mode is the system's: by the umask, or the folder's ACL
+            keep_private(working, self.final)
             self.working, self.address = working, f"file:{working}"
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,13 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"{path}: cannot be written, {folder} is not writable")
 
 
+def keep_private(new: Path, old: Path) -> None:
+    """Allow others nothing with ``new`` that the file whose place it is to take, if there is one, did not."""
+    with suppress(OSError):
+        allowed = os.stat(old).st_mode | stat.S_IRWXU
+        os.chmod(new, os.stat(new).st_mode & allowed & 0o777)
+
+
 def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = True) -> None:
     """Have ``write`` fill a file beside ``path``, then move it there; a device or pipe is written itself.
 
@@ -58,6 +66,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], Any], *, alone: bool = 
     special = path.exists() and not path.is_file()
     try:
         with open(path if special else part, "wb") as file:
+            if not special:
+                keep_private(part, path)
             write(file)
             if not special:
                 file.flush()
