@@ -1492,8 +1492,12 @@ def test_a_folder_that_goes_away_meanwhile_is_an_output_error(what: str, tmp_pat
             GONE[what](target)
 
     options = Options(render_size=32, device="cpu", precision="fp32")
-    with short_segments(), pytest.raises(OutputError, match=r"a segment cannot be written \(No such file"):
+    with (
+        short_segments(),
+        pytest.raises(OutputError, match=r"a segment cannot be written \(No such file") as said,
+    ):
         colorize(source, target, options, progress)
+    assert "when that is mended, run the same command again" in str(said.value), "room would not help"
 
 
 @pytest.mark.parametrize("call", ["os.fsync", "vidcolor.stages.remux.Remuxer.finish"])

@@ -7,6 +7,7 @@ its last picture. It is whole, or it is not there.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import re
@@ -26,6 +27,7 @@ from vidcolor.writing import write_whole
 log = logging.getLogger(__name__)
 
 SUFFIX = ".segment"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NAME = re.compile(rf"(\d{{6}})-([0-9a-f]{{32}})\{SUFFIX}")
 
 
@@ -126,11 +128,11 @@ class SegmentStore:
         try:  # not alone: a worker thought dead may still be writing
             write_whole(path, lambda file: file.writelines(pieces), alone=False)
         except OutputError as error:
-            why = getattr(error.__cause__, "strerror", error)
+            why, number = getattr(error.__cause__, "strerror", error), getattr(error.__cause__, "errno", None)
+            mend = "make room and run" if number in _NO_ROOM else "when that is mended, run"
             kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
             raise OutputError(
-                f"{self.name}: a segment cannot be written ({why}){kept}: make room and run the "
-                "same command again"
+                f"{self.name}: a segment cannot be written ({why}){kept}: {mend} the same command again"
             ) from error
         return path
 
