@@ -293,11 +293,21 @@ def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = make_film(
-        tmp_path / "a.mkv", frames=6, pts=[0, 40, 90, 100, 400, 410], time_base=Fraction(1, 1000)
+        tmp_path / "a.mp4", pts=[0, 40, 90, 100, 400, 410], time_base=Fraction(1, 1000), options={"bf": "0"}
     )
-    colour(source, tmp_path / "b.mkv", deinterlace=True, crf=0)
-    assert times_of(tmp_path / "b.mkv") == times_of(source)
+    colour(source, tmp_path / "b.mp4", deinterlace=True, encoder_options={"bf": "0"})
+    assert times_of(tmp_path / "b.mp4") == times_of(source)
+    lasting = [[f.duration * f.time_base for f in read_film(tmp_path / name)] for name in ("a.mp4", "b.mp4")]
+    assert lasting[0] == lasting[1]
     assert sum("begins without interlacing" in line for line in caplog.messages) == 1
+
+
+def test_fields_without_times_are_deinterlaced(tmp_path: Path) -> None:
+    source = make_film(
+        tmp_path / "a.h264", frames=3, format="h264", options={"x264-params": "interlaced=1"}
+    )
+    colour(source, tmp_path / "b.mkv", deinterlace=True)
+    assert times_of(tmp_path / "b.mkv") == [Fraction(number, 25) for number in range(3)]
 
 
 def test_pictures_too_small_to_deinterlace_are_refused(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from media import grey_frame, make_film
 from quick import colour
 
 from vidcolor.errors import UsageError
-from vidcolor.media.chapters import advance_timecode
+from vidcolor.media.chapters import advance_timecode, clip_chapters, timecode_fits
 from vidcolor.media.containers import holds_covers
 from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
 from vidcolor.media.packets import Clock
@@ -326,6 +326,17 @@ def test_span_leaves_out_packets_and_clips_chapters(tmp_path):
     assert bounds == [(Fraction(1, 2), 1), (1, Fraction(3, 2))]
 
 
+def test_chapters_that_only_touch_the_span_are_left_out_and_those_of_no_length_are_kept():
+    ids = [
+        [chapter["id"] for chapter in clip_chapters(marks(), clock)]
+        for clock in (Clock(start=Fraction(1)), Clock(end=Fraction(1)), Clock(start=Fraction(2)))
+    ]
+    assert ids == [[2], [1], []]
+    points = [{**mark, "end": mark["start"]} for mark in marks()]
+    assert clip_chapters(points, Clock()) == points
+    assert clip_chapters([{**points[0], "end": -1}], Clock()) == []
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".nut"])
 def test_chapters_are_kept(tmp_path, suffix, caplog):
     source = make(tmp_path / "in.mp4", chapters=True)
@@ -574,6 +585,24 @@ def test_timecode_advances_by_drop_frame_rules():
     assert advance_timecode("00:09:59;29", rate, 1 / rate) == "00:10:00;00"
     assert advance_timecode("00:00:00;00", rate, Fraction(3600)) == "01:00:00;00"
     assert advance_timecode("23:59:59:24", Fraction(25), Fraction(1, 25)) == "00:00:00:00"
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30_000, 1001), Fraction(60), Fraction(256)])
+def test_a_timecode_fits_where_a_track_is_made_of_it(rate):
+    for timecode in ("01:00:00:00", "01:00:00;00"):
+        target = io.BytesIO()
+        try:
+            with av.open(target, "w", format="mov") as output:
+                stream = output.add_stream("mpeg4", rate=rate)
+                stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+                stream.metadata["timecode"] = timecode
+                output.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+            target.seek(0)
+            with av.open(target) as film:
+                made = bool(film.streams.data)
+        except av.FFmpegError:
+            made = False
+        assert timecode_fits(timecode, rate) == made
 
 
 def make_telemetry(path: Path) -> Path:
