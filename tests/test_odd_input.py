@@ -31,6 +31,7 @@ from PIL import Image, ImageCms
 from quick import colour, same_luma
 
 from vidcolor.errors import InputError, UsageError
+from vidcolor.media.boxes import ends_properly
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import FirstShape
@@ -492,6 +493,21 @@ def test_boxes_after_the_last_fragment_are_no_damage(kind: str, tmp_path: Path) 
     damaged[len(content) : len(content) + 8] = bytes(8)
     source.write_bytes(damaged)
     assert colour(source, tmp_path / "c.mkv").exit_code == 7
+
+
+def test_boxes_of_any_length_are_passed_over_to_the_end(tmp_path: Path) -> None:
+    file = tmp_path / "a.mp4"
+    fragment = struct.pack(">I4s8x", 16, b"moof")
+    large = struct.pack(">I4sQ4x", 1, b"free", 20)
+    rest = struct.pack(">I4s4x", 0, b"mdat")
+    for after, proper in (
+        (b"", True), (large, True), (large + rest, True), (large + fragment, False), (rest[:7], False),
+        (struct.pack(">I4s", 8, b"wide"), True), (struct.pack(">I4s", 9, b"wide"), False), (bytes(16), False),
+    ):  # fmt: skip
+        file.write_bytes(fragment + after)
+        assert ends_properly(f"file:{file}", len(fragment)) == proper
+        assert not ends_properly(f"file:{file}", len(fragment) - 1)
+    assert not ends_properly("pipe:0", 0)
 
 
 def test_an_index_that_is_large_beside_its_fragments_is_no_damage(tmp_path: Path) -> None:
