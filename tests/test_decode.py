@@ -303,9 +303,7 @@ def test_progressive_frames_are_not_changed_by_deinterlacing_sizes_or_times(
 
 
 def test_fields_without_times_are_deinterlaced(tmp_path: Path) -> None:
-    source = make_film(
-        tmp_path / "a.h264", frames=3, format="h264", options={"x264-params": "interlaced=1"}
-    )
+    source = make_film(tmp_path / "a.h264", frames=3, format="h264", options={"x264-params": "interlaced=1"})
     colour(source, tmp_path / "b.mkv", deinterlace=True)
     assert times_of(tmp_path / "b.mkv") == [Fraction(number, 25) for number in range(3)]
 

@@ -26,14 +26,17 @@ from vidcolor.temporal import Key, Linker
 class Plain(torch.nn.Module):
     """The same colour everywhere."""
 
+    asked = 0
+
     def forward(self, lightness: torch.Tensor) -> torch.Tensor:
         """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
         count, _, height, width = lightness.shape
+        self.asked += count
         return torch.full((count, 2, height // 2, width // 2), 30.0)
 
 
-def plain() -> Predictor:
-    generator = Generator(network=Plain(), multiple=32, path=Path("plain"), metadata={})
+def plain(network: Plain | None = None) -> Predictor:
+    generator = Generator(network=network or Plain(), multiple=32, path=Path("plain"), metadata={})
     return Predictor(generator, torch.device("cpu"), torch.float32)
 
 
@@ -51,8 +54,8 @@ def keyed(pictures: list[Picture]) -> list[tuple[Key, Floats]]:
     return [((number, 0), one.grey) for number, one in enumerate(pictures)]
 
 
-def scan(pictures: list[Picture]) -> ShotTable:
-    return scan_shots(keyed(pictures), plain())
+def scan(pictures: list[Picture], predictor: Predictor | None = None) -> ShotTable:
+    return scan_shots(keyed(pictures), predictor or plain())
 
 
 def test_a_shot_that_comes_back_is_found_and_no_other() -> None:
@@ -90,6 +93,25 @@ def test_a_shot_begins_in_the_colours_in_which_the_earlier_one_ended() -> None:
     assert np.abs(with_it[60][..., 0] - 30).mean() < 5
     for one, other in zip(without[:60], with_it[:60], strict=True):
         assert np.array_equal(one, other)  # nothing else changes
+
+
+@pytest.mark.parametrize(("length", "asked"), [(1, 1), (12, 3), (50, 9), (51, 9)])
+def test_the_colours_of_an_ending_rest_on_its_last_pictures(length: int, asked: int) -> None:
+    network = Plain()
+    table = scan(view(1, 60) + view(2, length) + view(3, 12) + view(2, 12), plain(network))
+    assert (len(table.anchors), network.asked) == (1, asked)
+
+
+def test_a_shot_may_come_back_at_the_very_end() -> None:
+    table = scan(view(1, 12) + view(2, 12) + view(1, 2))
+    assert (table.shots, list(table.anchors)) == (3, [(24, 0)])
+
+
+def test_a_scan_remembers_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidcolor.matching._KEPT_SHOTS", 2)
+    monkeypatch.setattr("vidcolor.matching._MOST_ANCHORS", 1)
+    table = scan([one for seed in (1, 2, 3, 1, 3, 1) for one in view(seed, 12)])
+    assert list(table.anchors) == [(48, 0)]
 
 
 def test_a_scan_of_nothing_is_an_empty_table() -> None:

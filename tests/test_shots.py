@@ -122,6 +122,32 @@ def test_a_restless_shot_has_no_boundary_but_its_cut_is_found(kind: str) -> None
         assert boundaries(spoiled(kind, shot(6, 25) + shot(7, 25))) == [(25, "cut")]
 
 
+def test_a_lamp_that_is_switched_on_is_no_boundary() -> None:
+    dark = texture(1) * np.float32(0.5)
+    assert boundaries([dark] * 15 + [dark + np.float32(0.3)] * 15) == []
+
+
+def test_what_a_plain_picture_finds_everywhere_is_a_cut_all_the_same() -> None:
+    plain, banded = np.full((96, 128), 0.5, np.float32), texture(1)
+    plain[64:, 64:], banded[16:48] = texture(2)[64:, 64:], 0.5
+    assert (
+        boundaries([plain] * 15 + [banded] * 15) == boundaries([banded] * 15 + [plain] * 15) == [(15, "cut")]
+    )
+
+
+def test_what_goes_over_as_a_dissolve_does_need_not_be_one() -> None:
+    old, new = texture(1), texture(2)
+    rising = np.linspace(0, 1, 18, dtype=np.float32)[1:-1]
+    exposed = [np.clip(old * (1 + 2 * w), 0, 1) for w in (*[0] * 30, *rising, *[1] * 30)]
+    assert boundaries(exposed) == []
+    # what has covered the picture goes away again
+    covering = [np.where(np.arange(128) < 16 * n, new, old) for n in range(9)]
+    assert boundaries([old] * 20 + covering + [old * w + new * (1 - w) for w in rising] + [old] * 30) == []
+    # a shot rises out of what is nearly black
+    dim = new * np.float32(0.1)
+    assert boundaries([dim] * 20 + [dim * (1 - w) + old * w for w in rising] + [old] * 30) == []
+
+
 def test_one_frame_shots_do_not_hide_the_cuts_around() -> None:
     film = [*shot(1, 20), texture(2), *shot(3, 20)]
     found = [at for at, _ in boundaries(film)]
@@ -180,6 +206,7 @@ def copied(state: ShotState) -> ShotState:
         shot=state.shot,
         seen=state.seen,
         shape=state.shape,
+        area=state.area,
     )
 
 
