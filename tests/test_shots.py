@@ -263,18 +263,7 @@ def test_where_a_bar_ends_all_is_looked_at_and_stays_so(bar: object, area: tuple
     barred[bar] = 0.0  # type: ignore[index]
     detector, seen = ShotDetector(), []
     for picture in (barred, barred, whole, barred):
+        detector = ShotDetector(detector.state)
         detector.push(picture)
         seen.append(detector.state.area)
     assert seen == [area, area, (0, 36, 0, 48), (0, 36, 0, 48)]
-
-
-def test_a_state_with_bars_is_restored() -> None:
-    film = [np.pad(texture(seed), ((16, 16), (24, 24))) for seed in (1, 2, 3) for _ in range(12)]
-    whole = decisions(film)
-    first, found = ShotDetector(), []
-    for grey in film[:17]:
-        found += first.push(grey)
-    second = ShotDetector(first.state)
-    for grey in film[17:]:
-        found += second.push(grey)
-    assert found + second.finish() == whole
