@@ -111,7 +111,7 @@ def motion_between(earlier: Luma, later: Luma) -> Motion | None:
     of the way there and back (Ruder et al., "Artistic style transfer for videos", 2016, with a tolerance of
     0.02 |f|² + 0.5 square pixels of the picture), and how well luma agrees at the end of it.
     """
-    if earlier.grid.shape != later.grid.shape or earlier.searched.shape != later.searched.shape:
+    if earlier.searched.shape != later.searched.shape:
         return None
     back, there = _flow(later, earlier), _flow(earlier, later)
     left_back, flicker = _left(later.grid, earlier.grid, back)
