@@ -194,9 +194,11 @@ def test_where_statistics_are_kept_anyway_no_picture_is_coloured_twice(training:
 def test_stages_take_their_share_of_steps() -> None:
     options = TrainOptions(steps=10)
     stages = stages_of(RECIPES["default"], options)
-    found = [position(stages, options, step, 0.0).stage for step in range(10)]
-    assert found == [0] * 6 + [1] * 4
-    assert position(stages, options, 10, 0.0).total == 1.0
+    found = [position(stages, options, step, 0.0) for step in range(11)]
+    assert [at.stage for at in found] == [0] * 6 + [1] * 5
+    within = [*(step / 6 for step in range(6)), *(step / 4 for step in range(5))]
+    assert [at.within for at in found] == pytest.approx(within)
+    assert found[10].total == 1.0
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 1), (0.5, 2), (1.0, 1)])
@@ -236,6 +238,7 @@ def test_rates_rise_and_then_fall(decay: str) -> None:
     later = [rate_factor(stage, step / 100, step, 10) for step in range(10, 101)]
     assert all(b <= a for a, b in pairwise(later))
     assert later[0] > 0.9 and later[-1] == pytest.approx(0.01)
+    assert rate_factor(stage, 0.5, 50, 10) == pytest.approx(1.0 if decay == "late" else 0.505)
 
 
 # batches

@@ -108,8 +108,6 @@ def matching_loss(on_true: Maps, on_made: Maps) -> Tensor:
     pairs = [
         (t, m) for ts, ms in zip(on_true, on_made, strict=True) for t, m in zip(ts[:-1], ms[:-1], strict=True)
     ]
-    if not pairs:
-        return torch.zeros((), device=on_made[0][-1].device)
     return torch.stack([F.l1_loss(m.float(), t.detach().float()) for t, m in pairs]).mean()
 
 
