@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vidcolor.training.degrade import CLEAN_SHARE, degrade
+from vidcolor.training.degrade import _ACTS, CLEAN_SHARE, degrade
 from vidcolor.training.filters import compress, gaussian_blur
 from vidcolor.training.randomness import _GOLDEN, Draws, _mix, permutation, uniforms
 
@@ -42,6 +42,44 @@ def test_a_stated_share_stays_clean_and_the_others_differ() -> None:
     y = luma(4).repeat(100, 1, 1, 1)
     same = (degrade(y, seed=5) == y).flatten(1).all(1).float().mean().item()
     assert CLEAN_SHARE * 0.8 < same < CLEAN_SHARE + 0.12
+
+
+@pytest.mark.parametrize("purpose", _ACTS)
+def test_each_act_strikes_as_often_as_it_should(purpose: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    probability = _ACTS[purpose][1]
+    monkeypatch.setattr(
+        "vidcolor.training.degrade._ACTS", {purpose: (lambda y, draw, strength: y + 0.1, probability)}
+    )
+    struck = (degrade(torch.full((2000, 1, 1, 1), 0.5), seed=3) > 0.55).float().mean().item()
+    assert struck == pytest.approx((1.0 - CLEAN_SHARE) * probability, abs=0.03)
+
+
+def acted(purpose: str, y: torch.Tensor) -> torch.Tensor:
+    """What an act makes of one luma ``(h, w)``, with 300 different draws."""
+    table = uniforms("test", 1, 2, first=0, rows=300, columns=16)
+    many = y.expand(300, 1, *y.shape)
+    return _ACTS[purpose][0](many, Draws(table, torch.device("cpu")), 1.0)[:, 0]
+
+
+def test_light_falls_off_towards_all_edges() -> None:
+    mean = acted("_uneven_light", torch.full((9, 9), 0.5)).mean(0)
+    assert mean[4, 4] == pytest.approx(0.5, abs=0.01)
+    edges, corners = mean[[0, 8, 4, 4], [4, 4, 0, 8]], mean[[0, 0, 8, 8], [0, 8, 0, 8]]
+    assert (corners < edges).all() and (edges < mean[4, 4] - 0.01).all() and (corners > 0.35).all()
+
+
+def test_tones_go_up_with_luma_between_a_raised_black_and_a_lowered_white() -> None:
+    toned = acted("_tone", torch.linspace(0, 1, 11)[None])[:, 0]
+    assert (toned.diff(dim=1) >= 0).all()
+    assert 0.12 < toned[:, 0].max() <= 0.141 and 0.8 <= toned[:, -1].min() < 0.82
+    assert toned[:, 5].min() < 0.4 and toned[:, 5].max() > 0.6
+
+
+def test_grain_is_strongest_in_middle_grey_and_shifts_nothing() -> None:
+    grained = acted("_grain", torch.tensor([0.1, 0.5, 0.9]).repeat_interleave(8).expand(24, 24))
+    dark, middle, light = (grained[..., at : at + 8] for at in (0, 8, 16))
+    assert middle.mean() == pytest.approx(0.5, abs=0.01)
+    assert 0.02 < middle.std() < 0.06 and dark.std() < 0.8 * middle.std() > light.std()
 
 
 def test_strength_goes_from_nothing_to_much() -> None:

@@ -199,6 +199,8 @@ def test_stages_take_their_share_of_steps() -> None:
     within = [*(step / 6 for step in range(6)), *(step / 4 for step in range(5))]
     assert [at.within for at in found] == pytest.approx(within)
     assert found[10].total == 1.0
+    raised = position(stages, TrainOptions(steps=100), 6, 0.0, reached=1)
+    assert (raised.stage, raised.within) == (1, 0.0), "it does not go back"
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 1), (0.5, 2), (1.0, 1)])
