@@ -54,11 +54,11 @@ def test_each_act_strikes_as_often_as_it_should(purpose: str, monkeypatch: pytes
     assert struck == pytest.approx((1.0 - CLEAN_SHARE) * probability, abs=0.03)
 
 
-def acted(purpose: str, y: torch.Tensor) -> torch.Tensor:
+def acted(purpose: str, y: torch.Tensor, strength: float = 1.0) -> torch.Tensor:
     """What an act makes of one luma ``(h, w)``, with 300 different draws."""
     table = uniforms("test", 1, 2, first=0, rows=300, columns=16)
     many = y.expand(300, 1, *y.shape)
-    return _ACTS[purpose][0](many, Draws(table, torch.device("cpu")), 1.0)[:, 0]
+    return _ACTS[purpose][0](many, Draws(table, torch.device("cpu")), strength)[:, 0]
 
 
 def test_light_falls_off_towards_all_edges() -> None:
@@ -80,6 +80,27 @@ def test_grain_is_strongest_in_middle_grey_and_shifts_nothing() -> None:
     dark, middle, light = (grained[..., at : at + 8] for at in (0, 8, 16))
     assert middle.mean() == pytest.approx(0.5, abs=0.01)
     assert 0.02 < middle.std() < 0.06 and dark.std() < 0.8 * middle.std() > light.std()
+
+
+def test_wear_is_all_bright_or_all_dark() -> None:
+    for purpose in ("_scratches", "_dust"):
+        worn = acted(purpose, torch.full((32, 64), 0.5)).flatten(1) - 0.5
+        bright, dark = (worn > 0).any(1), (worn < 0).any(1)
+        assert not (bright & dark).any()
+        assert bright.sum() / (bright | dark).sum() == pytest.approx(0.6, abs=0.08)
+        assert 0.4 < worn.abs().max() <= 0.5
+
+
+def test_of_three_scratches_the_second_and_third_are_rarer() -> None:
+    across = acted("_scratches", torch.full((3, 300), 0.5))[:, 1] != 0.5
+    lines = (across[:, 1:] & ~across[:, :-1]).sum(1)
+    assert lines.max() == 3
+    assert lines.float().mean() == pytest.approx(1 + 1 / 2 + 1 / 3, abs=0.15)
+
+
+def test_more_dust_lies_on_worse_film() -> None:
+    shares = [(acted("_dust", torch.full((64, 64), 0.5), s) != 0.5).float().mean() for s in (0.3, 1, 3)]
+    assert shares[0] < 0.5 * shares[1] and shares[1] < 0.8 * shares[2]
 
 
 def test_strength_goes_from_nothing_to_much() -> None:
