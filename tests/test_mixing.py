@@ -39,7 +39,16 @@ def test_some_pictures_are_turned_a_little_and_no_corner_stays_empty() -> None:
     down = (after[:, 1, -1] - after[:, 1, 0]).mean(1)[struck]
     tilt = (after[:, 1, :, -1] - after[:, 1, :, 0]).mean(1)[struck] / down  # green across for green down
     assert float(tilt.abs().max()) < np.tan(np.radians(10.5)) and float(tilt.std()) > 0.05
-    assert float(after[:, :2].min()) >= 0.5 / 32 - 1e-6  # nothing from beyond the picture
+    places = after[:, :2]
+    for axis in (
+        2,
+        3,
+    ):  # even steps up to the corners: nothing from beyond the picture, whose edges are repeated
+        assert float(places.diff(n=2, dim=axis).abs().max()) < 1e-5
+    across, along = places[..., -1] - places[..., 0], places[:, :, -1] - places[:, :, 0]
+    assert torch.allclose(across[:, 0, 0], along[:, 1, 0], atol=1e-5), "neither stretched nor sheared"
+    assert torch.allclose(across[:, 1, 0], -along[:, 0, 0], atol=1e-5)
+    assert float(across[struck, 0, 0].max()) > 0.95 * 31 / 32, "enlarged just so far"
     assert float((after[:, 2] - 0.25).abs().max()) < 1e-6
 
 
