@@ -820,6 +820,16 @@ def test_windows_vary_in_size_also_where_pictures_are_hardly_larger_than_crops(
         assert low <= w.height <= height - w.top and low <= w.width <= width - w.left
 
 
+def test_windows_lie_everywhere_and_are_tall_and_wide_and_mirrored_alike(photos: PhotoSet) -> None:
+    windows = [w for step in range(40) for w in _windows(photos, 8 * step, 0, 8, 32, (1, step))]
+    spare = [photos.table[w.index][1:] - (w.height, w.width) for w in windows]
+    places = [np.array((w.top, w.left)) / s for w, s in zip(windows, spare, strict=True) if s.min() > 9]
+    assert np.mean(places, 0) == pytest.approx(0.5, abs=0.1)
+    assert np.min(places, 0).max() < 0.05 and np.max(places, 0).tolist() == [1.0, 1.0]
+    assert np.mean([w.height > w.width for w in windows]) == pytest.approx(0.5, abs=0.1)
+    assert np.mean([w.mirrored for w in windows]) == pytest.approx(0.5, abs=0.1)
+
+
 def test_pictures_are_not_enlarged_by_more_than_a_quarter(photos: PhotoSet) -> None:
     assert batch(photos, 0, crop=112).shape == (8, 3, 112, 112)
     with pytest.raises(InputError, match=r"128x96 px is too small for crops of 128 px"):
