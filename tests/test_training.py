@@ -299,7 +299,9 @@ def test_statistics_are_the_means_over_whole_undamaged_batches(folder: Path, tmp
         recalibrate(network, photos, 20, crop=64, seed=seed)
         assert [len(x) for x in seen] == [16, 16]
         means = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
-        assert torch.allclose(norm.running_mean, means, atol=1e-5)
+        spreads = torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0)
+        assert torch.allclose(norm.running_mean, means, rtol=1e-3, atol=0.01 * float(means.abs().max()))
+        assert torch.allclose(norm.running_var, spreads, rtol=1e-4, atol=0.0)
     assert not any(m.training for m in network.modules())
     assert norm.momentum == torch.nn.BatchNorm2d(1).momentum
 
