@@ -38,6 +38,7 @@ from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.sampling import _windows, background, sample_batch
 from vidcolor.training.screening import ALIKE, GREY, SAME, TONED, Seen, colourless, print_of
 from vidcolor.training.sources import decode_rgb, encoded_pictures
+from vidcolor.training.validation import fixed_pictures
 from vidcolor.training.videos import film_frames
 
 
@@ -397,7 +398,7 @@ def test_unusable_pictures_are_left_out_counted_and_named(folder: Path, tmp_path
     assert names[GREY] == ["grey.jpg"] and names["damaged"] == ["damaged.jpg", "odd.png"]
     assert names[SAME] == ["again.png"] and names[ALIKE] == ["same but smaller.jpg"]
     assert sum(photos.report.left_out.values()) == 7
-    assert "2 damaged" in photos.report.summary()
+    assert photos.report.summary().startswith("2 damaged, 1 ")
     assert any(line == "damaged: damaged.jpg, odd.png" for line in photos.report.lines())
 
 
@@ -449,9 +450,10 @@ def test_a_sunset_and_a_small_lamp_are_colour() -> None:
     rows = np.linspace(0.0, 1.0, 90)[:, None, None]
     sunset = np.clip((1 - rows) * [60, 60, 140] + rows * [255, 150, 40], 0, 255) * np.ones((1, 120, 1))
     assert colourless(sunset.astype(np.uint8)) is None
-    lamp = np.repeat(photograph(3)[..., :1], 3, 2)
-    lamp[30:52, 30:52] = (220, 30, 30)
-    assert colourless(lamp) is None
+    for colour in ((220, 30, 30), (130, 90, 90)):
+        lamp = np.repeat(photograph(3)[..., :1], 3, 2)
+        lamp[30:52, 30:52] = colour
+        assert colourless(lamp) is None
 
 
 def test_flat_pictures_of_other_colours_are_not_alike() -> None:
@@ -842,6 +844,13 @@ def test_crops_made_on_a_device_are_the_same_to_two_codes(photos: PhotoSet, crop
     for step in range(4):
         difference = batch(resident, step, crop=crop) - batch(photos, step, crop=crop)
         assert difference.abs().max() < 2 / 255
+
+
+def test_a_run_is_judged_on_central_squares_from_the_first_picture_to_the_last(photos: PhotoSet) -> None:
+    squares = np.stack([photos.picture(index)[:, 16:112] for index in (0, 2, 5)])
+    found = fixed_pictures(photos, 3, 96).permute(0, 2, 3, 1) * 255  # (N, 3, h, w) to (N, h, w, 3)
+    assert np.array_equal(found.round().byte().numpy(), squares)
+    assert fixed_pictures(photos, 99, 32).shape == (6, 3, 32, 32)
 
 
 def test_background_makes_batches_ahead_and_in_order() -> None:
