@@ -38,7 +38,7 @@ from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.sampling import _windows, background, sample_batch
 from vidcolor.training.screening import ALIKE, GREY, SAME, TONED, Seen, colourless, print_of
 from vidcolor.training.sources import decode_rgb, encoded_pictures
-from vidcolor.training.validation import fixed_pictures
+from vidcolor.training.validation import fixed_pictures, validate
 from vidcolor.training.videos import film_frames
 
 
@@ -851,6 +851,35 @@ def test_a_run_is_judged_on_central_squares_from_the_first_picture_to_the_last(p
     found = fixed_pictures(photos, 3, 96).permute(0, 2, 3, 1) * 255  # (N, 3, h, w) to (N, h, w, 3)
     assert np.array_equal(found.round().byte().numpy(), squares)
     assert fixed_pictures(photos, 99, 32).shape == (6, 3, 32, 32)
+
+
+class Plain(torch.nn.Module):
+    """The same ab everywhere, at half size."""
+
+    def __init__(self, ab: torch.Tensor) -> None:
+        super().__init__()
+        self.ab = ab
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = lightness.shape
+        return self.ab.view(1, 2, 1, 1).expand(count, 2, height // 2, width // 2)
+
+
+def test_a_generator_is_judged_by_its_distance_from_the_truth() -> None:
+    pictures = torch.tensor([0.6, 0.4, 0.3]).view(1, 3, 1, 1).expand(10, 3, 16, 16)
+    true = ab_from_rgb(pictures)[0, :, 0, 0]
+    found = []
+    for ab in (true, torch.zeros(2), -true):
+        network: Any = Plain(ab)
+        result, shown = validate(network, None, pictures, torch.device("cpu"))
+        found.append(result)
+        assert shown.shape == (3 * 16, 8 * 16, 3)
+    assert [r.colourfulness for r in found] == pytest.approx([1.0, 0.0, 1.0], abs=1e-4)
+    chroma = float(true.norm())
+    assert [r.score for r in found] == pytest.approx([0.0, chroma, 2 * chroma], abs=1e-3)
+    assert found[0].psnr > 35 > 25 > found[1].psnr == found[1].grey_psnr == found[0].grey_psnr > found[2].psnr
+    error = float(np.mean((np.asarray(shown[:16], np.float32) - 255 * np.array([0.6, 0.4, 0.3])) ** 2))
+    assert found[1].psnr == pytest.approx(10 * math.log10(255**2 / error), abs=0.1)
 
 
 def test_background_makes_batches_ahead_and_in_order() -> None:
