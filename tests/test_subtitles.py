@@ -273,6 +273,7 @@ def test_a_line_without_an_end_stays_until_the_next():
     assert overlaps.add(20, 0, [ass("b")]) == [Piece(10, 10, (ass("a"),))]
     assert overlaps.add(20, 0, [ass("c")]) == []
     assert overlaps.finish() == [Piece(20, 0, (ass("b"), b"{\\rDefault}\\Nc"))]
+    assert overlaps.moved == 0, "two may begin together"
 
 
 def test_lines_whose_times_run_backwards_are_moved():
