@@ -36,10 +36,12 @@ from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.cli_common import _leave, load_predictor, show
 from vidcolor.evaluation.collect import Collector, Measures
 from vidcolor.evaluation.images import Sample, colour_pictures, luma_of
+from vidcolor.evaluation.options import ImageOptions
 from vidcolor.evaluation.pictures import list_pictures
 from vidcolor.evaluation.pixels import colourfulness, psnr
-from vidcolor.evaluation.report import build_report
+from vidcolor.evaluation.report import Report, build_report
 from vidcolor.evaluation.sheet import ContactSheet
+from vidcolor.evaluation.table import table
 from vidcolor.manifest import digest_weights
 from vidcolor.stages.predict import Predictor
 from vidcolor.writing import write_whole
@@ -691,3 +693,21 @@ def test_scores_do_not_depend_on_the_machine_s_arithmetic(
     assert np.array_equal(plain(picture, (64, 64))[0], other(picture, (64, 64))[0])
     exact = Predictor(load_generator(weights), torch.device("cpu"), torch.float32)
     assert np.array_equal(plain(picture, (64, 64))[0], exact(picture, (64, 64))[0])
+
+
+def test_the_table_has_each_score_in_its_place_and_unit() -> None:
+    columns = ("grey", "ours", "truth")
+    scores: dict[str, dict[str, float | None]] = {c: {"kid": 0.0125 * n} for n, c in enumerate(columns, 1)}
+    scores["ours"] |= {"psnr": 23.456}
+    targets = ("fid_of_grey", "colourfulness_of_truth", "colourfulness_magnitudes_of_truth", "psnr_gain")
+    scores["targets"] = {name: number / 8 for number, name in enumerate(targets, 1)}
+    spread: dict[str, dict[str, float | None]] = {name: {} for name in columns}
+    spread |= {"truth": {"kid": 0.001}, "targets": dict.fromkeys(targets)}
+    report = Report(pictures=7, scores=scores, spread=spread)
+    shown = table(report, ImageOptions(data=(), weights="w"), found=9, damaged=2)
+    lines = {line[:28].strip(): line[28:].split("  ") for line in shown.splitlines()}
+    cells = {name: [cell.strip() for cell in row if cell.strip()] for name, row in lines.items()}
+    assert cells["KID × 1000"] == ["12.50", "25.00", "37.50 ± 1.00"]
+    assert cells["PSNR of R'G'B', dB"] == ["–", "23.46", "–"]
+    assert "w: 7 of 9 pictures (seed 0, 2 damaged)" in shown
+    assert [line.split()[-1] for line in shown.splitlines()[-4:]] == ["0.125", "0.250", "0.375", "0.50"]

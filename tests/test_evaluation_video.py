@@ -25,7 +25,7 @@ from vidcolor.errors import UsageError, WeightsError
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
 from vidcolor.evaluation.film import Film, load_film, shot_numbers, spans_of, steps_of
-from vidcolor.evaluation.motion import Motion, between, farneback
+from vidcolor.evaluation.motion import Motion, between, farneback, warp
 from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.raft import Raft
 from vidcolor.evaluation.strips import draw_strips, save_strips
@@ -390,6 +390,13 @@ def scored(truth: float, raw: float, ours: float, *, near: float = 1.0, still_db
     )
 
 
+def test_pictures_are_sampled_where_the_flow_leads_to() -> None:
+    places = np.indices((8, 9), dtype=np.float32)
+    flow = np.broadcast_to(np.array([1.5, 2.0], np.float32), (8, 9, 2)).copy()
+    moved = warp(10 * places[0] + places[1], flow)
+    assert np.allclose(moved, 10 * np.minimum(places[0] + 2, 7) + np.minimum(places[1] + 1.5, 8))
+
+
 def test_the_excess_is_that_of_the_clips_where_there_is_one() -> None:
     clips = [scored(1.0, 3.0, 1.5), scored(1.0, 7.0, 2.5), scored(4.0, 2.0, 1.0)]
     assert clips[0].excess == pytest.approx(0.25) and math.isnan(clips[2].excess)
@@ -399,6 +406,12 @@ def test_the_excess_is_that_of_the_clips_where_there_is_one() -> None:
     assert excess.note == "2 of 3 clips"
     shown = table(clips, VideoOptions(clips=()), "farneback")
     assert shown.count("below truth") == 2 and "1 of 3 clips" in shown
+    cells = {line[:32].strip(): line[32:].split() for line in shown.splitlines()}
+    assert cells["chroma warp error, ab²"][:2] == ["2.000", "4.000"]
+    true = clips[0].scores["truth"]
+    assert cells["CDC × 1000"][0] == f"{1000 * true['cdc']:.3f}"
+    line = next(line for line in shown.splitlines() if line.startswith("some.mkv"))
+    assert line.split()[1:8] == ["40", "1", "1.000", "3.000", "1.500", "1.500", "0.250"]
     unknown = next(t for t in targets(clips[2:]) if t.name == "chroma_warp_excess")
     assert unknown.met is None and "not known" in table(clips[2:], VideoOptions(clips=()), "farneback")
 
