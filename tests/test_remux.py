@@ -21,6 +21,7 @@ from quick import colour
 from vidcolor.errors import UsageError
 from vidcolor.media.chapters import advance_timecode, clip_chapters, timecode_fits
 from vidcolor.media.containers import holds_covers
+from vidcolor.media.covers import CoverAttachment
 from vidcolor.media.languages import _TWO_TO_THREE, is_three_letters
 from vidcolor.media.packets import Clock
 from vidcolor.media.places import missing_keys
@@ -511,6 +512,17 @@ def test_a_second_picture_without_a_key_frame_after_the_start_is_named(tmp_path,
         last = max(p.pts * p.time_base for p in film.demux(film.streams.video[1]) if p.size and p.is_keyframe)
     colour(tmp_path / "in.mkv", tmp_path / "out.mkv", start=last + Fraction(1, 100))
     assert "video track #1 (mpeg4): nothing of it is kept: it has no key frame in the span" in caplog.text
+
+
+def test_a_cover_is_attached_once_and_before_the_header_is_written(tmp_path, caplog):
+    with av.open(str(make(tmp_path / "in.mkv"))) as film, av.open(io.BytesIO(), "w", "matroska") as output:
+        for begun, attached in ((False, 1), (True, 1)):
+            cover = CoverAttachment(output, film.streams.video[0], lambda begun=begun: begun)
+            for _ in range(2):
+                cover.write(av.Packet(b"a picture"))
+            cover.finish()
+            assert len(output.streams) == attached
+            assert ("left out: it came after the file had begun" in caplog.text) == begun
 
 
 def test_timecode_track_is_made_anew(tmp_path, caplog):
