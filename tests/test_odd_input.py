@@ -561,6 +561,17 @@ def test_a_range_that_changes_is_converted(full: bool, caplog: pytest.LogCapture
     assert "yuv420p, {} range, to 64×48 yuv420p, {} range".format(*ranges) in caplog.text
 
 
+def test_an_aspect_ratio_that_changes_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    shape, frame = FirstShape(DecodeReport()), grey_frame(64, 48, "yuv420p", 0)
+    for aspect in (None, Fraction(16, 15), Fraction(16, 15), None):
+        shape.fit(frame, aspect)
+    assert not caplog.messages
+    for _ in range(2):
+        shape.fit(frame, Fraction(64, 45))
+    (line,) = caplog.messages
+    assert "from 16:15 to 64:45 in mid-stream" in line
+
+
 def test_pictures_of_a_sequence_keep_their_numbers(tmp_path: Path) -> None:
     for number in range(117, 123):
         rgb = np.full((48, 64, 3), number, np.uint8)

@@ -105,7 +105,20 @@ def test_hdr_metadata_and_tags_travel_with_a_warning(
         colour(source, target, codec=codec)
         frame = read_film(target)[0]
         assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (9, 9, 16)
-        assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= {d.type.name for d in frame.side_data}
+        told = {d.type.name: bytes(d) for d in frame.side_data}
+        assert np.frombuffer(told["CONTENT_LIGHT_LEVEL"], np.uint32)[:2].tolist() == [1000, 400]
+        ratios = np.frombuffer(told["MASTERING_DISPLAY_METADATA"], np.int32)[:20].reshape(10, 2)
+        x_y = [
+            0.68,
+            0.32,
+            0.265,
+            0.69,
+            0.15,
+            0.06,
+            0.3127,
+            0.329,
+        ]  # red, green, blue, white; then least, most
+        assert ratios[:, 0] / ratios[:, 1] == pytest.approx([*x_y, 0.0001, 1000.0], rel=1e-3, abs=5e-5)
     assert sum("PQ (HDR): its metadata is kept" in line for line in caplog.messages) == 3
     colour(source, tmp_path / "ffv1.mkv", codec="ffv1")
     assert any("have no place in ffv1" in line for line in caplog.messages)
