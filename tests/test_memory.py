@@ -3,8 +3,15 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from pathlib import Path
+from unittest import mock
 
 import pytest
+from media import make_film
+from test_resume import short_segments
+
+from vidcolor.job import colorize
+from vidcolor.options import Options
 
 COUNT_FAULTS = """
 import resource, sys
@@ -56,3 +63,38 @@ def test_what_one_thread_has_freed_serves_the_others() -> None:
     command = [sys.executable, "-c", SHARE, "as the command does"]
     grown = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     assert grown < 250_000, "kilobytes; 75,000 are usual, and 530,000 where each thread has a heap of its own"
+
+
+GIVE = """
+from pathlib import Path
+from vidcolor.cli_process import prepare_process
+from vidcolor.memory import give_back_freed_memory
+prepare_process()
+import numpy as np
+def resident():
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+kept = []
+for _ in range(60):
+    block = np.ones(250_000)  # 2 MB; what is kept behind it does not let the heap become shorter
+    kept.append((block, np.ones(500)))
+kept = [small for _, small in kept]
+del block
+before = resident()
+give_back_freed_memory()
+print(before - resident())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="asks glibc")
+def test_what_lies_free_between_other_things_is_given_back() -> None:
+    given = int(
+        subprocess.run([sys.executable, "-c", GIVE], capture_output=True, text=True, check=True).stdout
+    )
+    assert given > 90_000, "kilobytes, of 120,000"
+
+
+def test_each_part_of_a_film_begins_without_what_the_one_before_has_freed(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=18)
+    with short_segments(), mock.patch("vidcolor.encoding.give_back_freed_memory") as give_back:
+        colorize(str(source), str(tmp_path / "out.mkv"), Options(render_size=32, device="cpu"))
+    assert give_back.call_count == 3

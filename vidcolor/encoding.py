@@ -27,6 +27,7 @@ from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.media.sidedata import display_matrix, has_exif
 from vidcolor.media.streams import sane_rate
 from vidcolor.media.traits import traits_of
+from vidcolor.memory import give_back_freed_memory
 from vidcolor.options import Options
 from vidcolor.reading import Reading
 from vidcolor.stages.compare import Comparison
@@ -194,6 +195,7 @@ class Part(Encoder):
     """Encodes a part of a film by an encoder of its own, in a container that is not written."""
 
     def __init__(self, encoding: Encoding, watch: Watch, last: int | None = None) -> None:
+        give_back_freed_memory()  # that of the part before
         self._unwritten = av.open(io.BytesIO(), "w", format=encoding.target.muxer)
         super().__init__(encoding, encoding.add_stream(self._unwritten), watch, last)
 
