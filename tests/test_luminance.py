@@ -43,6 +43,24 @@ def test_render_size_is_the_short_side_of_square_pixels(
     assert render_shape(frame_of(np.zeros(size, np.uint8), aspect=aspect), 96) == expected
 
 
+@pytest.mark.parametrize(
+    ("size", "short", "expected"),
+    [
+        ((1080, 1920), 256, (256, 448)),
+        ((1920, 1080), 256, (448, 256)),
+        ((804, 1920), 256, (256, 608)),
+        ((480, 640), 256, (256, 341)),  # a sixteenth is too much
+        ((519, 960), 256, (256, 474)),
+        ((720, 1280), 253, (253, 448)),  # the short side is the user's
+        ((600, 600), 257, (257, 257)),
+    ],
+)
+def test_a_long_side_is_squeezed_a_little_where_that_saves_padding(
+    size: tuple[int, int], short: int, expected: tuple[int, int]
+) -> None:
+    assert render_shape(frame_of(np.zeros(size, np.uint8)), short) == expected
+
+
 def test_the_generator_sees_the_picture_upright() -> None:
     luma = np.zeros((64, 96), np.uint8)
     luma[:32, :48] = 255  # upper left as stored

@@ -29,7 +29,7 @@ from vidcolor.reading import on_its_clock, open_as_asked
 from vidcolor.resizing import resized
 from vidcolor.result import clock
 from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.luminance import luminance, render_shape
+from vidcolor.stages.luminance import luminance, square_shape
 from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
@@ -135,7 +135,7 @@ def _require_room(target: Path, pictures: list[Rgb]) -> None:
 
 def _small(frame: Frame) -> Frame:
     """The frame in the size that it has on the sheet, of square pixels."""
-    luma = resized(frame.luma, render_shape(frame, _SIDE))
+    luma = resized(frame.luma, square_shape(frame, _SIDE))
     return replace(frame, luma=luma, fields=1, aspect=Fraction(1))
 
 

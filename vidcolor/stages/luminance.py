@@ -18,13 +18,34 @@ _HALVED_FIRST = 4
 """From so many times the render size on, means of four pixels come first: a quarter of the time."""
 _LONGEST = 4
 """A long side beyond this many short sides is squeezed: it is no picture, and memory is finite."""
+_FITTING = 32
+"""What the sides of a picture are padded to for the default generator: work for nothing."""
+_MOST_SQUEEZED = 1.0 / 32.0
+"""Part of a long side that may be squeezed away to do without."""
 
 
 def render_shape(frame: Frame, render_size: int) -> tuple[int, int]:
-    """Height and width, as stored, of the frame at render size: square pixels, short side ``render_size``."""
+    """Height and width, as stored, of the frame at render size: short side ``render_size``, square pixels.
+
+    A long side that is a little more than a multiple of 32 becomes that: 16:9 is 256×448, not 256×455, which
+    would be padded to 480.
+    """
+    height, width = square_shape(frame, render_size)
+    if height > width:
+        return _squeezed(height), width
+    return height, _squeezed(width) if width > height else width
+
+
+def _squeezed(side: int) -> int:
+    over = side % _FITTING
+    return side - over if over <= side * _MOST_SQUEEZED else side
+
+
+def square_shape(frame: Frame, short: int) -> tuple[int, int]:
+    """Height and width, as stored, of the frame in square pixels, its short side ``short``."""
     width, height = frame.luma.shape[1] * float(frame.aspect), float(frame.luma.shape[0])
-    scale = render_size / min(width, height)
-    longest = _LONGEST * render_size
+    scale = short / min(width, height)
+    longest = _LONGEST * short
     return (
         min(longest, max(1, round(height * scale))),
         min(longest, max(1, round(width * scale))),
