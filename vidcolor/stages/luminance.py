@@ -25,7 +25,7 @@ _MOST_SQUEEZED = 1.0 / 32.0
 
 
 def render_shape(frame: Frame, render_size: int) -> tuple[int, int]:
-    """Height and width, as stored, of the frame at render size: short side ``render_size``, square pixels.
+    """Height and width, as stored, of the frame, its short side ``render_size``, in pixels square to 3 %.
 
     A long side that is a little more than a multiple of 32 becomes that: 16:9 is 256×448, not 256×455, which
     would be padded to 480.
