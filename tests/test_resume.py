@@ -532,8 +532,8 @@ def test_where_the_encoder_cannot_be_told_other_processors_need_leave(tmp_path: 
 
 
 def test_another_batch_that_is_asked_for_needs_leave(stopped: tuple[Path, Path]) -> None:
-    with pytest.raises(ResumeMismatch, match="batch size was 4, now 2"):
-        run(*stopped, batch_size=2)
+    with pytest.raises(ResumeMismatch, match=r"batch size was \d+, now 77"):
+        run(*stopped, batch_size=77)
 
 
 def test_the_engine_is_that_with_which_the_job_was_begun(tmp_path: Path, weights: str) -> None:
