@@ -202,6 +202,13 @@ def test_grey_stands_above_colour_and_the_luma_is_the_same(tmp_path: Path) -> No
     assert left_in(tmp_path) == []
 
 
+def test_pictures_on_a_sheet_keep_their_shape(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mp4", frames=3, size=(160, 90))
+    make_preview(source, tmp_path / "sheet.png", [Options()], 1)
+    sheet = cv2.imread(str(tmp_path / "sheet.png"))
+    assert sheet.shape[1] == 427 + 12, "240 times 16/9, not what the generator sees, and margins"
+
+
 def test_a_sheet_that_is_too_wide_is_refused_before_the_work(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", frames=60, size=(64, 16))
     not_begun = mock.patch("vidcolor.preview._coloured", side_effect=AssertionError)
