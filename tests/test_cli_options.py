@@ -133,16 +133,17 @@ def test_options_work(given: list[str], film: Path, tmp_path: Path) -> None:
     assert len(read_film(tmp_path / "out.mkv")) == 6
 
 
+@pytest.mark.parametrize(("options", "batches"), [(["--every-frame"], [4, 2]), ([], [4])])
 def test_the_batch_size_is_that_of_the_batches(
-    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], batches: list[int], film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
     forward = Predictor._forward
     monkeypatch.setattr(
         Predictor, "_forward", lambda self, x, shape: seen.append(len(x)) or forward(self, x, shape)
     )
-    assert call(film, tmp_path / "out.mkv", "--batch-size", "4") == 0
-    assert seen == [4, 2]
+    assert call(film, tmp_path / "out.mkv", "--batch-size", "4", *options) == 0
+    assert seen == batches  # of six frames
 
 
 def test_out_of_memory_halves_the_batch_and_no_frame_stays_grey(

@@ -255,17 +255,17 @@ def test_flicker_has_its_sigma_half_of_it_in_the_shift_of_the_frame() -> None:
 
 def test_the_plain_average_ghosts_where_the_picture_moves_and_calms_it_where_it_is_still() -> None:
     moving = film_of(*gently(10))
-    near, elsewhere = ghosting(moving, steps_of(moving, farneback), ("average", 0.9))
+    near, elsewhere = ghosting(moving, steps_of(moving, farneback), ("average", 0.9, True))
     assert near > 0.5 and elsewhere > 0.1
-    assert ghosting(moving, steps_of(moving, farneback), ("off", 0.9)) == (0.0, 0.0)
+    assert ghosting(moving, steps_of(moving, farneback), ("off", 0.9, True)) == (0.0, 0.0)
     greys, colours = panning(1, 0)
     standing = film_of(greys * 30, colours * 30)
     steps = steps_of(standing, farneback)
-    assert ghosting(standing, steps, ("average", 0.9))[1] == pytest.approx(0.0, abs=1e-3)
+    assert ghosting(standing, steps, ("average", 0.9, True))[1] == pytest.approx(0.0, abs=1e-3)
     flicker = synthetic_flicker(30, (HEIGHT, WIDTH), 8.0, 0)
-    calmed, nothing_moves = flicker_removal(standing, steps, flicker, ("average", 0.9))
+    calmed, nothing_moves = flicker_removal(standing, steps, flicker, ("average", 0.9, True))
     assert calmed > 6.0 and math.isnan(nothing_moves)
-    assert flicker_removal(standing, steps, flicker, ("off", 0.9))[0] == pytest.approx(0.0, abs=1e-6)
+    assert flicker_removal(standing, steps, flicker, ("off", 0.9, True))[0] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_first_12_pictures_of_a_shot_do_not_count_for_flicker() -> None:
@@ -274,8 +274,8 @@ def test_the_first_12_pictures_of_a_shot_do_not_count_for_flicker() -> None:
     flicker = synthetic_flicker(44, (HEIGHT, WIDTH), 8.0, 0)
     early = [f if film.age(i) < 12 else np.zeros_like(f) for i, f in enumerate(flicker)]
     steps = steps_of(film, farneback)
-    assert math.isnan(flicker_removal(film, steps, early, ("off", 0.9))[0])
-    assert flicker_removal(film, steps, flicker, ("off", 0.9))[0] == pytest.approx(0.0, abs=1e-6)
+    assert math.isnan(flicker_removal(film, steps, early, ("off", 0.9, True))[0])
+    assert flicker_removal(film, steps, flicker, ("off", 0.9, True))[0] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_ghosts_are_looked_for_where_the_second_picture_shows_what_the_first_did_not() -> None:

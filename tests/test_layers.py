@@ -39,7 +39,7 @@ LAYERS = [
     ["reading", "segments"],
     ["packing"],
     ["statearrays"],
-    ["matching"],
+    ["matching", "sparse"],
     ["temporal"],
     ["bars", "predictors"],
     ["stages"],

@@ -38,6 +38,7 @@ from vidcolor.assembly import assemble
 from vidcolor.checkpoint import load_generator
 from vidcolor.errors import InputError, Interrupted, OutputError, ResumeMismatch, UsageError
 from vidcolor.film import Film
+from vidcolor.framesource import AHEAD
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
 from vidcolor.media.processors import processors
@@ -60,6 +61,20 @@ class Flickering(torch.nn.Module):
         count, _, height, width = lightness.shape
         mean = lightness.mean((1, 2, 3)) * 1000.0 % 40.0
         return mean[:, None, None, None].expand(count, 2, height // 2, width // 2)
+
+
+class Calm(torch.nn.Module):
+    """Colours that follow lightness; how many pictures it was asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+        """L* ``(N, 1, H, W)`` to ab ``(N, 2, H/2, W/2)``."""
+        self.asked += len(lightness)
+        half = torch.nn.functional.avg_pool2d(lightness, 2)
+        return torch.cat((half * 0.3, 20.0 - half * 0.2), 1)
 
 
 @contextmanager
@@ -254,6 +269,36 @@ def test_however_often_it_is_interrupted(kind: tuple[Path, list[Any]], tmp_path:
             assert job_status(str(target)).frames >= 6 * runs, "a run finishes a segment at least"
     assert 3 < runs < 8
     assert fingerprint(target) == expected
+
+
+@pytest.mark.parametrize("fields", [1, 2])
+def test_frames_that_are_left_to_their_neighbours_are_the_same_however_they_are_made(
+    fields: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # some are not, here and there, and so segments begin with those that might be as well as with others
+    monkeypatch.setattr("vidcolor.sparse.is_explained", lambda _, after: after.earlier.sum() * 100.0 % 5 > 1)
+    frames, ahead = 38, 7 * (AHEAD / fields + 1)  # seven segments, and what is looked at beyond each
+    more: dict[str, Any] = {"codec": "libx264", "options": INTERLACED} if fields == 2 else {}
+    source = make_film(tmp_path / "in.mkv", frames=frames, size=(128, 96), **more)
+    names = ("whole", "out", "pipe", "every")
+    whole, target, pipe, every = (tmp_path / f"{name}.mkv" for name in names)
+    network = Calm()
+    given: dict[str, Any] = {"render_size": 96, "engine": "torch", "codec": "ffv1", "network": network}
+    run(source, whole, **given)
+    assert network.asked < 0.75 * fields * (frames + ahead)
+    while not target.exists():
+        with suppress(Stop):
+            run(source, target, stop_after=7, **given)
+    with open(pipe, "wb") as file, short_segments(network=network):
+        given.pop("network")
+        options = Options(device="cpu", precision="fp32", format="matroska", **given)
+        colorize(source, "-", options, output_fd=file.fileno())
+    run(source, every, every_frame=True, network=network, **given)
+    chroma = [[p.tobytes() for p in planes_of(f)[1:]] for f in read_film(whole)]
+    assert len(chroma) == frames
+    for other in (target, pipe):
+        assert [[p.tobytes() for p in planes_of(f)[1:]] for f in read_film(other)] == chroma
+    assert [[p.tobytes() for p in planes_of(f)[1:]] for f in read_film(every)] != chroma
 
 
 def test_no_more_than_a_segment_is_done_again(tmp_path: Path) -> None:
@@ -1123,6 +1168,7 @@ from unittest import mock
 sys.path.insert(0, sys.argv[1])
 from test_resume import short_segments
 from vidcolor.film import Film
+from vidcolor.framesource import AHEAD
 from vidcolor.job import colorize
 from vidcolor.options import Options
 options = Options(render_size=32, device="cpu", precision="fp32")
@@ -1424,8 +1470,8 @@ def test_a_resumed_film_has_batches_of_the_same_sizes_on_a_gpu(tmp_path: Path) -
     source = make_film(tmp_path / "in.mkv", frames=20, codec="libx264", options=INTERLACED)
     whole, target, pipe = (tmp_path / f"{name}.mkv" for name in ("whole", "out", "pipe"))
     with played_gpu() as given:
-        run(source, whole, batch_size=5)  # six pictures of three frames, more than was asked for
-        assert max(given) == 6
+        run(source, whole, batch_size=5)  # of two pictures a frame
+        assert set(given) == {5}
         with pytest.raises(Stop):
             run(source, target, batch_size=5, stop_after=17)
         run(source, target, batch_size=5)

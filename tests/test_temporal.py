@@ -11,9 +11,10 @@ import pytest
 from pictures import dissolve, flat, picture, texture
 
 from vidcolor.frames import Floats, Picture
+from vidcolor.sparse import smooth
 from vidcolor.stages.propagate import LOOKAHEAD
 from vidcolor.stages.shots import LOOKAHEAD as SHOT_LOOKAHEAD
-from vidcolor.temporal import Linker, smooth
+from vidcolor.temporal import Linker
 
 
 def shot(seed: int, count: int, speed: int = 2) -> list[Picture]:
@@ -88,7 +89,8 @@ def test_no_more_pictures_wait_than_the_look_ahead(mode: str) -> None:
 
     for _ in smooth(pairs(), mode, 0.9):
         taken += 1
-        assert given - taken <= LOOKAHEAD + SHOT_LOOKAHEAD
+        # with a picture that is predicted, one under way, and those between them
+        assert given - taken <= LOOKAHEAD + SHOT_LOOKAHEAD + 4
     assert taken == 30
 
 

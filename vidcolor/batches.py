@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from vidcolor.bars import predict_within
 from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.sparse import Sparse
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import PropagationState, Propagator
 from vidcolor.temporal import Link, Linker, LinkerState, TemporalState
@@ -186,31 +189,50 @@ class Batcher:
 
 
 class Painter:
-    """Predicts and smooths; frames come out when the pictures after them that bear on them have gone in."""
+    """Predicts and smooths; frames come out when the pictures after them that bear on them have gone in.
 
-    def __init__(self, predictor: Predictor, propagator: Propagator, span: Span | None = None) -> None:
-        self._predictor = predictor
+    Args:
+        hand: in which the predictor works.
+        batch_size: pictures that it gets at once.
+        every: whether the generator colours every picture.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        propagator: Propagator,
+        hand: Executor,
+        batch_size: int,
+        span: Span | None = None,
+        *,
+        every: bool = False,
+    ) -> None:
         self._propagator = propagator
-        self._left = span.frames if span is not None else None
+        self._size = batch_size
+        self._segment = self._left = span.frames if span is not None else None
         self._to_see = self._left
-        self._seen = 0
+        self._seen = self._count = 0
+        # no method of its own: what refers to itself would keep generator and frames until it is collected
+        self._sparse: Sparse[Picture] = Sparse(
+            lambda asked: hand.submit(_predict, predictor, batch_size, asked), batch_size, every=every
+        )
         self._frames: deque[Frame] = deque()
         self._pictures: deque[Picture] = deque()
         self._done: deque[Floats] = deque()
 
-    def paint(self, batch: Batch) -> Coloured:
-        """Take a batch; returns the frames that are now certain."""
-        planes, areas = [p.luminance for p in batch.pictures], [link.area for link in batch.links]
-        predicted = predict_within(self._predictor, planes, areas)
+    def paint(self, batch: Batch) -> list[Coloured]:
+        """Take a batch; returns the frames that are now certain, ``batch_size`` at once."""
         self._note(batch.frames)
         self._frames.extend(batch.frames)
         self._pictures.extend(batch.pictures)
-        for link, ab in zip(batch.links, predicted, strict=True):
-            self._done.extend(link.apply(self._propagator, ab))
+        opens = [begins for frame in batch.frames for begins in self._openings(frame)]
+        for picture, link, begins in zip(batch.pictures, batch.links, opens, strict=True):
+            self._smooth(self._sparse.push(picture, link, opens=begins))
         return self._whole_frames()
 
-    def finish(self) -> Coloured:
+    def finish(self) -> list[Coloured]:
         """The frames that still wait, at the end of the film."""
+        self._smooth(self._sparse.finish())
         self._done.extend(self._propagator.finish())
         return self._whole_frames()
 
@@ -218,6 +240,16 @@ class Painter:
     def complete(self) -> bool:
         """Whether all frames of the span have come out."""
         return self._left == 0
+
+    def _openings(self, frame: Frame) -> list[bool]:
+        """Of each of a frame's pictures, whether a segment begins with it."""
+        opens = frame.opens or (self._segment is not None and self._count % self._segment == 0)
+        self._count += 1
+        return [opens, *[False] * (frame.fields - 1)]
+
+    def _smooth(self, settled: list[tuple[Link, Floats]]) -> None:
+        for link, ab in settled:
+            self._done.extend(link.apply(self._propagator, ab))
 
     def _note(self, frames: list[Frame]) -> None:
         """Let the filter keep its state after the span's last picture."""
@@ -229,12 +261,25 @@ class Painter:
             if self._to_see == 0:
                 self._propagator.mark = self._seen
 
-    def _whole_frames(self) -> Coloured:
-        coloured = Coloured()
+    def _whole_frames(self) -> list[Coloured]:
+        parts: list[Coloured] = []
         while self._frames and self._frames[0].fields <= len(self._done) and not self.complete:
-            frame = self._frames.popleft()
+            if not parts or len(parts[-1].frames) == self._size:
+                parts.append(Coloured())
+            frame, part = self._frames.popleft(), parts[-1]
             self._left = None if self._left is None else self._left - 1
-            coloured.frames.append(frame)
-            coloured.pictures += frame.in_time([self._pictures.popleft() for _ in range(frame.fields)])
-            coloured.abs_ += frame.in_time([self._done.popleft() for _ in range(frame.fields)])
-        return coloured
+            part.frames.append(frame)
+            part.pictures += frame.in_time([self._pictures.popleft() for _ in range(frame.fields)])
+            part.abs_ += frame.in_time([self._done.popleft() for _ in range(frame.fields)])
+        return parts
+
+
+def _predict(predictor: Predictor, batch_size: int, asked: Sequence[tuple[Picture, Link]]) -> list[Floats]:
+    """The ab of pictures, within their bars."""
+    found: list[Floats] = []
+    for _, group in groupby(asked, lambda one: one[0].luminance.shape):
+        predictor.expect(batch_size)
+        pictures, links = zip(*group, strict=True)
+        planes, areas = [picture.luminance for picture in pictures], [link.area for link in links]
+        found += predict_within(predictor, planes, areas)
+    return found

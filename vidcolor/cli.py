@@ -73,6 +73,7 @@ _LOOK, _FILM, _TARGET, _SPAN, _MACHINE, _RESUME, _TRUST = (
     help="Smoothing over time: along motion, plain average, none.",
 )
 @option(_LOOK, "--smoothing", type=float, default=_DEFAULTS.smoothing, help="0 none, 1 most.")
+@option(_LOOK, "--every-frame", is_flag=True, help="Generator colours all; else half, if motion tells.")
 @option(_LOOK, "--match-shots", is_flag=True, help="Scan first: shots that come back keep their colours.")
 @option(
     _LOOK,

@@ -21,6 +21,7 @@ from vidcolor.frames import Frame
 from vidcolor.media.streams import pick_video, sane_rate
 from vidcolor.packing import Place, Seen
 from vidcolor.reading import Reading
+from vidcolor.sparse import BEYOND
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import DecodeSettings, other_packets
 from vidcolor.stages.propagate import LOOKAHEAD
@@ -30,7 +31,7 @@ from vidcolor.threads import unless_cancelled
 
 log = logging.getLogger(__name__)
 
-AHEAD = LOOKAHEAD + SHOT_LOOKAHEAD
+AHEAD = LOOKAHEAD + BEYOND + SHOT_LOOKAHEAD
 """Pictures that are looked at after a segment."""
 WITNESSES = 8
 """Frames whose luma has to be that of the place which is sought."""

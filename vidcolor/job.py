@@ -139,7 +139,7 @@ class _Job:
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
         weights = find_weights(self.options.weights)
-        single = is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
+        single = self._is_single
         make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
         predictor = make(weights, device, dtype, self.options.engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
@@ -227,8 +227,15 @@ class _Job:
 
     def _batch_size(self, predictor: Predictor) -> int:
         """Pictures a batch, whatever their shape: the same for a film in a file and through a pipe."""
-        size = self.options.render_size
-        return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
+        size, asked = self.options.render_size, self.options.batch_size
+        if asked is None and self._is_single:
+            return 1
+        return choose_batch_size(asked, (size, size * 16 // 9), predictor.device)
+
+    @property
+    def _is_single(self) -> bool:
+        """Whether one picture is all that there is to colour."""
+        return is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
 
     def _in_segments(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         predictor = tools.predictor

@@ -72,6 +72,7 @@ class Tools:
             anchors=self.anchors(),
             render_size=options.render_size,
             batch_size=batch_size,
+            every_frame=options.every_frame,
             progress=progress,
             cancel=self.cancel,
             **given,

@@ -73,6 +73,8 @@ class Options:
         saturation: factor on ab, 0 (grey) to 10.
         temporal: how ab is smoothed over time: along motion, as a plain average, or not at all.
         smoothing: 0 (none) to 1 (the longest memory, 60 pictures).
+        every_frame: have the generator colour every frame; else, with ``flow``, every second one and those
+            that motion does not explain, and the rest along motion.
         match_shots: read the source once before, so that shots which come back begin in the colours in which
             they ended; needs ``flow``, a ``smoothing`` above 0 and a file.
         compare: show the film before and after in one: whole and ``side`` by side, ``split`` in the middle,
@@ -110,6 +112,7 @@ class Options:
     batch_size: int | None = None
     temporal: str = "flow"
     smoothing: float = 0.9
+    every_frame: bool = False
     match_shots: bool = False
     deinterlace: bool = False
     compare: str | None = None

@@ -1,7 +1,7 @@
 """Composes the stages; owns every thread and queue.
 
-    reader thread: decode, luminance, shots │ caller's thread: predict, propagate │ writer thread: reencode,
-    remux; a few more threads: motion, and for the writer recolor
+    reader thread: decode, luminance, shots │ caller's thread: interpolate, propagate │ writer thread:
+    reencode, remux; more threads: motion, predict for the caller, recolor for the writer
 
 Each arrow is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
 """
@@ -25,6 +25,7 @@ from av.stream import Stream
 from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
 from vidcolor.errors import Interrupted
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.sharing import helper
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
@@ -64,6 +65,7 @@ class Colouring:
         temporal, smoothing: how ab is smoothed over time, see :class:`~vidcolor.stages.propagate.Propagator`.
         anchors: colours to begin shots with that come back, see :mod:`vidcolor.matching`.
         batch_size: pictures a batch.
+        every_frame: whether the generator colours every frame, see :class:`~vidcolor.sparse.Sparse`.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
         segment_frames: called with the first frame of a film without spans; gives frames a segment at most.
@@ -79,6 +81,7 @@ class Colouring:
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
+    every_frame: bool = False
     segment_frames: Callable[[Frame], int] | None = None
     flush_on_cancel: bool = True
 
@@ -170,20 +173,20 @@ def _predict_all(
 ) -> int:
     start = span.start.filter if span is not None and span.start is not None else None
     propagator = Propagator(colouring.temporal, colouring.smoothing, start)
-    painter = Painter(colouring.predictor, propagator, span)
-    count = 0
-    for item in items:
-        if isinstance(item, Packet):
-            sink.queue.put(item, item.size)
-            continue
-        colouring.predictor.expect(colouring.batch_size)
-        count += _send(painter.paint(item), count, colouring, sink)
-        if painter.complete:
-            break
-    if colouring.cancel.is_set() and not colouring.flush_on_cancel:
-        sink.drop()
-        return count
-    count += _send(painter.finish(), count, colouring, sink)
+    every, size, count = colouring.every_frame, colouring.batch_size, 0
+    with helper("vidcolor-predict") as hand:
+        painter = Painter(colouring.predictor, propagator, hand, size, span, every=every)
+        for item in items:
+            if isinstance(item, Packet):
+                sink.queue.put(item, item.size)
+                continue
+            count += _send(painter.paint(item), count, colouring, sink)
+            if painter.complete:
+                break
+        if colouring.cancel.is_set() and not colouring.flush_on_cancel:
+            sink.drop()
+            return count
+        count += _send(painter.finish(), count, colouring, sink)
     if not colouring.cancel.is_set() and not painter.complete:
         reader.wait()
     if span is not None:
@@ -192,13 +195,14 @@ def _predict_all(
     return count
 
 
-def _send(coloured: Coloured, before: int, colouring: Colouring, sink: _Writer) -> int:
+def _send(parts: list[Coloured], before: int, colouring: Colouring, sink: _Writer) -> int:
     """Hand frames on to the writer; returns how many."""
-    if not coloured.frames:
-        return 0
-    last, count = coloured.frames[-1], len(coloured.frames)
-    sink.queue.put(coloured, coloured.nbytes)
-    colouring.progress(last, before + count)
+    count = 0
+    for coloured in parts:
+        last = coloured.frames[-1]
+        count += len(coloured.frames)
+        sink.queue.put(coloured, coloured.nbytes)
+        colouring.progress(last, before + count)
     return count
 
 

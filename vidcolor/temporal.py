@@ -7,7 +7,7 @@ together with the predicted ab.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.bars import BarFollower, BarState, area_alone
-from vidcolor.frames import Floats, Picture
+from vidcolor.frames import Floats
 from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.stages.propagate import PropagationState, Propagator
 from vidcolor.stages.shots import ShotDetector, ShotState
@@ -178,16 +178,3 @@ class Linker:
             return Link(begins=True, area=area)
         found = self._search(anchor.luma, luma)
         return Link(begins=True, area=area, motion=found, anchor=anchor.state)
-
-
-def smooth(pairs: Iterable[tuple[Picture, Floats]], mode: str, smoothing: float) -> Iterator[Floats]:
-    """Smooth the ab ``(h, w, 2)`` of a film's pictures, all in order, as the pipeline does."""
-    linker, propagator = Linker(mode), Propagator(mode, smoothing)
-    waiting: deque[Floats] = deque()
-    for picture, ab in pairs:
-        waiting.append(ab)
-        for link in linker.push(picture.grey):
-            yield from link.apply(propagator, waiting.popleft())
-    for link in linker.finish():
-        yield from link.apply(propagator, waiting.popleft())
-    yield from propagator.finish()

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -30,10 +31,11 @@ from vidcolor.frames import Floats, Frame
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.streams import pick_video
 from vidcolor.memory import keep_freed_memory
-from vidcolor.motion import Luma, motion_between
+from vidcolor.motion import Luma, Motion, motion_between
 from vidcolor.options import Options
 from vidcolor.reading import open_as_asked
 from vidcolor.sharing import Sharing
+from vidcolor.sparse import Sparse
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import luminance, padded
 from vidcolor.stages.predict import (
@@ -45,6 +47,7 @@ from vidcolor.stages.predict import (
 from vidcolor.stages.propagate import Propagator
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.stages.shots import ShotDetector
+from vidcolor.temporal import Link
 
 T = TypeVar("T")
 _COMMAND = [sys.executable, "-c", "from vidcolor.cli import main; main()"]
@@ -164,7 +167,7 @@ def main(
             short = children([*_COMMAND, "--duration", "0.04", *asked, str(Path(folder) / "short.mkv")])
             clock("transcode", lambda: transcode(film, Path(folder) / "floor.mkv", bits))
             encode_alone(film, Path(folder) / "whole.mkv", Path(folder) / "encoded.mkv", bits, clock)
-        seen = stages(film, predictor, render_size, clock)
+        seen, share = stages(film, predictor, render_size, clock)
     count = len(seen)
     size = f"{seen[0].luma.shape[1]}x{seen[0].luma.shape[0]}"
     click.echo(f"{clip.name}: {count} frames of {size}, {bits} bits, {torch.get_num_threads()} threads")
@@ -181,11 +184,13 @@ def main(
         click.echo(f"whole / (transcode + generator + motion), CPU seconds: {cpu / floor[0]:.3f}")
         colour = clock.parts["… in colour"][0] - clock.parts["encode alone"][0]
         click.echo(f"the same, what colour takes of the encoder included: {cpu / (floor[0] + colour):.3f}")
+        less = cpu / (floor[0] - (1.0 - share) * clock.parts["generator"][0])
+        click.echo(f"the same with a generator that colours {share:.2f} of the pictures, as here: {less:.3f}")
         click.echo(f"CPU seconds a wall second: {cpu / wall:.2f}; peak memory {whole[2]:.0f} MB")
 
 
-def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> list[Frame]:
-    """Time each stage alone."""
+def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> tuple[list[Frame], float]:
+    """Time each stage alone; also gives the share of the pictures that the generator has to be asked of."""
     seen = clock("decode", lambda: read(film))
     pictures = clock("luminance", lambda: [luminance(frame, frame.luma, render_size) for frame in seen])
     planes = [picture.luminance for picture in pictures]
@@ -202,13 +207,14 @@ def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> 
     clock("shots", lambda: [detector.push(picture.grey) for picture in pictures])
     lumas = clock("shrinking", lambda: [Luma.of(picture.grey) for picture in pictures])
     motions: list[Any] = clock("motion", lambda: [None, *(motion_between(a, b) for a, b in pairwise(lumas))])
+    asked, filled = clock("interpolate", lambda: interpolate(abs_, motions, shape))
     propagator = Propagator("flow", 0.9)
     smooth = clock(
         "propagate",
         lambda: [
             *(
                 one
-                for ab, m in zip(abs_, motions, strict=True)
+                for ab, m in zip(filled, motions, strict=True)
                 for one in propagator.push(ab, m, begins=m is None)
             ),
             *propagator.finish(),
@@ -220,7 +226,29 @@ def stages(film: Path, predictor: Predictor, render_size: int, clock: Clock) -> 
         "recolor",
         lambda: [recolor(f, [p], [ab]) for f, p, ab in zip(seen, pictures, smooth, strict=True)] and None,
     )
-    return seen
+    return seen, asked / len(seen)
+
+
+def interpolate(
+    abs_: Sequence[Floats], motions: Sequence[Motion | None], shape: tuple[int, int]
+) -> tuple[int, list[Floats]]:
+    """What becomes of predicted ab where pictures are left to their neighbours, and how many are not."""
+    asked: list[Floats] = []
+
+    def known(pairs: Sequence[tuple[Floats, Link]]) -> Future[list[Floats]]:
+        asked.extend(ab for ab, _ in pairs)
+        found: Future[list[Floats]] = Future()
+        found.set_result([ab for ab, _ in pairs])
+        return found
+
+    def link(motion: Motion | None) -> Link:
+        found: Future[Motion | None] = Future()
+        found.set_result(motion)
+        return Link(begins=motion is None, area=(0, shape[0], 0, shape[1]), motion=found)
+
+    sparse: Sparse[Floats] = Sparse(known, 2)
+    out = [one for ab, motion in zip(abs_, motions, strict=True) for one in sparse.push(ab, link(motion))]
+    return len(asked), [ab for _, ab in [*out, *sparse.finish()]]
 
 
 if __name__ == "__main__":

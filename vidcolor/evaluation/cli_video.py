@@ -54,6 +54,7 @@ _FOLDER = click.Path(file_okay=False, path_type=Path)
     type=Finite(0.0, 1.0),
     help="How long its memory is: 0 none, 1 the longest.",
 )
+@click.option("--every-frame", is_flag=True, help="Ours has the generator colour every frame.")
 @device_option
 @click.option(
     "--flow",
@@ -118,7 +119,8 @@ def _score(options: VideoOptions, paths: list[Path], as_json: bool) -> int:
     if not clips:
         raise InputError("no clip could be measured")
     described = {"weights": options.weights, "render_size": options.render_size, "temporal": options.temporal}
-    described |= {"smoothing": options.smoothing, "seed": options.seed, "flow": judge["name"]}
+    described |= {"smoothing": options.smoothing, "every_frame": options.every_frame}
+    described |= {"seed": options.seed, "flow": judge["name"]}
     try:
         if options.results is not None:
             write_results(options.results, results(clips, options, damaged, judge, generator))

@@ -70,7 +70,7 @@ class VideoOptions:
         limit: frames of a clip that are looked at, from its beginning.
         seed: of the synthetic flicker.
         render_size: short side in pixels of what the generator sees, and of all that is measured.
-        temporal, smoothing: the filter that is judged, as of a job.
+        temporal, smoothing, every_frame: the filter that is judged, as of a job.
         flow: who judges motion.
         metric_weights: folder with RAFT's weights.
         strips: folder for pictures of a column of pixels over time.
@@ -85,6 +85,7 @@ class VideoOptions:
     device: str = Options.device
     temporal: str = Options.temporal
     smoothing: float = Options.smoothing
+    every_frame: bool = Options.every_frame
     flow: str = FLOWS[0]
     metric_weights: Path | None = None
     strips: Path | None = None

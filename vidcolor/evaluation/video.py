@@ -16,7 +16,7 @@ from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.temporal import RegionVariance, cdc, drift, synthetic_flicker, warp_error
 from vidcolor.frames import Floats, Rgb
-from vidcolor.temporal import smooth
+from vidcolor.sparse import smooth
 
 COLUMNS = ("truth", "raw", "average", "ours", "grey")
 """The true colours, those of the generator frame by frame, these as a plain average over time at the same
@@ -28,6 +28,8 @@ SETTLING = 12
 _HALVINGS = 8
 
 Scores = dict[str, float]
+Way = tuple[str, float, bool]
+"""Mode and smoothing of a filter, and whether it gets what the generator says of every picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,10 @@ def measure_clip(film: Film, steps: Sequence[Step | None], options: VideoOptions
         steps: of its pictures to the next, see :func:`vidcolor.evaluation.film.steps_of`.
         options: the filter and the seed of the flicker.
     """
-    ways = {"average": ("average", options.smoothing), "ours": (options.temporal, options.smoothing)}
+    ways: dict[str, Way] = {
+        "average": ("average", options.smoothing, True),
+        "ours": (options.temporal, options.smoothing, options.every_frame),
+    }
     coloured: dict[str, Iterable[Floats]] = {
         "truth": film.truth,
         "raw": film.raw,
@@ -94,11 +99,11 @@ def measure_clip(film: Film, steps: Sequence[Step | None], options: VideoOptions
     return ClipScores(name=film.name, frames=len(film.truth), shots=count, scores=scores, slices=slices)
 
 
-def ghosting(film: Film, steps: Sequence[Step | None], way: tuple[str, float]) -> tuple[float, float]:
+def ghosting(film: Film, steps: Sequence[Step | None], way: Way) -> tuple[float, float]:
     """Chroma error that a filter adds to clean true ab, near boundaries of occlusions and elsewhere.
 
     Args:
-        way: mode and smoothing of the filter.
+        way: the filter.
 
     Returns:
         Mean distance from the true ab, Lab units, over all pixels within, and without,
@@ -118,13 +123,13 @@ def ghosting(film: Film, steps: Sequence[Step | None], way: tuple[str, float]) -
 
 
 def flicker_removal(
-    film: Film, steps: Sequence[Step | None], flicker: Sequence[Floats], way: tuple[str, float]
+    film: Film, steps: Sequence[Step | None], flicker: Sequence[Floats], way: Way
 ) -> tuple[float, float]:
     """By how many dB a filter lowers flicker added to true ab, where pixels stand still and where they move.
 
     Args:
         flicker: what is added, ``(h, w, 2)`` for each picture.
-        way: mode and smoothing of the filter.
+        way: the filter.
 
     Returns:
         Of the variance over time of the error against the true ab, before over after, pixel by pixel; the
@@ -188,8 +193,9 @@ class _ColourMeter:
         return np.ascontiguousarray(rgb.clamp(0.0, 1.0).numpy())
 
 
-def _smoothed(film: Film, abs_: Iterable[Floats], way: tuple[str, float]) -> Iterator[Floats]:
-    return smooth(zip(film.pictures, abs_, strict=True), *way)
+def _smoothed(film: Film, abs_: Iterable[Floats], way: Way) -> Iterator[Floats]:
+    mode, smoothing, every = way
+    return smooth(zip(film.pictures, abs_, strict=True), mode, smoothing, every=every)
 
 
 def _matched_average(film: Film, steps: Sequence[Step | None], ghost_near: float) -> Scores:
@@ -199,12 +205,12 @@ def _matched_average(film: Film, steps: Sequence[Step | None], ghost_near: float
     low, reached, high = 0.0, 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2.0
-        near, _ = ghosting(film, steps, ("average", middle))
+        near, _ = ghosting(film, steps, ("average", middle, True))
         if near <= ghost_near:
             low, reached = middle, near
         else:
             high = middle
-    filtered = list(_smoothed(film, film.raw, ("average", low)))
+    filtered = list(_smoothed(film, film.raw, ("average", low, True)))
     pairs = zip(steps, filtered, filtered[1:], strict=False)
     errors = [warp_error(one, other, step.ahead) for step, one, other in pairs if step is not None]
     return {"smoothing": low, "ghost_near": reached, "chroma_warp": mean_of(errors)}

@@ -36,6 +36,7 @@ def table(clips: Sequence[ClipScores], options: VideoOptions, judge: str) -> str
 def _head(options: VideoOptions, judge: str) -> list[str]:
     return [
         f"{options.weights}: {options.temporal}, smoothing {options.smoothing:g}, "
+        f"{'every frame, ' if options.every_frame else ''}"
         f"render size {options.render_size}, at most {options.limit} frames a clip, motion by {judge}",
         "truth: true colours; raw: frame by frame; average: plain average at that smoothing; ours: as asked",
     ]

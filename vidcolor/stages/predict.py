@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OTHER_BATCH = 4
 _MOST_AT_ONCE = 16
-"""Pictures that a CPU's batch has at most when nobody asks for more: each takes some 50 MB on its way."""
+"""Pictures that a batch has at most when nobody asks for more: on a CPU each takes some 50 MB on its way, and
+with those between them twice as many frames wait."""
 _BYTES_PER_PIXEL = 1500
 """Memory that a forward pass takes for a pixel of the input, measured for the default generator."""
 
@@ -124,13 +125,13 @@ def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.d
     if device.type != "cuda":
         return _OTHER_BATCH
     free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(32, int(free / 5 / (shape[0] * shape[1] * _BYTES_PER_PIXEL))))
+    return max(1, min(_MOST_AT_ONCE, int(free / 5 / (shape[0] * shape[1] * _BYTES_PER_PIXEL))))
 
 
-Share = Callable[[Callable[[Tensor], Floats], Sequence[Tensor]], list[Floats]]
+Share = Callable[[Callable[[Tensor], Floats], Sequence[Tensor], int], list[Floats]]
 
 
-def one_by_one(work: Callable[[Tensor], Floats], pieces: Sequence[Tensor]) -> list[Floats]:
+def one_by_one(work: Callable[[Tensor], Floats], pieces: Sequence[Tensor], at_once: int) -> list[Floats]:
     """All pieces, in the caller's thread."""
     return [work(piece) for piece in pieces]
 
@@ -183,13 +184,13 @@ class Predictor:
         return str(self.dtype).removeprefix("torch.")
 
     def expect(self, count: int) -> None:
-        """Have the next batch filled up to ``count`` pictures on a GPU, whatever came before.
+        """Have the next batch computed as one of ``count`` pictures is, whatever came before.
 
-        Call it before each batch: otherwise it is filled up to the largest so far, and the last digits of a
+        On a GPU it is filled up; on a CPU each picture gets as many threads as it would have then. Call it
+        before each batch: otherwise a GPU's is filled up to the largest so far, and the last digits of a
         resumed film depend on what this process has seen.
         """
-        if self.device.type != "cpu":
-            self._most = count
+        self._most = count
 
     def _ready(self) -> Callable[[Tensor], Tensor]:
         if self._run is None:
@@ -251,14 +252,14 @@ class Predictor:
         raise WeightsError(f"{fault}: its weights are of no use")
 
     def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
-        run = self._ready()
+        run, count = self._ready(), len(luminance)
+        if self.limit is not None:
+            self._most = min(self._most, self.limit)
         if self.device.type != "cpu":
-            count = len(luminance)
             self._most = max(self._most, count)
-            if self.limit is not None:
-                self._most = min(self._most, self.limit)
             return self._colour(run, filled_up(luminance, self._most), shape, count)
-        return self._share(lambda picture: self._colour(run, picture, shape, 1)[0], torch.split(luminance, 1))
+        pictures = torch.split(luminance, 1)
+        return self._share(lambda picture: self._colour(run, picture, shape, 1)[0], pictures, self._most)
 
     @torch.inference_mode()
     def _colour(
