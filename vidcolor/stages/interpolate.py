@@ -7,8 +7,11 @@ Whether it may be is asked twice: of luma before, of ab afterwards.
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
 from vidcolor.motion import GRID, Motion, fetch, shrink
@@ -56,20 +59,22 @@ def apart(earlier: Floats, later: Floats, before: Motion, after: Motion) -> floa
 def between(earlier: Floats, later: Floats, before: Motion, after: Motion) -> Floats:
     """The ab ``(h, w, 2)`` of the picture between, a mean weighted by trust; arguments of :func:`apart`."""
     height, width = earlier.shape[:2]
-    one, other = (_enlarged(trust, width, height) for trust in (before.trust_back, after.trust_there))
-    one += np.float32(_FLOOR)
-    other += np.float32(_FLOOR)
-    of_later = (other / (one + other))[..., None]
-    first = fetch(earlier, _in_pixels(before.back, width, height))
-    second = fetch(later, _in_pixels(after.there, width, height))
-    return np.asarray(first + of_later * (second - first), np.float32)
+    one, other = (trust + np.float32(_FLOOR) for trust in (before.trust_back, after.trust_there))
+    of_later = _enlarged(cv2.merge([other / (one + other)] * 2), width, height)
+    found = fetch(earlier, _in_pixels(before.back, width, height))
+    step = fetch(later, _in_pixels(after.there, width, height))
+    step -= found
+    step *= of_later
+    found += step
+    return found
 
 
 def _in_pixels(flow: Floats, width: int, height: int) -> Floats:
     """Flow of the grid, in its pixels, as flow of the picture."""
-    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    return _enlarged(flow, width, height) * scale
+    return _enlarged(
+        flow * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32), width, height
+    )
 
 
-def _enlarged(plane: Floats, width: int, height: int) -> Floats:
+def _enlarged(plane: NDArray[Any], width: int, height: int) -> Floats:
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
