@@ -52,6 +52,18 @@ def test_a_disk_that_fills_up_ends_with_5_and_leaves_nothing(
     assert not list(tiny_disk.iterdir())
 
 
+def test_a_disk_that_fills_up_leaves_whole_pictures(tiny_disk: Path, tmp_path: Path, capsys: Said) -> None:
+    film = make_film(tmp_path / "film.mp4", frames=12, size=(160, 120), rate=12)
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    for folder, code in ((whole, 0), (tiny_disk, 5)):
+        assert call("-q", film, folder / "p_%02d.bmp") == code
+    assert "No space left" in one_line(capsys.readouterr().err)
+    left = sorted(tiny_disk.iterdir())
+    assert 0 < len(left) < 12
+    assert all(path.read_bytes() == (whole / path.name).read_bytes() for path in left)
+
+
 def test_a_disk_that_refuses_the_last_step_ends_with_5_and_leaves_nothing(
     film: Path, tmp_path: Path, capsys: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -23,7 +24,7 @@ from vidcolor.media.headers import make_room, mend_file, with_aspect
 from vidcolor.media.traits import traits_of
 from vidcolor.sink import Sink
 from vidcolor.stages.remux import Remuxer, RemuxSettings
-from vidcolor.target import Target, holds_one
+from vidcolor.target import Target, holds_one, is_sequence, pictures_of
 
 log = logging.getLogger(__name__)
 
@@ -132,9 +133,15 @@ class Film:
                 log.debug("closing the unfinished output: %s", error)
 
     def _close(self) -> None:
-        self._output.close()
-        if self._sink is not None:
-            self._sink.close()
+        try:
+            self._output.close()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
+            if is_sequence(self._target.name, self._target.muxer):
+                half = Path(f"{self._target.name}.tmp")
+                for path in pictures_of(half, half.parent.iterdir()):
+                    path.unlink()
 
 
 def _label_film(output: OutputContainer, name: str) -> None:
@@ -158,6 +165,8 @@ def _container_options(target: Target, first: Frame, source: InputContainer) -> 
         options["flush_packets"] = "1"
     if holds_one(target.name, muxer) and target.seekable:
         options["update"] = "1"
+    if is_sequence(target.name, muxer):
+        options["atomic_writing"] = "1"  # under another name until it is whole
     if first_number(source, target) is not None:
         options["frame_pts"] = "1"
     return options

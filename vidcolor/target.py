@@ -247,8 +247,8 @@ def _sequence(target: str) -> str:
         return target
 
 
-def _written_over(final: Path, files: Iterable[Path]) -> Iterator[Path]:
-    """Those of the files in a sequence's folder over which its pictures may be written."""
+def pictures_of(final: Path, files: Iterable[Path]) -> Iterator[Path]:
+    """Those of the files in a sequence's folder that are its pictures, or would be written over by them."""
     before, after = NUMBER.split(final.name, maxsplit=1)
     shape = re.compile(re.escape(folded(before)) + r"(\d+)" + re.escape(folded(after)))
     for path in files:
@@ -263,13 +263,13 @@ def _writes_over(source: str, final: Path) -> bool:
     """Whether a sequence may write over pictures of its source."""
     files = files_of(source)
     folders = {folder for folder in {p.parent for p in files} if same_file(folder, final.parent)}
-    return any(_written_over(final, (p for p in files if p.parent in folders)))
+    return any(pictures_of(final, (p for p in files if p.parent in folders)))
 
 
 def _first_linked(source: str, final: Path) -> Path | None:
     """A file that a sequence would overwrite and that is, by a link, a picture of its source."""
     try:
-        taken = sorted(_written_over(final, final.parent.iterdir()))
+        taken = sorted(pictures_of(final, final.parent.iterdir()))
     except OSError:  # -y writes them all the same
         return None
     return first_part(taken, source)
@@ -282,7 +282,7 @@ def _first_taken(final: Path) -> Path | None:
         OutputError: that cannot be told.
     """
     try:
-        return next(_written_over(final, sorted(final.parent.iterdir())), None)
+        return next(pictures_of(final, sorted(final.parent.iterdir())), None)
     except OSError as error:
         raise OutputError(
             f"{final}: whether there are such pictures already cannot be seen ({error.strerror}); -y writes "
