@@ -146,6 +146,17 @@ def test_the_batch_size_is_that_of_the_batches(
     assert seen == batches  # of six frames
 
 
+@pytest.mark.parametrize("options", [[], ["--batch-size", "4"]])
+def test_a_photograph_is_a_batch_by_itself(
+    options: list[str], film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(Predictor, "expect", lambda self, count: seen.append(count))
+    assert call(film, tmp_path / "one.png", "--duration", "0.04") == 0
+    assert call(tmp_path / "one.png", tmp_path / "out.png", *options) == 0
+    assert set(seen) == {1}
+
+
 def test_out_of_memory_halves_the_batch_and_no_frame_stays_grey(
     film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Said
 ) -> None:

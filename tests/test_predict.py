@@ -5,6 +5,7 @@ import gc
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.networks.bfloat16 import cpu_vendor
 from vidcolor.networks.fusing import FusedConv2d, fuse_activations, fuse_batch_norm
-from vidcolor.sharing import Sharing
+from vidcolor.sharing import Hand, Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
@@ -266,7 +267,7 @@ def test_who_made_the_cpu(told: str | None, name: str, vendor: str, monkeypatch:
     assert cpu_vendor() == vendor
 
 
-@pytest.mark.parametrize(("threads", "batch"), [(1, 2), (2, 2), (3, 3), (6, 6), (16, 16), (64, 16)])
+@pytest.mark.parametrize(("threads", "batch"), [(1, 2), (2, 2), (3, 3), (6, 6), (8, 8), (64, 8)])
 def test_batch_size_is_as_asked_or_a_picture_for_each_of_a_cpu_s_threads(
     threads: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +309,74 @@ def test_a_cpu_s_threads_take_a_picture_each(pictures: int, each: int) -> None:
     assert [call[1:] for call in network.calls] == [(1, each)] * pictures
     assert all(name.startswith("vidcolor-share") for name, _, _ in network.calls)
     assert torch.get_num_threads() == 4
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_a_hand_has_the_caller_s_threads_whatever_others_set_meanwhile() -> None:
+    begun, others = threading.Event(), threading.Event()
+
+    def work() -> int:
+        begun.set()
+        others.wait()
+        return torch.get_num_threads()
+
+    with Hand("test").lent() as submit:
+        task = submit(work)
+        begun.wait()
+        other = threading.Thread(target=torch.set_num_threads, args=(1,))
+        other.start()
+        other.join()
+        others.set()
+        assert task.result() == 4
+
+
+def test_what_a_hand_has_not_begun_is_dropped() -> None:
+    go, done = threading.Event(), list[int]()
+
+    def work(number: int) -> None:
+        go.wait()
+        done.append(number)
+
+    hand = Hand("test")
+    with hand.lent() as submit:
+        tasks = [submit(work, number) for number in range(3)]
+        while not tasks[0].running():
+            time.sleep(0.01)
+        threading.Timer(0.2, go.set).start()
+    assert done == [0]
+    assert [task.cancelled() for task in tasks] == [False, True, True]
+    with hand.lent() as submit:
+        assert submit(int, "7").result() == 7
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(
+    ("expected", "pictures", "each"), [(4, 1, 1), (4, 2, 1), (2, 1, 2), (1, 1, 4), (0, 1, 4)]
+)
+def test_a_picture_has_the_threads_of_one_in_a_whole_batch(expected: int, pictures: int, each: int) -> None:
+    network = Telling()
+    generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    predictor = Predictor(generator, CPU, torch.float32, Sharing())
+    predictor.expect(expected)
+    predictor(torch.ones(pictures, 1, 32, 32), (32, 32))
+    assert [call[1:] for call in network.calls] == [(1, each)] * pictures
+
+
+def test_a_single_picture_that_is_too_much_for_a_cpu_is_tried_once() -> None:
+    class Full(torch.nn.Module):
+        tried = 0
+
+        def forward(self, _: torch.Tensor) -> torch.Tensor:
+            self.tried += 1
+            raise MemoryError
+
+    network = Full()
+    generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
+    predictor = Predictor(generator, CPU, torch.float32, Sharing())
+    predictor.expect(8)
+    with pytest.raises(UsageError, match="single picture"):
+        predictor(torch.ones(1, 1, 32, 32), (32, 32))
+    assert network.tried == 1
 
 
 @pytest.mark.usefixtures("four_threads")

@@ -48,7 +48,7 @@ from vidcolor.packing import Coded, Segment
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
 from vidcolor.segments import SUFFIX, SegmentStore
-from vidcolor.stages.predict import Predictor
+from vidcolor.stages.predict import Predictor, one_by_one
 from vidcolor.status import job_status
 from vidcolor.workplace import Workplace
 
@@ -299,6 +299,19 @@ def test_frames_that_are_left_to_their_neighbours_are_the_same_however_they_are_
     for other in (target, pipe):
         assert [[p.tobytes() for p in planes_of(f)[1:]] for f in read_film(other)] == chroma
     assert [[p.tobytes() for p in planes_of(f)[1:]] for f in read_film(every)] != chroma
+
+
+def test_one_thread_predicts_for_all_segments(tmp_path: Path) -> None:
+    source, threads = make_film(tmp_path / "in.mkv", frames=30), set()
+
+    class Watched(Calm):
+        def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+            threads.add(threading.get_ident())
+            return super().forward(lightness)
+
+    with mock.patch("vidcolor.predictors.Sharing", lambda: one_by_one):
+        run(source, tmp_path / "out.mkv", network=Watched(), engine="torch")
+    assert len(threads) == 1
 
 
 def test_no_more_than_a_segment_is_done_again(tmp_path: Path) -> None:
@@ -1168,7 +1181,6 @@ from unittest import mock
 sys.path.insert(0, sys.argv[1])
 from test_resume import short_segments
 from vidcolor.film import Film
-from vidcolor.framesource import AHEAD
 from vidcolor.job import colorize
 from vidcolor.options import Options
 options = Options(render_size=32, device="cpu", precision="fp32")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -13,6 +16,7 @@ from pictures import flat, luma, texture
 
 from vidcolor.frames import Floats
 from vidcolor.motion import Motion, motion_between
+from vidcolor.sharing import Hand
 from vidcolor.sparse import BEYOND, Sparse
 from vidcolor.temporal import Link
 
@@ -170,6 +174,39 @@ def test_few_pictures_wait() -> None:
         out += len(sparse.push(number, link))
         assert number + 1 - out <= 2 * 2 * 2 + 1  # a batch that is gathered, one under way, those between
     assert out + len(sparse.finish()) == 40
+
+
+def test_pictures_in_doubt_are_predicted_with_those_to_come() -> None:
+    abs_ = [flat(20.0 if number in (2, 3, 10, 11) else 0.0, 0) for number in range(40)]
+    asked, _ = colour(links_of(shot(40)), abs_, size=4)
+    assert {1, 3, 9, 11} <= set(asked.pictures)
+    assert [len(batch) for batch in asked.batches[:-1]] == [4] * (len(asked.batches) - 1)
+
+
+def test_what_failed_keeps_no_memory() -> None:
+    kept: list[weakref.ref[Large]] = []
+
+    class Large:
+        pass
+
+    def fail(_: Sequence[tuple[int, Link]]) -> list[Floats]:
+        large = Large()
+        kept.append(weakref.ref(large))
+        raise MemoryError
+
+    def colour_it() -> None:
+        with Hand("test").lent() as submit:
+            sparse: Sparse[int] = Sparse(lambda asked: submit(fail, asked), 1)
+            sparse.push(0, Link(begins=True, area=AREA))
+            sparse.finish()
+
+    gc.disable()
+    try:
+        with suppress(MemoryError):
+            colour_it()
+        assert [ref() for ref in kept] == [None]
+    finally:
+        gc.enable()
 
 
 def test_what_goes_wrong_in_the_generator_is_raised() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from vidcolor.bars import predict_within
 from vidcolor.frames import Floats, Frame, Picture
+from vidcolor.sharing import Submit
 from vidcolor.sparse import Sparse
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import PropagationState, Propagator
@@ -192,7 +192,7 @@ class Painter:
     """Predicts and smooths; frames come out when the pictures after them that bear on them have gone in.
 
     Args:
-        hand: in which the predictor works.
+        submit: has the predictor work.
         batch_size: pictures that it gets at once.
         every: whether the generator colours every picture.
     """
@@ -201,7 +201,7 @@ class Painter:
         self,
         predictor: Predictor,
         propagator: Propagator,
-        hand: Executor,
+        submit: Submit,
         batch_size: int,
         span: Span | None = None,
         *,
@@ -214,7 +214,7 @@ class Painter:
         self._seen = self._count = 0
         # no method of its own: what refers to itself would keep generator and frames until it is collected
         self._sparse: Sparse[Picture] = Sparse(
-            lambda asked: hand.submit(_predict, predictor, batch_size, asked), batch_size, every=every
+            lambda asked: submit(_predict, predictor, batch_size, asked), batch_size, every=every
         )
         self._frames: deque[Frame] = deque()
         self._pictures: deque[Picture] = deque()

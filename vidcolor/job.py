@@ -227,10 +227,10 @@ class _Job:
 
     def _batch_size(self, predictor: Predictor) -> int:
         """Pictures a batch, whatever their shape: the same for a film in a file and through a pipe."""
-        size, asked = self.options.render_size, self.options.batch_size
-        if asked is None and self._is_single:
+        if self._is_single:
             return 1
-        return choose_batch_size(asked, (size, size * 16 // 9), predictor.device)
+        size = self.options.render_size
+        return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
 
     @property
     def _is_single(self) -> bool:

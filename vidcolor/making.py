@@ -22,6 +22,7 @@ from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter
 from vidcolor.segments import Kept, SegmentStore
+from vidcolor.sharing import Hand
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
@@ -60,6 +61,7 @@ class Tools:
     anchors: Callable[[], Mapping[Key, Anchor]]
     meter: Meter
     cancel: threading.Event
+    hand: Hand = field(default_factory=lambda: Hand("vidcolor-predict"))
 
     def colouring(
         self, options: Options, batch_size: int, progress: Callable[[Frame, int], None], **given: Any
@@ -72,6 +74,7 @@ class Tools:
             anchors=self.anchors(),
             render_size=options.render_size,
             batch_size=batch_size,
+            hand=self.hand,
             every_frame=options.every_frame,
             progress=progress,
             cancel=self.cancel,

@@ -25,7 +25,7 @@ from av.stream import Stream
 from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
 from vidcolor.errors import Interrupted
 from vidcolor.frames import Codes, Floats, Frame, Picture
-from vidcolor.sharing import helper
+from vidcolor.sharing import Hand
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
@@ -65,6 +65,7 @@ class Colouring:
         temporal, smoothing: how ab is smoothed over time, see :class:`~vidcolor.stages.propagate.Propagator`.
         anchors: colours to begin shots with that come back, see :mod:`vidcolor.matching`.
         batch_size: pictures a batch.
+        hand: in which the predictor works; whoever colours in several parts gives the same to all.
         every_frame: whether the generator colours every frame, see :class:`~vidcolor.sparse.Sparse`.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
@@ -81,6 +82,7 @@ class Colouring:
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
+    hand: Hand = field(default_factory=lambda: Hand("vidcolor-predict"))
     every_frame: bool = False
     segment_frames: Callable[[Frame], int] | None = None
     flush_on_cancel: bool = True
@@ -174,8 +176,8 @@ def _predict_all(
     start = span.start.filter if span is not None and span.start is not None else None
     propagator = Propagator(colouring.temporal, colouring.smoothing, start)
     every, size, count = colouring.every_frame, colouring.batch_size, 0
-    with helper("vidcolor-predict") as hand:
-        painter = Painter(colouring.predictor, propagator, hand, size, span, every=every)
+    with colouring.hand.lent() as submit:
+        painter = Painter(colouring.predictor, propagator, submit, size, span, every=every)
         for item in items:
             if isinstance(item, Packet):
                 sink.queue.put(item, item.size)
@@ -186,7 +188,8 @@ def _predict_all(
         if colouring.cancel.is_set() and not colouring.flush_on_cancel:
             sink.drop()
             return count
-        count += _send(painter.finish(), count, colouring, sink)
+        if not painter.complete:
+            count += _send(painter.finish(), count, colouring, sink)
     if not colouring.cancel.is_set() and not painter.complete:
         reader.wait()
     if span is not None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -13,17 +13,53 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@contextmanager
-def helper(name: str) -> Iterator[Executor]:
-    """A thread that works for the caller, and has as many of torch's threads, whatever others set meanwhile.
+class Submit(Protocol):
+    """Has work done elsewhere."""
 
-    What it has not begun in the end is dropped.
+    def __call__(self, work: Callable[..., R], *given: Any) -> Future[R]:
+        """What ``work`` makes of what is ``given``."""
+
+
+class Hand:
+    """A thread that works for another.
+
+    It is kept for as long as there is work: what cuDNN plans for a thread is not given back when that ends.
     """
-    hand = ThreadPoolExecutor(1, name, torch.set_num_threads, (torch.get_num_threads(),))
-    try:
-        yield hand
-    finally:
-        hand.shutdown(cancel_futures=True)
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, name)
+
+    @contextmanager
+    def lent(self) -> Iterator[Submit]:
+        """A function that has work done, with as many of torch's threads as the caller has.
+
+        What has not begun in the end is dropped, and what has is waited for.
+        """
+        begun: list[Future[Any]] = []
+
+        def submit(work: Callable[..., R], *given: Any) -> Future[R]:
+            begun[:] = [one for one in begun if not one.done()]
+            task = self._thread.submit(_with_threads, torch.get_num_threads(), work, *given)
+            begun.append(task)
+            return task
+
+        try:
+            yield submit
+        finally:
+            for one in begun:
+                one.cancel()
+            wait(begun)
+            begun.clear()
+
+
+def _with_threads(threads: int, work: Callable[..., R], *given: Any) -> R:
+    _take_threads(threads)
+    return work(*given)
+
+
+def _take_threads(count: int) -> None:
+    torch.get_num_threads()  # asked first, torch takes what any thread has set last; from then on it is ours
+    torch.set_num_threads(count)
 
 
 class Sharing:
@@ -49,7 +85,7 @@ class Sharing:
         each = max(1, threads // max(at_once, len(pieces)))
 
         def one(piece: T) -> R:
-            torch.set_num_threads(each)
+            _take_threads(each)
             return work(piece)
 
         begun: list[Future[R]] = []

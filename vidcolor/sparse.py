@@ -45,7 +45,12 @@ class _Asked(Generic[T]):
     found: Future[list[Floats]]
 
     def wait(self) -> None:
-        for item, ab in zip(self.items, self.found.result(), strict=True):
+        items = self.items
+        try:
+            found = self.found.result()
+        finally:
+            del self  # with the future in this frame, what failed would keep its memory
+        for item, ab in zip(items, found, strict=True):
             item.ab = ab
 
 
@@ -104,43 +109,40 @@ class Sparse(Generic[T]):
         """Those that still wait, at the end of the film."""
         if self._items and not self._items[-1].chosen:
             self._choose(self._items[-1])
-        return self._settle(0)
+        certain = []
+        while self._items:
+            certain += self._settle(0)
+        return certain
 
     def _choose(self, item: _Item[T]) -> None:
         item.chosen = True
         self._due.append(item)
 
     def _settle(self, under_way: int) -> list[tuple[Link, Floats]]:
-        """Have what is chosen predicted, and find what lies between, or have it predicted where in doubt.
+        """Have what is chosen predicted, and find what lies between, or choose it where that is in doubt.
 
         Args:
             under_way: batches that are not waited for.
         """
-        self._asked += self._begin(self._due)
+        parts = [self._due[at : at + self._size] for at in range(0, len(self._due), self._size)]
+        self._asked += [_Asked(part, self._ask([(one.what, one.link) for one in part])) for part in parts]
         self._due = []
         while len(self._asked) > under_way:
             self._asked.popleft().wait()
         row = [*([self._before] if self._before else []), *self._items]
-        doubtful = []
         for earlier, item, later in zip(row, row[1:], row[2:], strict=False):
-            if item.chosen or earlier.ab is None or later.ab is None:
+            if item.chosen or item.ab is not None or earlier.ab is None or later.ab is None:
                 continue
             step = item.motion, later.motion
             if apart(earlier.ab, later.ab, *step) > MOST_APART:
-                doubtful.append(item)
+                self._choose(item)
             else:
                 item.ab = between(earlier.ab, later.ab, *step)
-        for asked in self._begin(doubtful):
-            asked.wait()
         certain = []
         while self._items and (ab := self._items[0].ab) is not None:
             self._before = self._items.popleft()
             certain.append((self._before.link, ab))
         return certain
-
-    def _begin(self, items: list[_Item[T]]) -> list[_Asked[T]]:
-        parts = [items[start : start + self._size] for start in range(0, len(items), self._size)]
-        return [_Asked(part, self._ask([(item.what, item.link) for item in part])) for part in parts]
 
 
 def _motion_of(link: Link) -> Motion:

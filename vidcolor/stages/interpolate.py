@@ -1,4 +1,4 @@
-"""Stage 4, interpolate: a picture between two that the generator has coloured gets its ab along motion.
+"""After predict, interpolate: a picture between two that the generator has coloured gets its ab along motion.
 
 Two pictures on, little has changed that motion does not explain: on 24 clips the error against the true
 colours stayed what it was (13.73 for 13.74 in ab) when every second picture was left to its neighbours.

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OTHER_BATCH = 4
-_MOST_AT_ONCE = 16
+_MOST_AT_ONCE = 8
 """Pictures that a batch has at most when nobody asks for more: on a CPU each takes some 50 MB on its way, and
 with those between them twice as many frames wait."""
 _BYTES_PER_PIXEL = 1500
@@ -116,7 +116,7 @@ def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.d
     """Pictures a batch: as asked, or what fits into a fifth of the GPU's free memory.
 
     On a CPU each thread takes whole pictures (see :class:`Predictor`), so there it is their number, from 2 to
-    16: a batch of 4 for two threads took 45 MB more at 1080 lines and no less time.
+    8: a batch of 4 for two threads took 45 MB more at 1080 lines and no less time.
     """
     if asked is not None:
         return asked
@@ -233,7 +233,8 @@ class Predictor:
                     raise UsageError(f"{self.device} has failed ({first_line(error)}): {advice}") from error
                 if not is_out_of_memory(error):
                     raise
-                filled = self._most if self.limit is None else min(self._most, self.limit)
+                most = 0 if self.device.type == "cpu" else self._most
+                filled = most if self.limit is None else min(most, self.limit)
                 tried = max(len(parts[0]), filled)
                 if tried == 1:
                     advice = "lower --render-size, or use --device cpu"
