@@ -44,7 +44,8 @@ def flowing(film: Path, pipe: Path) -> Iterator[Path]:
 
     def feed() -> None:
         gone = BrokenPipeError, FileNotFoundError  # the test may be over before the pipe is opened
-        with contextlib.suppress(*gone), open(pipe, "wb") as end:
+        # without O_CREAT: a pipe that is gone already must not become a file
+        with contextlib.suppress(*gone), open(os.open(pipe, os.O_WRONLY), "wb") as end:
             end.write(film.read_bytes())
 
     thread = threading.Thread(target=feed, daemon=True)
