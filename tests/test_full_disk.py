@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from calling import call, one_line
@@ -62,6 +63,14 @@ def test_a_disk_that_fills_up_leaves_whole_pictures(tiny_disk: Path, tmp_path: P
     left = sorted(tiny_disk.iterdir())
     assert 0 < len(left) < 12
     assert all(path.read_bytes() == (whole / path.name).read_bytes() for path in left)
+
+
+def test_pictures_go_to_a_folder_that_may_not_be_listed(film: Path, tmp_path: Path, capsys: Said) -> None:
+    refusal = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    with mock.patch.object(Path, "iterdir", side_effect=refusal):
+        assert call("-q", "-y", film, tmp_path / "p_%02d.png") == 0
+    assert not capsys.readouterr().err
+    assert len(list(tmp_path.glob("p_*.png"))) == 4
 
 
 def test_a_disk_that_refuses_the_last_step_ends_with_5_and_leaves_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -131,17 +132,16 @@ class Film:
         except (OSError, av.FFmpegError) as error:
             if not isinstance(error, FileNotFoundError):  # which it is where nothing was begun
                 log.debug("closing the unfinished output: %s", error)
-
-    def _close(self) -> None:
-        try:
-            self._output.close()
-        finally:
-            if self._sink is not None:
-                self._sink.close()
-            if is_sequence(self._target.name, self._target.muxer):
-                half = Path(f"{self._target.name}.tmp")
+        if is_sequence(self._target.name, self._target.muxer):
+            half = Path(f"{self._target.name}.tmp")
+            with suppress(OSError):  # a folder may be written to and not be read
                 for path in pictures_of(half, half.parent.iterdir()):
                     path.unlink()
+
+    def _close(self) -> None:
+        self._output.close()
+        if self._sink is not None:
+            self._sink.close()
 
 
 def _label_film(output: OutputContainer, name: str) -> None:
