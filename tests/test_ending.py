@@ -1,7 +1,8 @@
-"""With a GPU a segment ends beside the next one, and nothing of it is lost whatever happens meanwhile."""
+"""A segment ends beside the next one, and nothing of it is lost whatever happens meanwhile."""
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -13,11 +14,14 @@ from unittest import mock
 
 import pytest
 import torch
+from av.video.codeccontext import VideoCodecContext
 from media import make_film
 from test_resume import Stop, fingerprint, run, short_segments
 
+from vidcolor.encoding import Encoding, Part
 from vidcolor.ending import Endings, SegmentWriter
 from vidcolor.errors import Interrupted, OutputError
+from vidcolor.frames import Frame
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.options import Options
@@ -36,9 +40,9 @@ def film(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def beside() -> Iterator[None]:
-    """Segments end beside what follows, though the generator runs on the CPU."""
-    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.kept.files, beside=True)):
+def two_encoders() -> Iterator[None]:
+    """The next encoder is opened meanwhile, though the generator runs on the CPU."""
+    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.kept.files, two_encoders=True)):
         yield
 
 
@@ -63,8 +67,8 @@ def held(ending: Held) -> Any:
     )
 
 
-@pytest.mark.usefixtures("beside")
-def test_the_next_segment_is_coloured_meanwhile(film: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("two_encoders")
+def test_the_next_segment_is_encoded_meanwhile(film: Path, tmp_path: Path) -> None:
     ending, target = Held(), tmp_path / "out.mkv"
 
     def progress(now: Progress) -> None:
@@ -78,7 +82,7 @@ def test_the_next_segment_is_coloured_meanwhile(film: Path, tmp_path: Path) -> N
     assert fingerprint(target) == fingerprint(tmp_path / "plain.mkv")
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("two_encoders")
 @pytest.mark.parametrize("how", ["error", "cancelled"])
 def test_what_ends_is_kept_when_the_next_one_breaks_off(how: str, film: Path, tmp_path: Path) -> None:
     ending, target, cancel = Held(), tmp_path / "out.mkv", threading.Event()
@@ -96,7 +100,7 @@ def test_what_ends_is_kept_when_the_next_one_breaks_off(how: str, film: Path, tm
     assert list(SegmentStore(tmp_path / ".out.mkv.vidcolor", "out.mkv").find()) == [0]
 
 
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("two_encoders")
 def test_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, tmp_path: Path) -> None:
     refused, told = threading.Event(), []
 
@@ -120,17 +124,79 @@ def test_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, tmp_path: 
     assert max(told) < 12
 
 
-@pytest.mark.parametrize(("device", "beside"), [("cpu", False), ("cuda:1", True), ("mps", True)])
-def test_two_encoders_at_once_only_with_a_gpu(device: str, beside: bool) -> None:
+def test_on_a_cpu_the_next_segment_is_coloured_meanwhile_and_its_encoder_waits(
+    film: Path, tmp_path: Path
+) -> None:
+    ending, target, shown = Held(), tmp_path / "out.mkv", []
+    colour, opened = Encoding.colour, Encoding.add_stream
+
+    def seen(*given: Any) -> Any:
+        shown.append(ending.ended.is_set())
+        if len(shown) > 6:  # of the second segment
+            ending.go.set()
+        return colour(*given)
+
+    def add_stream(*given: Any) -> Any:
+        encoders.append((len(shown), ending.ended.is_set()))
+        return opened(*given)
+
+    encoders: list[tuple[int, bool]] = []
+    run(film, tmp_path / "plain.mkv")
+    with (
+        short_segments(),
+        held(ending),
+        mock.patch.object(Encoding, "colour", seen),
+        mock.patch.object(Encoding, "add_stream", add_stream),
+    ):
+        colorize(film, target, OPTIONS)
+    assert not shown[6]
+    assert [ended for count, ended in encoders if count >= 6] == [True, True, True, True]
+    assert fingerprint(target) == fingerprint(tmp_path / "plain.mkv")
+
+
+def test_no_encoder_is_left_when_the_next_one_is_opened(film: Path, tmp_path: Path) -> None:
+    def encoders() -> int:
+        return sum(type(one) is VideoCodecContext and one.is_encoder for one in gc.get_objects())
+
+    before, left = encoders(), []
+    with (
+        short_segments(),
+        mock.patch("vidcolor.encoding.give_back_freed_memory", lambda: left.append(encoders() - before)),
+    ):
+        colorize(film, tmp_path / "out.mkv", OPTIONS)
+    assert left == [0, 0, 0, 0]
+
+
+def test_on_a_cpu_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, tmp_path: Path) -> None:
+    encoded: list[int] = []
+    encode = Part.encode
+
+    def counted(part: Part, frame: Frame, *chroma: Any) -> Any:
+        encoded.append(frame.pts)
+        return encode(part, frame, *chroma)
+
+    with (
+        short_segments(),
+        mock.patch.object(Part, "encode", counted),
+        mock.patch.object(SegmentStore, "write", side_effect=OutputError("no room for a segment")),
+        pytest.raises(OutputError, match="no room"),
+    ):
+        colorize(film, tmp_path / "out.mkv", OPTIONS)
+    assert len(encoded) == 6  # those of the first
+
+
+@pytest.mark.parametrize(("device", "two"), [("cpu", False), ("cuda:1", True), ("mps", True)])
+def test_two_encoders_at_once_only_with_a_gpu(device: str, two: bool) -> None:
     maker: Any = SimpleNamespace(
         kept=SimpleNamespace(files={}),
         tools=SimpleNamespace(predictor=SimpleNamespace(device=torch.device(device))),
     )
     going = threading.Event()
     with Maker._endings(maker) as endings:
-        endings.add(0, lambda: Path() if going.wait(0.0 if not beside else LONG) else Path("alone"))
+        endings.add(0, lambda: Path() if going.wait(LONG if two else 0.3) else Path("alone"))
+        endings.make_room()
         going.set()
-    assert maker.kept.files == {0: Path() if beside else Path("alone")}
+    assert maker.kept.files == {0: Path() if two else Path("alone")}
 
 
 def test_the_last_one_is_waited_for(tmp_path: Path) -> None:
@@ -138,7 +204,7 @@ def test_the_last_one_is_waited_for(tmp_path: Path) -> None:
         raise OutputError("no room")
 
     found: dict[int, Path] = {}
-    with pytest.raises(OutputError, match="no room"), Endings(found, beside=True) as endings:
+    with pytest.raises(OutputError, match="no room"), Endings(found, two_encoders=True) as endings:
         endings.add(0, lambda: tmp_path)
         endings.add(1, full)
     assert found == {0: tmp_path}
@@ -149,7 +215,7 @@ def test_after_one_that_failed_no_other_is_ended(tmp_path: Path) -> None:
         raise OutputError("no room")
 
     found: dict[int, Path] = {}
-    with pytest.raises(OutputError, match="no room"), Endings(found, beside=True) as endings:
+    with pytest.raises(OutputError, match="no room"), Endings(found, two_encoders=True) as endings:
         endings.add(0, full)
         endings.add(1, lambda: tmp_path)
     assert found == {}

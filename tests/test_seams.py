@@ -85,6 +85,7 @@ def test_a_seam_does_not_show(kind: str, temporal: str, tmp_path: Path) -> None:
     def kept(maker: Maker, number: int, place: Place | None, endings: Endings) -> Place:
         """What goes over the end, as a run finds it that goes on from there."""
         make(maker, number, place, endings)
+        endings.wait()
         return maker.kept.store.read(maker.kept.files[number]).after
 
     for frames in (6, 240):

@@ -1,4 +1,4 @@
-"""How a segment ends: its encoder is emptied and it is kept, while the next one is begun where that pays."""
+"""How a segment ends: its encoder is emptied and it is kept, while the next one is begun."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ class SegmentWriter:
 
     Args:
         encoding: of the film.
-        part: encodes this segment.
+        open_part: opens what encodes this segment; called when its first frame has been coloured.
 
     Attributes:
         seen: its frames so far.
     """
 
-    def __init__(self, encoding: Encoding, part: Part) -> None:
-        self._part = part
+    def __init__(self, encoding: Encoding, open_part: Callable[[], Part]) -> None:
+        self._open_part = open_part
+        self._part: Part | None = None
         self.colour = encoding.colour
         self._packets: list[Packet[Stream]] = []
         self.seen: list[Seen] = []
 
     def begin(self, first: Frame) -> None:
-        """The encoder is open already."""
+        """The encoder is opened later: that of the segment before may still be at work."""
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Other tracks are read anew when the film is put together."""
@@ -42,45 +43,52 @@ class SegmentWriter:
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame."""
         self.seen.append(Seen(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame)))
+        if self._part is None:
+            self._part = self._open_part()
         self._packets += self._part.encode(frame, cb, cr)
 
     def finish(self) -> None:
         """The encoder is emptied by :meth:`end`, when the pipeline has gone on."""
 
     def abandon(self) -> None:
-        """Close the encoder as it is: the segment is not wanted."""
-        self._part.close()
+        """Close the encoder as it is, if it is open: the segment is not wanted."""
+        if self._part is not None:
+            self._part.close()
 
     def end(self, number: int, after: Place) -> Segment:
         """Empty the encoder and close it; returns the segment of that number, which ends there."""
+        # whoever waits for the end wants the encoder's memory, and packets keep that, too
+        part, self._part = self._part, None
+        begun, self._packets = self._packets, []
+        assert part is not None  # there is no segment without frames
         try:
-            packets = [p for p in (*self._packets, *self._part.flush()) if p.size]
+            packets = [p for p in (*begun, *part.flush()) if p.size]
             coded = Coded(
                 data=tuple(map(memoryview, packets)),
                 pts=tuple(int(p.pts or 0) for p in packets),
                 durations=tuple(int(p.duration or 0) for p in packets),
                 keys=tuple(bool(p.is_keyframe) for p in packets),
-                extradata=self._part.extradata,
+                extradata=part.extradata,
             )
         finally:
-            self._part.close()
+            part.close()
         return Segment(number=number, frames=len(self.seen), delay=coded.delay, coded=coded, after=after)
 
 
 class Endings:
-    """Ends segments, one at a time, so that two encoders are open at most.
+    """Ends segments, one at a time, in a thread of its own, beside what follows.
 
     Leaving ``with`` waits for the last of them: after an interruption it is kept, too.
 
     Args:
         found: files of finished segments by number; what ends is added.
-        beside: in a thread of its own, beside what follows. With a GPU, only encoders load the processors,
-            and none would be at work while one is emptied; on a CPU the second one would take its memory
-            (0.4 GB at 1080p) for no gain.
+        two_encoders: whether the next segment's encoder is open meanwhile. With a GPU, only encoders load the
+            processors, and none would be at work while one is emptied; on a CPU the second one would take its
+            memory (0.4 GB at 1080p) for no gain.
     """
 
-    def __init__(self, found: dict[int, Path], *, beside: bool) -> None:
-        self._found, self._beside = found, beside
+    def __init__(self, found: dict[int, Path], *, two_encoders: bool) -> None:
+        self._found, self._two_encoders = found, two_encoders
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vidcolor-ending")
         self._ending: Future[None] | None = None
 
@@ -92,7 +100,14 @@ class Endings:
         """
         self.wait()
         self._ending = self._thread.submit(self._end, number, end)
-        if not self._beside:
+
+    def make_room(self) -> None:
+        """Wait until another encoder may be opened; in any thread.
+
+        Raises:
+            Exception: what went wrong with the segment before.
+        """
+        if not self._two_encoders:
             self.wait()
 
     def _end(self, number: int, end: Callable[[], Path]) -> None:

@@ -123,7 +123,7 @@ class Maker:
                     return
 
     def _endings(self) -> Endings:
-        return Endings(self.kept.files, beside=self.tools.predictor.device.type != "cpu")
+        return Endings(self.kept.files, two_encoders=self.tools.predictor.device.type != "cpu")
 
     def span_from(self, place: Place | None) -> Span:
         """What of the film is made at once from there on."""
@@ -156,8 +156,12 @@ class Maker:
         watch.said = self._said
         if place is not None:
             watch.written, watch.pace = place.frames, self._pace.get(number, watch.pace)
-        part = Part(self.encoding, watch, place.ticks if place else None)
-        writer = SegmentWriter(self.encoding, part)
+
+        def opened() -> Part:
+            endings.make_room()
+            return Part(self.encoding, watch, place.ticks if place else None)
+
+        writer = SegmentWriter(self.encoding, opened)
         span = self.span_from(place)
         try:
             run(source.span(span.frames), self._colouring(endings), writer, span)
