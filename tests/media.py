@@ -12,7 +12,8 @@ import av
 import numpy as np
 import torch
 
-from vidcolor.colorspace import Matrix, ab_from_rgb, rgb_from_ycbcr
+from vidcolor.colorspace import ab_from_rgb, rgb_from_ycbcr
+from vidcolor.matrices import Matrix
 from vidcolor.media.priority import ordinary_priority
 
 

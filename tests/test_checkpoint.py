@@ -16,9 +16,10 @@ import torch
 from generators import GENERATORS, lively
 from safetensors.torch import load_file, save_file
 
-from vidcolor.checkpoint import find_weights, load_generator, metadata_of, record, save_weights
+from vidcolor.checkpoint import load_generator, metadata_of, record, save_weights
 from vidcolor.errors import WeightsError
 from vidcolor.networks.unet import LiteUNet
+from vidcolor.weightfiles import find_weights
 
 
 def rewritten(weights: str, path: Path, **metadata: str) -> Path:

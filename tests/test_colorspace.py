@@ -10,11 +10,6 @@ from skimage.color import rgb2lab
 
 from vidcolor.chromatable import ChromaTable, _atlas
 from vidcolor.colorspace import (
-    BT709,
-    BT2020,
-    MATRICES,
-    SMPTE170M,
-    Matrix,
     ab_from_rgb,
     bt709_from_bt2020,
     chroma_from_ab,
@@ -25,6 +20,7 @@ from vidcolor.colorspace import (
     rgb_from_ycbcr,
     ycbcr_from_rgb,
 )
+from vidcolor.matrices import BT709, BT2020, MATRICES, SMPTE170M, Matrix
 
 SATURATED = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1), (1, 0, 1), (0.5, 0, 0), (0, 0, 0.3)]
 unit = st.floats(0.0, 1.0, width=32)

@@ -31,14 +31,16 @@ from media import (
     read_film,
     times_of,
 )
+from numpy.typing import NDArray
 from PIL import Image
 from quick import Corners, colour, same_luma
 from torch import Tensor
 
-from vidcolor.colorspace import Matrix, luma_from_rgb
+from vidcolor.colorspace import luma_from_rgb
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.framesource import FrameSource, luma_check
+from vidcolor.matrices import Matrix
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import FrameClock
@@ -384,13 +386,15 @@ def test_luma_of_rgb_takes_floats_for_a_few_lines_at_a_time(
     rgb = np.random.default_rng(0).integers(0, most, (301, 1000, 3), dtype=kind, endpoint=True)
     frame = av.VideoFrame.from_ndarray(rgb, fmt)
     signal, sizes = signal_of(frame), list[int]()
+    luma = Matrix.luma
 
-    def watched(part: Tensor, matrix: Matrix) -> Tensor:
-        sizes.append(part.numel())
-        return luma_from_rgb(part, matrix)
+    def watched(matrix: Matrix, *planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        sizes.append(sum(plane.size for plane in planes))
+        return luma(matrix, *planes)
 
-    monkeypatch.setattr("vidcolor.media.pixels.luma_from_rgb", watched)
-    found = luma_of(frame, signal)
+    with monkeypatch.context() as patch:
+        patch.setattr(Matrix, "luma", watched)
+        found = luma_of(frame, signal)
     whole = torch.from_numpy(rgb.astype(np.float32)).permute(2, 0, 1)[None] / float(most)
     black, white = signal.ends
     wanted = luma_from_rgb(whole, signal.matrix)[0, 0].numpy() * np.float32(white - black) + np.float32(black)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.colorspace import BT709, ab_from_rgb, lightness_from_luma, rgb_from_ycbcr
+from vidcolor.colorspace import ab_from_rgb, lightness_from_luma, rgb_from_ycbcr
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
@@ -44,6 +44,7 @@ from vidcolor.evaluation.video import ClipScores, flicker_removal, ghosting, mea
 from vidcolor.evaluation.video_report import as_dict, targets
 from vidcolor.evaluation.video_table import table
 from vidcolor.frames import Picture
+from vidcolor.matrices import BT709
 from vidcolor.stages.predict import Predictor
 
 HEIGHT, WIDTH = 96, 128

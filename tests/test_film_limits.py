@@ -192,7 +192,7 @@ def test_what_a_target_does_not_take_is_refused_before_a_scan(
 ) -> None:
     source = make_film(tmp_path / "in.mkv", frames=2, audio="aac")
     out = target if target == "-" else tmp_path / target
-    with mock.patch("vidcolor.job.scan_source") as scan:
+    with mock.patch("vidcolor.filmjob.scan_source") as scan:
         assert call(source, out, "--match-shots", *given) == 2
     one_line(capfd.readouterr().err)
     assert not scan.called

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from vidcolor.colorspace import BT709
 from vidcolor.frames import Orientation, Signal
+from vidcolor.matrices import BT709
 
 ONE = 65536
 # display matrices a b u c d v x y w by what they do to a picture

@@ -21,6 +21,7 @@ LAYERS = [
     ["cli_process"],
     ["training", "evaluation", "report"],
     ["job", "status", "preview"],
+    ["filmjob"],
     ["finished"],
     ["resumable"],
     ["processes", "cluster"],
@@ -30,7 +31,7 @@ LAYERS = [
     ["film"],
     ["encoding"],
     ["film_limits", "film_times", "watching"],
-    ["target", "manifest", "workplace"],
+    ["target", "manifest", "machine", "workplace"],
     ["framesource", "contents"],
     ["spool"],
     ["result"],
@@ -47,7 +48,8 @@ LAYERS = [
     ["media", "checkpoint", "threads", "sharing", "devices"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
-    ["writing", "hearing", "captions", "resizing", "torchthreads", "sink"],
+    ["matrices"],
+    ["writing", "hearing", "captions", "labels", "resizing", "torchthreads", "sink", "weightfiles"],
     ["errors", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

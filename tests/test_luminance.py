@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from vidcolor.colorspace import BT709, lightness_from_luma
+from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Frame, Orientation, Signal
+from vidcolor.matrices import BT709
 from vidcolor.stages.luminance import lightness, luminance, padded, render_shape
 
 

@@ -19,9 +19,9 @@ from safetensors.numpy import save
 
 from vidcolor._version import __version__
 from vidcolor.errors import WeightsError
+from vidcolor.machine import describe_machine
 from vidcolor.manifest import (
     Manifest,
-    describe_machine,
     describe_options,
     digest_weights,
     fingerprint,

@@ -20,8 +20,8 @@ from media import grey_frame, make_film, planes_of
 from quick import Corners, colour
 
 from vidcolor.checkpoint import Generator
-from vidcolor.colorspace import BT709
 from vidcolor.frames import Frame, Signal
+from vidcolor.matrices import BT709
 from vidcolor.pipeline import Colouring, run
 from vidcolor.stages.predict import Predictor
 

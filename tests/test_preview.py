@@ -20,9 +20,10 @@ from test_resume import left_in
 from test_shots_apart import cut_film
 
 from vidcolor.cli import main
-from vidcolor.colorspace import BT709, BT2020, ab_from_rgb
+from vidcolor.colorspace import ab_from_rgb
 from vidcolor.contents import Contents, Moment, choose
 from vidcolor.errors import UsageError, WeightsError
+from vidcolor.matrices import BT709, BT2020
 from vidcolor.options import Options
 from vidcolor.preview import make_preview
 from vidcolor.reading import open_as_asked

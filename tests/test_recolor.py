@@ -9,8 +9,9 @@ import pytest
 import torch
 from skimage import data
 
-from vidcolor.colorspace import BT709, ab_from_rgb, ycbcr_from_rgb
+from vidcolor.colorspace import ab_from_rgb, ycbcr_from_rgb
 from vidcolor.frames import Frame, Orientation, Picture, Signal
+from vidcolor.matrices import BT709
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.recolor import GuidedUpsampling, Recolorer, chroma_site_luma
 

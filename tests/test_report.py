@@ -24,8 +24,9 @@ from calling import call, one_line
 from media import fill_plane, flat_film, make_film, times_of, true_ab
 from test_shots_apart import cut_film
 
-from vidcolor.colorspace import BT2020, ab_from_rgb
+from vidcolor.colorspace import ab_from_rgb
 from vidcolor.errors import InputError, OutputError, UsageError
+from vidcolor.matrices import BT2020
 from vidcolor.report import measure as measure_module
 from vidcolor.report.cli import main
 from vidcolor.report.making import check_report, make_report

@@ -88,7 +88,7 @@ def played_gpu(model: str = "RTX A") -> Iterator[list[int]]:
         return [np.full((*shape, 2), float(value), np.float32) for value in ab]
 
     with (
-        mock.patch("vidcolor.job.resolve_device", lambda _: torch.device("cuda")),
+        mock.patch("vidcolor.filmjob.resolve_device", lambda _: torch.device("cuda")),
         mock.patch("torch.cuda.get_device_name", lambda _: model),
         mock.patch.multiple(Predictor, _ready=lambda self: None, _colour=colour),
     ):
@@ -500,7 +500,7 @@ def test_a_large_source_is_known_by_samples_and_its_time_of_change(place: int, t
 
 def test_other_weights_do_not_fit(stopped: tuple[Path, Path]) -> None:
     with (
-        mock.patch("vidcolor.job.digest_weights", lambda path: "0" * 64),
+        mock.patch("vidcolor.filmjob.digest_weights", lambda path: "0" * 64),
         pytest.raises(ResumeMismatch, match="weights"),
     ):
         run(*stopped)
@@ -537,7 +537,7 @@ def test_threads_and_batch_are_those_that_the_job_was_begun_with(stopped: tuple[
     try:
         with (
             mock.patch.object(Predictor, "_forward", spy),
-            mock.patch("vidcolor.job.choose_batch_size", lambda *_: 77),
+            mock.patch("vidcolor.filmjob.choose_batch_size", lambda *_: 77),
         ):
             assert run(*stopped).frames == 30
         assert set(seen) == {threads}
@@ -1472,7 +1472,7 @@ def test_a_film_that_another_run_has_finished_meanwhile_is_not_made_again(tmp_pa
         target.write_text("of another run")
         return identify(name)
 
-    with mock.patch("vidcolor.job.identify", late), pytest.raises(OutputError, match="exists already"):
+    with mock.patch("vidcolor.filmjob.identify", late), pytest.raises(OutputError, match="exists already"):
         run(source, target)
     assert sorted(os.listdir(tmp_path)) == ["in.mkv", "out.mkv"]
     assert target.read_text() == "of another run"

@@ -259,14 +259,14 @@ def test_a_device_that_is_not_there_is_said_before_the_work(device: str, tmp_pat
 
 def test_devices_of_two_kinds_are_refused(tmp_path: Path) -> None:
     source = cut_film(tmp_path / "in.mp4", (8, 10))
-    kinds = mock.patch("vidcolor.job.resolve_device", torch.device)
+    kinds = mock.patch("vidcolor.filmjob.resolve_device", torch.device)
     with kinds, pytest.raises(UsageError, match="one kind"):
         apart(source, tmp_path / "out.mp4", device="cpu,cuda:0")
 
 
 def test_gpus_of_two_models_are_refused(tmp_path: Path) -> None:
     source = cut_film(tmp_path / "in.mp4", (8, 10))
-    kinds = mock.patch("vidcolor.job.resolve_device", torch.device)
+    kinds = mock.patch("vidcolor.filmjob.resolve_device", torch.device)
     names = mock.patch("torch.cuda.get_device_name", lambda device: f"RTX {device.index}")
     with kinds, names, pytest.raises(UsageError, match=r"RTX 0 and RTX 1 differ.*--accept-drift"):
         apart(source, tmp_path / "out.mp4", device="cuda:0,cuda:1")

@@ -31,8 +31,9 @@ from av.video.reformatter import VideoReformatter
 from media import flat_film, make_film, true_ab
 from PIL import Image, ImageCms
 
-from vidcolor.colorspace import BT2020, ab_from_rgb
+from vidcolor.colorspace import ab_from_rgb
 from vidcolor.errors import InputError, OutputError, UsageError
+from vidcolor.matrices import BT2020
 from vidcolor.training import cache as cache_module
 from vidcolor.training.data import PhotoSet, load_photos
 from vidcolor.training.sampling import _windows, background, sample_batch

@@ -14,14 +14,17 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
 from vidcolor.stages.luminance import padded
-from vidcolor.stages.predict import Predictor
 from vidcolor.thumbnails import Area
+
+if TYPE_CHECKING:
+    from vidcolor.stages.predict import Predictor
 
 _DARK = 0.08
 """Mean Y' (0..1) of a bar's row or column, at most: analogue video in America has black at 0.075."""

@@ -24,10 +24,10 @@ from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.pix2pixhd import Pix2PixHD
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.torchthreads import torch_threads
+from vidcolor.weightfiles import find_weights, unreadable
 from vidcolor.writing import write_whole
 
 DEFAULT_WEIGHTS = "default"
-_SUFFIX = ".safetensors"
 _FORMAT = "vidcolor-1"
 _ARCHITECTURES: dict[str, type[ColourNetwork]] = {
     network.architecture: network
@@ -53,30 +53,9 @@ class Generator:
     metadata: dict[str, str]
 
 
-def find_weights(name: str) -> Path:
-    """Return the file that ``name`` stands for: a path, or the name of weights that came with vidcolor.
-
-    Raises:
-        WeightsError: there is none, and the message names every place looked at; or one cannot be looked at.
-    """
-    package = Path(__file__).resolve().parent
-    shipped = [package / "weights", package.parent / "weights"]
-    candidates = [*(folder / f"{name}{_SUFFIX}" for folder in shipped), Path(name)]
-    if Path(name).suffix or Path(name).name != name:
-        candidates = candidates[::-1]  # clearly a file; a bare name is first that of shipped weights
-    for candidate in candidates:
-        try:
-            if candidate.is_file():
-                return candidate
-        except OSError as error:  # a folder that may not be entered, a name too long
-            raise _unreadable(candidate, error) from error
-    places = ", ".join(dict.fromkeys(map(str, candidates)))
-    raise WeightsError(f"no weights {name!r}; looked for {places}")
-
-
 @torch_threads(1)
 def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
-    """Load the generator that ``name`` stands for (see :func:`find_weights`).
+    """Load the generator that ``name`` stands for (see :func:`~vidcolor.weightfiles.find_weights`).
 
     Raises:
         WeightsError: missing, damaged, of another architecture, or with tensors that do not fit or whose
@@ -92,7 +71,7 @@ def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
             # of their own: what is in a mapped file Windows lets nobody write over, this process neither
             state = {key: file.get_tensor(key).clone() for key in shapes}
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     own = network.state_dict()
     state = {key: value.to(own[key].dtype) for key, value in state.items()}
     if not all(bool(value.isfinite().all()) for value in state.values()):
@@ -152,11 +131,6 @@ def metadata_of(path: Path) -> dict[str, str]:
     return metadata if metadata.get("format") == _FORMAT else {}
 
 
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    why = getattr(error, "strerror", None) or error
-    return WeightsError(f"{path}: not readable as safetensors weights ({why})")
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a file of safetensors.
@@ -184,7 +158,7 @@ def record(path: Path, **metadata: str) -> None:
             known = dict(file.metadata() or {})
             state = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     _write(path, state, known | metadata)
 
 

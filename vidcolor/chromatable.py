@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import torch
 
-from vidcolor.colorspace import MATRICES, Matrix, unbounded_chroma_from_ab
+from vidcolor.colorspace import unbounded_chroma_from_ab
 from vidcolor.frames import Floats
+from vidcolor.matrices import MATRICES, Matrix
 from vidcolor.torchthreads import torch_threads
 
 _AB_LIMIT = 112.0

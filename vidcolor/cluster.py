@@ -20,8 +20,9 @@ from vidcolor.checkpoint import load_generator
 from vidcolor.crew import Crew, Hands, Setup, engine_here, maker_of, setup_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, VidcolorError, first_line
 from vidcolor.hearing import Ear, Warned
+from vidcolor.machine import describe_machine
 from vidcolor.making import Maker
-from vidcolor.manifest import PROCESSORS, Manifest, describe_machine, digest_weights, identify
+from vidcolor.manifest import PROCESSORS, Manifest, digest_weights, identify
 from vidcolor.memory import keep_freed_memory
 from vidcolor.packing import Place
 from vidcolor.segments import SegmentStore

@@ -3,19 +3,19 @@
 Notation: ``y`` is luma Y' with 0 black and 1 white; ``cb`` and ``cr`` lie in ±0.5; R'G'B' are
 gamma-coded and R, G, B linear, 0 to 1; L* is 0 to 100 and a, b about ±110 (D65 white).
 
-Sources: ITU-R BT.601-7, BT.709-6, BT.2020-2 (luma coefficients, primaries), ITU-T H.273 (code points),
-IEC 61966-2-1 (sRGB transfer), CIE 015 (L*a*b*).
+Sources: ITU-R BT.709-6, BT.2020-2 (primaries), IEC 61966-2-1 (sRGB transfer), CIE 015 (L*a*b*).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from vidcolor.matrices import Matrix
 
 _DELTA = 6.0 / 29.0
 _LOWEST, _HIGHEST = -50.0, 150.0
@@ -35,39 +35,9 @@ _RGB2020_TO_XYZ = (
 _WHITE_D65 = (0.9504559, 1.0, 1.0890578)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Matrix:
-    """A luma matrix: Y' = kr R' + (1 - kr - kb) G' + kb B'.
-
-    Attributes:
-        code: ``matrix_coefficients`` of ITU-T H.273.
-        wide: whether the primaries are BT.2020's rather than BT.709's (BT.601's are taken as 709's).
-    """
-
-    name: str
-    code: int
-    kr: float
-    kb: float
-    wide: bool = False
-
-    @property
-    def kg(self) -> float:
-        """Weight of green."""
-        return 1.0 - self.kr - self.kb
-
-
-BT709 = Matrix(name="bt709", code=1, kr=0.2126, kb=0.0722)
-FCC = Matrix(name="fcc", code=4, kr=0.30, kb=0.11)
-BT470BG = Matrix(name="bt470bg", code=5, kr=0.299, kb=0.114)
-SMPTE170M = Matrix(name="smpte170m", code=6, kr=0.299, kb=0.114)
-SMPTE240M = Matrix(name="smpte240m", code=7, kr=0.212, kb=0.087)
-BT2020 = Matrix(name="bt2020nc", code=9, kr=0.2627, kb=0.0593, wide=True)
-MATRICES = {m.code: m for m in (BT709, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020)}
-
-
 def luma_from_rgb(rgb: Tensor, matrix: Matrix) -> Tensor:
     """Y' ``(N, 1, h, w)`` of R'G'B' ``(N, 3, h, w)``."""
-    return matrix.kr * rgb[:, 0:1] + matrix.kg * rgb[:, 1:2] + matrix.kb * rgb[:, 2:3]
+    return matrix.luma(rgb[:, 0:1], rgb[:, 1:2], rgb[:, 2:3])
 
 
 def lightness_from_luma(y: Tensor) -> Tensor:

@@ -29,8 +29,6 @@ from vidcolor.target import Target, holds_one, is_sequence, pictures_of
 
 log = logging.getLogger(__name__)
 
-LABEL_PLACES = ("VIDCOLOR", "encoder", "comment", "encoding_tool")
-"""Where a label is found again; what mp4 is given as ``encoding_tool`` it gives out as ``encoder``."""
 _FINEST_TIMESCALE = 10_000_000
 _UNSEEN = Fraction(1, 2000)
 """Seconds by which a move would be said to be none."""

@@ -10,15 +10,14 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from vidcolor.checkpoint import find_weights
 from vidcolor.errors import ResumeMismatch, VidcolorError
-from vidcolor.film import LABEL_PLACES
+from vidcolor.labels import PLACES, label_of
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
 from vidcolor.media.opening import is_image_sequence, open_source, reads_once
 from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.result import Result
-from vidcolor.resumable import label_of
+from vidcolor.weightfiles import find_weights
 from vidcolor.workplace import Workplace, part_of
 from vidcolor.writing import followed, mark_of
 
@@ -32,7 +31,7 @@ def keeps(name: str) -> bool:
 
 def marks_of(target: str, container: InputContainer) -> list[str]:
     """What vidcolor noted about a film that it finished; empty for those of others."""
-    labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in LABEL_PLACES)]
+    labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in PLACES)]
     return [label for label in labels if label.startswith("vidcolor ")]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import Matrix
+from vidcolor.matrices import Matrix
 
 if TYPE_CHECKING:
     import av

@@ -1,49 +1,20 @@
-"""One job from source to target: checks first, works beside the target, renames at the end."""
+"""What can be told of a job before it begins, without what takes seconds to import; and the job itself."""
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
-from dataclasses import dataclass
-from functools import cache, partial
+from collections.abc import Callable
 
-import torch
-from av.container import InputContainer
-
-from vidcolor.checkpoint import find_weights
-from vidcolor.devices import model_of, resolve_device
-from vidcolor.encoding import Encoding
-from vidcolor.errors import InputError, Interrupted, UsageError
-from vidcolor.film import Film
-from vidcolor.finished import already_done, keeps
-from vidcolor.framesource import AHEAD, FrameSource
-from vidcolor.hearing import hushed
-from vidcolor.making import Order, Tools
-from vidcolor.manifest import Manifest, describe_machine, describe_options, digest_weights, identify
-from vidcolor.media.opening import is_picture, reads_once
-from vidcolor.media.streams import pick_video
+from vidcolor.errors import Interrupted, UsageError
+from vidcolor.finished import already_done
+from vidcolor.media.opening import refuse_missing
 from vidcolor.options import Options
-from vidcolor.pipeline import run
-from vidcolor.predictors import cached_predictor, make_predictor, stamp
-from vidcolor.processes import refuse_daemon
-from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
-from vidcolor.result import Counts, Meter, Progress, Result, frame_count
-from vidcolor.resumable import ResumableJob, frames_a_segment
-from vidcolor.scan import scan_source
-from vidcolor.stages.decode import DecodeSettings
-from vidcolor.stages.predict import Predictor, choose_batch_size, resolve_precision
-from vidcolor.streaming import FilmInOnePiece, StreamedFilm
-from vidcolor.target import Target, as_dash, holds_one, prepare_target
-from vidcolor.temporal import Anchor, Key
-from vidcolor.threads import unless_cancelled
+from vidcolor.result import Progress, Result
+from vidcolor.target import as_dash, prepare_target
+from vidcolor.weightfiles import find_weights
 
 __all__ = ["Progress", "Result", "colorize"]
-
-log = logging.getLogger(__name__)
 
 _worked_in: list[int] = []
 """The process in which a film was coloured."""
@@ -89,6 +60,7 @@ def colorize(
     if cancel.is_set():
         raise Interrupted
     _refuse_fork()
+    refuse_missing(name, options.allow_network)
     place = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
     if apart and not (place.is_film and os.path.isfile(name)):
@@ -96,10 +68,11 @@ def colorize(
             "--jobs, --ray and several devices need a file to read and a film to write that can be made in "
             "parts, as pictures, GIF, APNG and pipes cannot"
         )
-    if apart and options.ray is None:
-        refuse_daemon()
-    job = _Job(name=name, place=place, options=options, progress=progress, cancel=cancel)
     try:
+        find_weights(options.weights)
+        from vidcolor.filmjob import FilmJob  # with torch, for which what is told above should not wait
+
+        job = FilmJob(name=name, place=place, options=options, progress=progress, cancel=cancel)
         return job.run()
     except BaseException:
         place.discard()
@@ -118,176 +91,3 @@ def _refuse_fork() -> None:
             "spawn"
         )
     _worked_in[:] = [os.getpid()]
-
-
-@dataclass(kw_only=True)
-class _Job:
-    """One call of :func:`colorize`, its target prepared.
-
-    Attributes:
-        identity: by which the source's file is known to have stayed the same; empty before it is opened.
-    """
-
-    name: str
-    place: Target
-    options: Options
-    progress: Callable[[Progress], None] | None
-    cancel: threading.Event
-    identity: tuple[int, ...] = ()
-
-    def run(self) -> Result:
-        device = self._device()
-        dtype = resolve_precision(self.options.precision, device, self.options.engine)
-        weights = find_weights(self.options.weights)
-        single = self._is_single
-        make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
-        predictor = make(weights, device, dtype, self.options.engine)
-        container = unless_cancelled("vidcolor-open", self.open, self.cancel)
-        stream = pick_video(container, self.name)
-        options = on_its_clock(self.options, container, self.name)
-        settings = DecodeSettings(
-            start=options.start,
-            end=options.end,
-            deinterlace=options.deinterlace,
-            name=self.name,
-            seekable=not reads_once(self.name),
-        )
-        meter = Meter(container=container, stream=stream, options=options, callback=self.progress)
-        order = Order(name=self.name, place=self.place, options=options, settings=settings, weights=weights)
-        tools = Tools(
-            predictor=predictor,
-            open_it=(lambda: container) if reads_once(self.name) else self.open,
-            anchors=cache(lambda: self._anchors(settings, predictor)),
-            meter=meter,
-            cancel=self.cancel,
-        )
-        if self.place.is_film and keeps(self.name):
-            if not reads_once(self.name):
-                container.close()
-            counts, codec = self._in_segments(order, tools)
-        else:
-            counts, codec = self._in_one_go(order, tools)
-            container.close()
-        if counts.lost:
-            lost = frame_count(counts.lost)
-            log.warning("%s: %s could not be decoded; the rest is coloured", self.name, lost)
-        if counts.damaged:
-            log.warning("%s: %s decoded with damage", self.name, frame_count(counts.damaged))
-        return Result(
-            source=self.name,
-            target=self.place.name,
-            **vars(counts),
-            seconds=meter.spent,
-            device=str(device),
-            precision=predictor.precision,
-            engine=predictor.engine,
-            codec=codec,
-        )
-
-    def _device(self) -> torch.device:
-        """The first of the devices, which are alike."""
-        asked = self.options.device
-        devices = [resolve_device(name) for name in self.options.devices]
-        if len({one.type for one in devices}) > 1:
-            raise UsageError(f"--device {asked}: all have to be of one kind; colours would differ")
-        models = list(dict.fromkeys(map(model_of, devices)))
-        if len(models) > 1 and not self.options.accept_drift:
-            raise UsageError(
-                f"--device {asked}: the last digits of {' and '.join(models)} differ; name GPUs of one "
-                "model, or take it with --accept-drift"
-            )
-        return devices[0]
-
-    def open(self) -> InputContainer:
-        self._require_the_same_source()
-        return open_as_asked(self.name, self.options)
-
-    def _require_the_same_source(self) -> None:
-        """Picture and sound are read one after the other: they have to be those of one film."""
-        if not os.path.isfile(self.name):
-            return
-        now = stamp(self.name)
-        self.identity = self.identity or now
-        if now != self.identity:
-            raise InputError(
-                f"{self.name}: has changed while it was coloured; when it is whole, begin anew with --restart"
-            )
-
-    def _anchors(self, settings: DecodeSettings, predictor: Predictor) -> Mapping[Key, Anchor]:
-        if not self.options.match_shots:
-            return {}
-        size = self.options.render_size
-        # a source that hangs must not keep a signal from ending the job
-        table = unless_cancelled(
-            "vidcolor-scan",
-            lambda: scan_source(self.open, settings, size, predictor, self.cancel),
-            self.cancel,
-        )
-        return table.anchors
-
-    def _batch_size(self, predictor: Predictor) -> int:
-        """Pictures a batch, whatever their shape: the same for a film in a file and through a pipe."""
-        if self._is_single:
-            return 1
-        size = self.options.render_size
-        return choose_batch_size(self.options.batch_size, (size, size * 16 // 9), predictor.device)
-
-    @property
-    def _is_single(self) -> bool:
-        """Whether one picture is all that there is to colour."""
-        return is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
-
-    def _in_segments(self, order: Order, tools: Tools) -> tuple[Counts, str]:
-        predictor = tools.predictor
-        batch = self._batch_size(predictor)
-        wanted = Manifest(
-            source=identify(self.name),
-            options=describe_options(self.options),
-            weights=digest_weights(order.weights),
-            machine=describe_machine(predictor.device, predictor.precision, predictor.engine, batch),
-            segment_frames=0,
-        )
-        return ResumableJob(order=order, tools=tools, wanted=wanted).run()
-
-    def _rehearse(self, order: Order) -> None:
-        """Refuse before a scan, which takes long, what the target cannot be."""
-        source = FrameSource(self.open, order.settings, AHEAD, self.cancel)
-        with hushed():
-            first = source.first()
-            with source.reading.container as container:
-                if first is None:
-                    return  # the scan will say so
-                encoding = Encoding(source.reading, first, order.place, order.options)
-                with closing(Film(container, encoding, place=io.BytesIO())) as film:
-                    film.start()
-
-    def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
-        """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
-        options, place = order.options, self.place
-        container = tools.meter.container
-        if options.match_shots:
-            self._rehearse(order)
-        tools.anchors()  # before there is a target
-        place.create()
-        reading = Reading(container, order.settings)
-        if options.start is not None and place.in_segments and container.streams.subtitles:
-            log.warning("subtitles that begin before --start may be missing from a film that is not kept")
-        colouring = tools.colouring(
-            options,
-            self._batch_size(tools.predictor),
-            tools.meter.tell,
-            segment_frames=frames_a_segment if place.in_segments else None,
-            flush_on_cancel=place.working is None,
-        )
-        kind: type[StreamedFilm | FilmInOnePiece] = StreamedFilm if place.in_segments else FilmInOnePiece
-        with kind(reading, place, options) as writer:
-            frames = run(reading.items, colouring, writer)
-            if self.cancel.is_set():
-                raise Interrupted
-        reading.end()
-        if frames == 0:
-            raise nothing_decodes(self.name, options, reading)
-        place.commit()
-        report, silent = reading.report, writer.film.silent
-        counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=silent)
-        return counts, writer.encoding.plan.codec

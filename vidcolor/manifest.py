@@ -13,17 +13,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
-import cv2
-import torch
 from av.container import InputContainer
 
-from vidcolor._version import __version__
-from vidcolor.devices import model_of
 from vidcolor.errors import InputError, ResumeMismatch, WeightsError
 from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
-from vidcolor.media.processors import processors
 from vidcolor.media.sourcefiles import is_playlist, named_in
 from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
@@ -236,25 +230,6 @@ def describe_options(options: Options) -> dict[str, Any]:
     """Options that change the film, as JSON holds them."""
     chosen = (f.name for f in fields(options) if not f.metadata.get("how") and f.name not in _ARITHMETIC)
     return {name: _plain(getattr(options, name)) for name in chosen}
-
-
-def describe_machine(device: torch.device, precision: str, engine: str, batch_size: int) -> dict[str, Any]:
-    """What the last digits of the arithmetic depend on."""
-    parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
-    return {
-        "device": device.type,
-        "precision": precision,
-        "engine": engine,
-        "batch size": batch_size,
-        "torch threads": torch.get_num_threads(),
-        "processors": processors(),
-        "processors online": os.cpu_count(),
-        "vidcolor": __version__,
-        "torch": torch.__version__,
-        "libavcodec": parts,
-        "opencv": cv2.__version__,
-        **({"gpu": model_of(device)} if device.type == "cuda" else {}),
-    }
 
 
 def refuse_drift(name: str, found: list[str]) -> None:

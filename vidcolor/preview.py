@@ -15,7 +15,6 @@ import torch
 
 from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
-from vidcolor.checkpoint import find_weights
 from vidcolor.colorspace import bt709_codes, rgb_from_ycbcr
 from vidcolor.contents import Contents
 from vidcolor.devices import resolve_device
@@ -33,6 +32,7 @@ from vidcolor.stages.luminance import luminance, square_shape
 from vidcolor.stages.predict import Predictor, resolve_precision
 from vidcolor.stages.recolor import Recolorer
 from vidcolor.target import is_sequence, prepare_target
+from vidcolor.weightfiles import find_weights
 from vidcolor.writing import write_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")

@@ -19,6 +19,7 @@ from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
+from vidcolor.labels import label_of, losses_of
 from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.media.opening import reads_once
@@ -268,13 +269,3 @@ class ResumableJob:
         if self.tools.cancel.is_set():
             raise Interrupted
         return SegmentStore.read(path).coded
-
-
-def label_of(fingerprint: str, frames: int) -> str:
-    """Name of the program as it stands in the finished film's metadata."""
-    return f"vidcolor {fingerprint} {frames}"
-
-
-def losses_of(lost: int, silent: int) -> str:
-    """What follows the name where so many frames, and tracks of sound, could not be decoded."""
-    return (f" lost {lost}" if lost else "") + (f" silent {silent}" if silent else "")

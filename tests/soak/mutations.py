@@ -148,7 +148,7 @@ class Weights:
     def __init__(self, folder: Path) -> None:
         from media import make_film
 
-        from vidcolor.checkpoint import find_weights
+        from vidcolor.weightfiles import find_weights
 
         self._film, self._file = make_film(folder / "a.mkv", frames=4), folder / "w.safetensors"
         self._content = find_weights("default").read_bytes()

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from vidcolor.bars import area_alone, predict_within
-from vidcolor.colorspace import BT709, luma_from_rgb, rgb_from_ycbcr
+from vidcolor.colorspace import luma_from_rgb, rgb_from_ycbcr
 from vidcolor.evaluation.pixels import planes
 from vidcolor.frames import Frame, Rgb, Signal
+from vidcolor.matrices import BT709
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.recolor import Recolorer

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from vidcolor.chromatable import ChromaTable
-from vidcolor.colorspace import BT709, rgb_from_ycbcr
+from vidcolor.colorspace import rgb_from_ycbcr
 from vidcolor.evaluation.film import Film, Step, spans_of, tracks_of
 from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.pixels import colourfulness
 from vidcolor.evaluation.temporal import RegionVariance, cdc, drift, synthetic_flicker, warp_error
 from vidcolor.frames import Floats, Rgb
+from vidcolor.matrices import BT709
 from vidcolor.sparse import smooth
 
 COLUMNS = ("truth", "raw", "average", "ours", "grey")

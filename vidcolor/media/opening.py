@@ -108,6 +108,15 @@ def _address(name: str, allow_network: bool) -> tuple[str, str | None]:
     return f"file:{name}", None
 
 
+def refuse_missing(name: str, allow_network: bool) -> None:
+    """Say what can be said of a source before it is opened.
+
+    Raises:
+        InputError: there is no such file, or it is empty, or a directory.
+    """
+    _address(name, allow_network)
+
+
 def refuse_directory(name: str) -> None:
     """Say what to name instead of a directory.
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import av
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import BT470BG, BT709, BT2020, MATRICES, SMPTE170M, Matrix, luma_from_rgb
 from vidcolor.frames import Codes, Signal
+from vidcolor.matrices import BT470BG, BT709, BT2020, MATRICES, SMPTE170M, Matrix
 
 _PLANAR = re.compile(r"(?:yuv(j?)a?(4\d\d)p|gray)(\d+)?(le|be)?")
 _FULL_RANGE, _LIMITED_RANGE = 2, 1
@@ -154,8 +153,8 @@ def _luma_of_rgb(frame: av.VideoFrame, signal: Signal) -> Codes:
     result: Codes = np.empty(rgb.shape[:2], np.uint8 if signal.depth == 8 else np.uint16)
     height = max(1, _STRIP // rgb.shape[1])
     for top in range(0, len(rgb), height):
-        strip = torch.from_numpy(rgb[top : top + height].astype(np.float32)) / (65535.0 if wide else 255.0)
-        y = luma_from_rgb(strip.permute(2, 0, 1)[None], signal.matrix)[0, 0].numpy()
+        strip = rgb[top : top + height].astype(np.float32) / np.float32(65535.0 if wide else 255.0)
+        y = signal.matrix.luma(strip[..., 0], strip[..., 1], strip[..., 2])
         result[top : top + height] = np.rint(y * np.float32(white - black) + np.float32(black))
     return result
 

@@ -6,8 +6,6 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-import torch
-
 from vidcolor.errors import UsageError
 from vidcolor.media.parameters import check_parameters
 from vidcolor.media.traits import traits_of
@@ -29,6 +27,12 @@ _MILLISECOND = Fraction(1, 1000)
 _H264 = ("libx264", "h264_")
 
 
+def _has_avx512() -> bool:
+    import torch  # here, because to say where a film could go takes no encoder
+
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def encoder_settings(
     codec: str, *, muxer: str, crf: float | None, preset: str | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
@@ -46,7 +50,7 @@ def encoder_settings(
         settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
     elif crf is not None and not (crf == 0 and codec in LOSSLESS):
         raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
-    if codec.startswith("libx264") and torch.backends.cpu.get_cpu_capability() == "AVX512":
+    if codec.startswith("libx264") and _has_avx512():
         settings["x264-params"] = "asm=avx2"  # its AVX-512 code reads memory that nobody wrote: runs differ
     if codec.startswith("libvpx"):
         settings |= {"row-mt": "1", "cpu-used": "2"}

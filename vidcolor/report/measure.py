@@ -14,11 +14,12 @@ import torch
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from vidcolor.colorspace import BT709, BT2020, ab_from_rgb, bt709_codes, luma_from_rgb
+from vidcolor.colorspace import ab_from_rgb, bt709_codes, luma_from_rgb
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame, Rgb
 from vidcolor.hearing import hushed
+from vidcolor.matrices import BT709, BT2020
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import is_image_sequence
 from vidcolor.media.streams import beginning, pick_video, sane_rate

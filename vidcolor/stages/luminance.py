@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 
-from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.resizing import resized
+
+if TYPE_CHECKING:
+    import torch
 
 _PLACES = 1 << 16
 _HALVED_FIRST = 4
@@ -75,6 +77,10 @@ def lightness(grey: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _table() -> Floats:
+    import torch  # here, because what looks at finished segments has no use for it
+
+    from vidcolor.colorspace import lightness_from_luma
+
     steps = torch.arange(_PLACES, dtype=torch.float64) / (_PLACES - 1)
     return np.asarray(lightness_from_luma(steps).numpy(), np.float32)
 
@@ -98,5 +104,7 @@ def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
     height, width = luminances[0].shape
     bottom = math.ceil(height / multiple) * multiple - height
     right = math.ceil(width / multiple) * multiple - width
+    import torch
+
     planes = [cv2.copyMakeBorder(p, 0, bottom, 0, right, cv2.BORDER_REPLICATE) for p in luminances]
     return torch.from_numpy(np.stack(planes))[:, None]

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from vidcolor.chromatable import ChromaTable, within
-from vidcolor.colorspace import Matrix
 from vidcolor.frames import Codes, Floats, Frame, Picture
+from vidcolor.matrices import Matrix
 from vidcolor.resizing import resized
 
 _RADIUS = 2

@@ -14,9 +14,9 @@ from av.stream import Stream
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from vidcolor.colorspace import BT470BG
 from vidcolor.errors import OutputError, UsageError
 from vidcolor.frames import Codes, Frame
+from vidcolor.matrices import BT470BG
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.parameters import refused_option
 from vidcolor.media.pixels import is_rgb, plane_array

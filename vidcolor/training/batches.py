@@ -10,14 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vidcolor.colorspace import (
-    BT709,
-    SMPTE170M,
-    ab_from_rgb,
-    lightness_from_luma,
-    luma_from_rgb,
-    rgb_from_lab,
-)
+from vidcolor.colorspace import ab_from_rgb, lightness_from_luma, luma_from_rgb, rgb_from_lab
+from vidcolor.matrices import BT709, SMPTE170M
 from vidcolor.networks.base import scale_lab
 from vidcolor.training.cards import with_cards
 from vidcolor.training.data import PhotoSet

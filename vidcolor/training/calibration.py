@@ -12,7 +12,8 @@ import math
 import torch
 from torch import nn
 
-from vidcolor.colorspace import BT709, lightness_from_luma, luma_from_rgb
+from vidcolor.colorspace import lightness_from_luma, luma_from_rgb
+from vidcolor.matrices import BT709
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.data import PhotoSet
 from vidcolor.training.sampling import sample_batch

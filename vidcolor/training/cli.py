@@ -195,7 +195,6 @@ def _run(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    from vidcolor.checkpoint import find_weights
     from vidcolor.devices import resolve_device
     from vidcolor.memory import keep_freed_memory
     from vidcolor.training.building import build_state, missing_networks
@@ -204,6 +203,7 @@ def _run(
     from vidcolor.training.parallel import joined, wait_for_all
     from vidcolor.training.precision import training_precision
     from vidcolor.training.run import check_parts, held, refuse_others
+    from vidcolor.weightfiles import find_weights
     from vidcolor.writing import check_writable
 
     options = TrainOptions(generator=_generator_options(generator_option), **rest)

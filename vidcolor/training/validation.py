@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidcolor.colorspace import BT709, ab_from_rgb, lightness_from_luma, luma_from_rgb
+from vidcolor.colorspace import ab_from_rgb, lightness_from_luma, luma_from_rgb
+from vidcolor.matrices import BT709
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.training.batches import picture_of
 from vidcolor.training.data import PhotoSet
