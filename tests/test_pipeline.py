@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import av
 import numpy as np
@@ -21,7 +22,7 @@ from quick import Corners, colour
 
 from vidcolor.checkpoint import Generator
 from vidcolor.frames import Frame, Signal
-from vidcolor.matrices import BT709
+from vidcolor.matrices import BT709, Matrix
 from vidcolor.pipeline import Colouring, run
 from vidcolor.stages.predict import Predictor
 
@@ -94,6 +95,25 @@ def test_frames_and_packets_arrive_in_order_and_the_film_is_finished() -> None:
     assert film.frames == list(range(10))
     assert film.said[-1] == "finish"
     assert film.said.count("packet 102") == 1
+
+
+def test_the_table_of_chroma_is_made_while_the_first_colours_are_predicted() -> None:
+    asked, made = threading.Event(), []
+
+    def tabulated(matrix: Matrix) -> None:
+        made.append(matrix)
+        asked.set()
+
+    class Waiting(Corners):
+        def forward(self, lightness: torch.Tensor) -> torch.Tensor:
+            assert asked.wait(60.0)
+            return super().forward(lightness)
+
+    generator = Generator(network=Waiting(), multiple=32, path=Path("x"), metadata={})
+    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    with mock.patch("vidcolor.pipeline.tabulated", tabulated):
+        assert run((frame_of(i) for i in range(9)), colouring(predictor=predictor), Film()) == 9
+    assert made == [BT709]
 
 
 def test_a_film_without_frames_is_never_begun() -> None:

@@ -22,6 +22,7 @@ _AT_ONCE = 13
 """Slices of the table that are made together: what is computed on then stays in a processor's cache."""
 _NEAR = np.float32(1e-6)
 """How near luma comes to black and white; there chroma fades to nothing."""
+_tabulating = threading.Lock()
 
 
 def within(y: Floats, out: Floats | None = None) -> Floats:
@@ -59,6 +60,12 @@ def _atlas(matrix: Matrix) -> Floats:
     return np.ascontiguousarray(atlas, dtype=np.float32)
 
 
+def tabulated(matrix: Matrix) -> Floats:
+    """The table of a matrix, made where there is none yet, and once though several threads want it."""
+    with _tabulating:
+        return _atlas(matrix)
+
+
 class ChromaTable:
     """Maps (Y', a, b) to (Cb, Cr) for one luma matrix.
 
@@ -73,7 +80,7 @@ class ChromaTable:
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
         self._limit = _limit(matrix)
-        self._atlas = _atlas(matrix)
+        self._atlas = tabulated(matrix)
         self._kept = threading.local()  # from call to call: fresh memory costs as much again
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:

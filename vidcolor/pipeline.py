@@ -23,6 +23,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
+from vidcolor.chromatable import tabulated
 from vidcolor.errors import Interrupted
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.sharing import Hand
@@ -147,6 +148,7 @@ def _colour(
         unless_cancelled("vidcolor-begin", partial(_begin, writer, first, begun), colouring.cancel)
     if not begun:
         return 0
+    painters.threads.submit(tabulated, first.frames[0].signal.matrix)  # while the first colours are predicted
     for packet in before:
         writer.write_packet(packet)
     sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, painters)
