@@ -168,7 +168,7 @@ def test_a_worker_reads_none_of_what_lies_behind_its_shot(
 
 def test_a_worker_that_would_make_another_film_refuses(setup: Setup, film: Path, tmp_path: Path) -> None:
     vidcolor.cluster._require_the_same(setup)
-    with mock.patch("vidcolor.manifest.processors", lambda: 77):  # the encoder does as with those of the job
+    with mock.patch("vidcolor.machine.processors", lambda: 77):  # the encoder does as with those of the job
         vidcolor.cluster._require_the_same(setup)
         with pytest.raises(ResumeMismatch, match=r"processors was \d+, now 77"):
             vidcolor.cluster._require_the_same(replace(setup, anywhere=False))
@@ -214,11 +214,10 @@ def test_without_ray_it_says_how_to_get_it(film: Path, tmp_path: Path) -> None:
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mp4", "-")])
-def test_a_cluster_needs_files(source: str, target: str, film: Path, tmp_path: Path) -> None:
-    names = [name if name == "-" else str(tmp_path / name) for name in (source, target)]
+@pytest.mark.parametrize(("source", "target"), [("-", "out.mp4"), ("in.mkv", "-")])
+def test_a_cluster_needs_files(source: str, target: str, film: Path) -> None:
     with pytest.raises(UsageError, match="--ray"):
-        shipped(Path(names[0]), Path(names[1]), ray="auto")
+        shipped(film.with_name(source) if source != "-" else Path("-"), Path(target), ray="auto")
 
 
 def test_a_cluster_gives_out_devices_itself() -> None:

@@ -507,7 +507,7 @@ def test_other_weights_do_not_fit(stopped: tuple[Path, Path]) -> None:
 
 
 def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> None:
-    other = mock.patch("vidcolor.manifest.av.library_versions", {"libavcodec": (1, 2, 3)})
+    other = mock.patch("vidcolor.machine.av.library_versions", {"libavcodec": (1, 2, 3)})
     with other, pytest.raises(ResumeMismatch, match=r"libavcodec was \S+, now 1\.2\.3.*--accept-drift"):
         run(*stopped)
     with other:
@@ -515,7 +515,7 @@ def test_another_machine_needs_leave_to_go_on(stopped: tuple[Path, Path]) -> Non
 
 
 def test_leave_that_is_given_once_holds(stopped: tuple[Path, Path]) -> None:
-    with mock.patch("vidcolor.manifest.av.library_versions", {"libavcodec": (1, 2, 3)}):
+    with mock.patch("vidcolor.machine.av.library_versions", {"libavcodec": (1, 2, 3)}):
         with (
             mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop),
             pytest.raises(Stop),

@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 import cv2
+import numpy as np
 import torch
 
 from vidcolor._version import __version__
@@ -29,5 +30,6 @@ def describe_machine(device: torch.device, precision: str, engine: str, batch_si
         "torch": torch.__version__,
         "libavcodec": parts,
         "opencv": cv2.__version__,
+        "numpy": np.__version__,
         **({"gpu": model_of(device)} if device.type == "cuda" else {}),
     }

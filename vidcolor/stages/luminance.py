@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.resizing import resized
 
@@ -77,12 +78,8 @@ def lightness(grey: Floats) -> Floats:
 
 @lru_cache(maxsize=1)
 def _table() -> Floats:
-    import torch  # here, because what looks at finished segments has no use for it
-
-    from vidcolor.colorspace import lightness_from_luma
-
-    steps = torch.arange(_PLACES, dtype=torch.float64) / (_PLACES - 1)
-    return np.asarray(lightness_from_luma(steps).numpy(), np.float32)
+    steps = np.arange(_PLACES, dtype=np.float64) / (_PLACES - 1)
+    return np.asarray(lightness_from_luma(steps), np.float32)
 
 
 def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
@@ -104,7 +101,7 @@ def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
     height, width = luminances[0].shape
     bottom = math.ceil(height / multiple) * multiple - height
     right = math.ceil(width / multiple) * multiple - width
-    import torch
+    import torch  # here, because what looks at finished segments has no use for it
 
     planes = [cv2.copyMakeBorder(p, 0, bottom, 0, right, cv2.BORDER_REPLICATE) for p in luminances]
     return torch.from_numpy(np.stack(planes))[:, None]
