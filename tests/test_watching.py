@@ -189,6 +189,21 @@ def test_black_bars_are_said_once_and_stay_black(
         assert np.abs(corner - 128 * unit).max() <= 2 * unit
 
 
+def test_what_shows_in_many_frames_is_said_of_large_pictures_too_whose_segments_are_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random, frames = np.random.default_rng(2), [barred(i, rows=12) for i in range(90)]
+    for frame in frames:
+        luma = planes_of(frame)[0].copy()
+        luma[12:84] += random.integers(0, 24, dtype=np.uint8)
+        fill_plane(frame.planes[0], luma)
+    with short_segments(16):
+        assert call(film_of(tmp_path / "in.mkv", frames), tmp_path / "out.mkv") == 0
+    said = capsys.readouterr().err
+    assert said.count("black bars (12 pixels at the top, 12 pixels at the bottom)") == 1
+    assert said.count("brightness flickers") == 1
+
+
 def test_a_title_card_is_no_bar_and_bars_are_seen_after_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
 from vidcolor.temporal import Anchor, Key
-from vidcolor.watching import Pace
+from vidcolor.watching import Watch
 from vidcolor.workplace import Workplace
 
 
@@ -95,8 +95,8 @@ class Maker:
     kept: Kept = field(init=False)
     encoding: Encoding = field(init=False)
     _said: set[str] = field(init=False, default_factory=set)
-    _pace: dict[int, Pace] = field(init=False, default_factory=dict)
-    """How evenly frames came before the next segment to be made."""
+    _watches: dict[int, Watch] = field(init=False, default_factory=dict)
+    """What has looked at the frames before the next segment to be made: some lines rest on many of them."""
 
     def __post_init__(self) -> None:
         place, options, count = self.order.place, self.order.options, int(self.terms.machine["processors"])
@@ -152,10 +152,8 @@ class Maker:
         source, tools, meter = self.source, self.tools, self.tools.meter
         source.go_to(number, place, last=number > max(self.kept.files, default=-1))
         meter.container, meter.stream = source.reading.container, source.reading.stream
-        watch = self.encoding.watch()
-        watch.said = self._said
-        if place is not None:
-            watch.written, watch.pace = place.frames, self._pace.get(number, watch.pace)
+        watch = self._watches.pop(number, None) or self.encoding.watch()
+        watch.said, watch.written = self._said, place.frames if place else 0
 
         def opened() -> Part:
             endings.make_room()
@@ -170,7 +168,7 @@ class Maker:
             if not writer.seen:
                 raise InputError(f"{self.order.name}: no frame of it decodes any more")
             source.finish_span(number, len(writer.seen))
-            self._pace = {number + 1: watch.pace}
+            self._watches = {number + 1: watch}
         except BaseException:
             writer.abandon()
             raise

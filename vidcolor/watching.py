@@ -17,8 +17,6 @@ from vidcolor.result import clock
 
 log = logging.getLogger(__name__)
 
-Pace = tuple[Fraction, int]
-
 _SIZE = (64, 48)
 _LOOK_EVERY = 24
 """Frames between two looks at the source's own chroma."""
@@ -81,7 +79,6 @@ class Watch:
 
     Attributes:
         written: frames before the next.
-        pace: time of the last frame, seconds, and how many came evenly before it.
         said: which lines have been said; none is said twice.
     """
 
@@ -93,7 +90,7 @@ class Watch:
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
         self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
         self._looks = 0
-        self.pace = (first.seconds, 0)
+        self._pace = (first.seconds, 0)  # time of the last frame, and how many came evenly before it
         self.written = 0
         self.said: set[str] = set()
 
@@ -106,7 +103,7 @@ class Watch:
         """
         at = clock(float(frame.seconds))
         self._look_at_time(frame, at, late)
-        before = self.pace[0]
+        before = self._pace[0]
         if self._follows_a_hole(frame):
             self._say("hole", float(frame.seconds - before), at)
         if frame.fields > self._first.fields and not self._interlaced:
@@ -157,9 +154,9 @@ class Watch:
 
     def _follows_a_hole(self, frame: Frame) -> bool:
         """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""
-        last, even = self.pace
+        last, even = self._pace
         step = (frame.seconds - last) * self._rate
-        self.pace = frame.seconds, even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
+        self._pace = frame.seconds, even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
         return even >= _EVEN and step >= _HOLE
 
     def _look_for_bars(self, frame: Frame) -> None:
