@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -51,6 +52,15 @@ def test_what_one_neighbour_does_not_show_has_the_colours_of_the_other() -> None
     found = between(earlier, later, *motions(first, middle, last))
     assert np.abs(found[40:56, 56:72] - (40.0, -20.0)).mean() < 4.0
     assert np.abs(found[:24]).max() < 0.5
+
+
+def test_what_neither_neighbour_shows_has_colours_of_both() -> None:
+    before, after = MOVING
+    none = np.zeros_like(before.trust_back)
+    found = between(
+        flat(10, 0), flat(20, 0), replace(before, trust_back=none), replace(after, trust_there=none)
+    )
+    assert np.abs(found - (15.0, 0.0)).max() < 1e-3
 
 
 def test_a_moving_picture_is_explained_and_another_one_is_not() -> None:
