@@ -70,6 +70,14 @@ def test_a_moving_picture_is_explained_and_another_one_is_not() -> None:
     assert not is_explained(*motions(view(WIDE, 0), strange, view(WIDE, 2)))
 
 
+@pytest.mark.parametrize(("side", "explained"), [(8, True), (32, False)])
+def test_a_speck_is_passed_over_and_a_small_thing_is_not(side: int, explained: bool) -> None:
+    scene = texture(1, 256, 448)
+    middle = scene.copy()
+    middle[100 : 100 + side, 200 : 200 + side] = 1.0 - middle[100 : 100 + side, 200 : 200 + side]
+    assert is_explained(*motions(scene, middle, scene)) == explained
+
+
 def test_one_neighbour_is_enough_to_explain_a_picture() -> None:
     one, other = texture(5), texture(6)
     for greys in ((one, one, other), (other, one, one)):
