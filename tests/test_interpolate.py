@@ -54,6 +54,12 @@ def test_what_one_neighbour_does_not_show_has_the_colours_of_the_other() -> None
     assert np.abs(found[:24]).max() < 0.5
 
 
+def test_edges_that_come_and_go_have_the_colours_of_the_picture_that_shows_them() -> None:
+    error = np.abs(between(view(COLOURS, 0), view(COLOURS, 2), *MOVING) - view(COLOURS, 1))[8:-8]
+    assert error[:, :STEP].mean() < 1.0
+    assert error[:, -STEP:].mean() < 1.0
+
+
 def test_what_neither_neighbour_shows_has_colours_of_both() -> None:
     before, after = MOVING
     none = np.zeros_like(before.trust_back)
@@ -96,5 +102,9 @@ def test_colours_that_no_motion_connects_do_not_count_as_apart() -> None:
     other[:, 64:] = texture(6)[:, 64:]
     later = flat(0, 0)
     later[:, 64:] = 50.0
-    found = apart(flat(0, 0), later, *motions(one, other, other))
-    assert found < 0.5 * np.hypot(50.0, 50.0) / 2
+    for middle in (one, other):
+        found = apart(flat(0, 0), later, *motions(one, middle, other))
+        assert found < 0.5 * np.hypot(50.0, 50.0) / 2
+    before, after = MOVING
+    nowhere = replace(after, trust_back=np.zeros_like(after.trust_back))
+    assert apart(flat(0, 0), later, before, nowhere) == 0.0
