@@ -349,6 +349,20 @@ def test_what_a_hand_has_not_begun_is_dropped() -> None:
         assert submit(int, "7").result() == 7
 
 
+def test_a_hand_keeps_nothing_that_is_done() -> None:
+    """A film's colours come from one that is lent for all of it."""
+
+    class Large:
+        pass
+
+    kept: list[weakref.ref[Large]] = []
+    with Hand("test").lent() as submit:
+        for _ in range(5):
+            kept.append(weakref.ref(submit(Large).result()))
+        submit(int).result()
+        assert [ref() for ref in kept] == [None] * 5
+
+
 @pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize(
     ("expected", "pictures", "each"), [(4, 1, 1), (4, 2, 1), (2, 1, 2), (1, 1, 4), (0, 1, 4)]
