@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from av.video.codeccontext import VideoCodecContext
@@ -80,6 +81,14 @@ def test_the_next_segment_is_encoded_meanwhile(film: Path, tmp_path: Path) -> No
         colorize(film, target, OPTIONS, progress)
     assert ending.ended.is_set()
     assert fingerprint(target) == fingerprint(tmp_path / "plain.mkv")
+
+
+def test_the_key_frames_are_in_the_index_of_the_film(film: Path, tmp_path: Path) -> None:
+    """FFmpeg looks into the packets themselves; players that seek by the index do not."""
+    run(film, tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    at = data.index(b"stss") + 8
+    assert np.frombuffer(data[at : at + 20], ">u4").tolist() == [4, 1, 7, 13, 19]
 
 
 @pytest.mark.usefixtures("two_encoders")
