@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from media import fill_plane, grey_frame, make_film, planes_of, read_film
+from pictures import texture
 from test_resume import short_segments
 from test_shots_apart import cut_film
 
@@ -66,9 +67,26 @@ def barred_film(path: Path) -> Path:
     return path
 
 
+def cross_cut_film(path: Path) -> Path:
+    """Two shots that go on in turn."""
+    shots = [(texture(seed, 64, 96) * 150.0 + 40.0).astype(np.uint8) for seed in (1, 2)]
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index in range(30):
+            frame = grey_frame(96, 64, "yuv420p", index)
+            fill_plane(
+                frame.planes[0], shots[index // 6 % 2] + np.uint8(index % 3)
+            )  # colours change with that
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    return path
+
+
 FILMS: dict[str, Callable[[Path], Path]] = {
     "one shot": lambda folder: make_film(folder / "in.mkv", frames=30),
     "cuts": lambda folder: cut_film(folder / "in.mkv", (9, 8, 5, 8)),
+    "cross-cutting": lambda folder: cross_cut_film(folder / "in.mkv"),
     "bars": lambda folder: barred_film(folder / "in.mkv"),
     "upper field first": lambda folder: woven_film(folder / "in.mkv", "tt"),
     "lower field first": lambda folder: woven_film(folder / "in.mkv", "bb"),
@@ -79,7 +97,7 @@ FILMS: dict[str, Callable[[Path], Path]] = {
 def test_a_seam_does_not_show(kind: str, temporal: str, tmp_path: Path) -> None:
     source, seen = FILMS[kind](tmp_path), []
     given: dict[str, Any] = {"render_size": 32, "device": "cpu", "precision": "fp32", "engine": "torch"}
-    options = Options(**given, temporal=temporal, codec="ffv1")
+    options = Options(**given, temporal=temporal, codec="ffv1", match_shots=kind == "cross-cutting")
     make = Maker.make
 
     def kept(maker: Maker, number: int, place: Place | None, endings: Endings) -> Place:

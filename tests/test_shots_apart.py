@@ -25,6 +25,7 @@ from av.container import InputContainer
 from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
+from vidcolor.batches import Batch, Batcher
 from vidcolor.crew import Crew, Hands
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import WITNESSES, FrameSource, luma_check
@@ -34,10 +35,13 @@ from vidcolor.media.opening import open_source
 from vidcolor.options import Options
 from vidcolor.packing import Place, Segment
 from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
+from vidcolor.reading import Reading
 from vidcolor.result import Progress, Result
 from vidcolor.resumable import frames_a_segment
 from vidcolor.segments import SegmentStore
 from vidcolor.stages.decode import DecodeSettings
+from vidcolor.stages.luminance import luminance
+from vidcolor.temporal import Linker
 
 LENGTHS = (9, 8, 30, 7, 7, 4)
 
@@ -79,6 +83,17 @@ def test_a_segment_ends_where_a_shot_begins(tmp_path: Path) -> None:
     assert [segment.after.frames for segment in kept] == [12, 24, 36, 48, 54, 65]
     assert [segment.after.independent for segment in kept] == [False, False, False, False, True, False]
     assert [segment.after.state is None for segment in kept] == [False] * 5 + [True]
+
+
+def test_in_a_film_that_goes_out_meanwhile_segments_would_begin_at_the_same_frames(tmp_path: Path) -> None:
+    name, batcher = str(cut_film(tmp_path / "in.mp4")), Batcher(Linker("average"), 1, None, lambda _: 12)
+    batches: list[Batch] = []
+    with av.open(name) as container:
+        for frame in Reading(container, DecodeSettings(name=name)).frames(lambda _: None):
+            batches += batcher.push(frame, [luminance(frame, luma, 32) for luma in frame.pictures()])
+    batches += batcher.finish()
+    opens = [frame.opens for batch in batches for frame in batch.frames]
+    assert [number for number, begins in enumerate(opens) if begins] == [12, 24, 36, 48, 54]
 
 
 def test_segments_of_large_pictures_have_an_even_number_of_frames_too() -> None:
