@@ -18,6 +18,8 @@ import torch
 from calling import call, one_line
 from click.testing import CliRunner
 from media import luma_of_film, make_film, planes_of, read_film
+from quick import colour
+from test_resume import Flickering
 
 from vidcolor.cli_progress import Display
 from vidcolor.cli_targets import folder_of
@@ -131,6 +133,16 @@ def test_saturation_0_gives_neutral_chroma_and_more_gives_more(film: Path, tmp_p
 def test_options_work(given: list[str], film: Path, tmp_path: Path) -> None:
     assert call(film, tmp_path / "out.mkv", *given) == 0
     assert len(read_film(tmp_path / "out.mkv")) == 6
+
+
+def test_colours_are_smoothed_as_asked_for(film: Path, tmp_path: Path) -> None:
+    found: list[bytes] = []
+    asked: list[dict[str, Any]] = [{"smoothing": 0.0}, {"smoothing": 0.1}, {}, {"temporal": "average"}]
+    for given in ({"temporal": "off"}, *asked):
+        colour(film, tmp_path / "out.mkv", Flickering(), overwrite=True, **({"temporal": "flow"} | given))
+        found.append(b"".join(p.tobytes() for f in read_film(tmp_path / "out.mkv") for p in planes_of(f)[1:]))
+    assert found[0] == found[1], "each frame as predicted"
+    assert len(set(found[1:])) == 4
 
 
 @pytest.mark.parametrize(("options", "batches"), [(["--every-frame"], [4, 2]), ([], [4])])
