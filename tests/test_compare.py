@@ -119,6 +119,13 @@ def test_the_left_half_of_the_film_is_the_source(tmp_path: Path) -> None:
         assert len(container.streams.audio) == 1
 
 
+def test_two_pictures_of_an_odd_width_make_an_even_one_whose_chroma_stays_subsampled(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=3, codec="ffv1", size=(95, 64))
+    assert call(source, tmp_path / "out.mkv", "--compare", "side") == 0
+    frame = read_film(tmp_path / "out.mkv")[0]
+    assert (frame.width, frame.format.name) == (192, "yuv420p")
+
+
 def test_an_interrupted_comparison_goes_on_and_is_the_same(tmp_path: Path) -> None:
     source = make_film(tmp_path / "in.mp4", frames=30)
     run(source, tmp_path / "whole.mp4", compare="wipe")
