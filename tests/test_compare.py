@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from calling import call
 from media import make_film, planes_of, read_film
+from quick import colour
 from test_recolor import frame_of
 from test_resume import Stop, fingerprint, left_in, run
 
@@ -117,6 +118,14 @@ def test_the_left_half_of_the_film_is_the_source(tmp_path: Path) -> None:
         assert after.pts * after.time_base == before.pts * before.time_base
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert len(container.streams.audio) == 1
+
+
+def test_the_left_half_has_no_colours_where_chroma_is_not_subsampled_either(tmp_path: Path) -> None:
+    source = make_film(tmp_path / "in.mkv", frames=2, codec="ffv1", size=(96, 64), pix_fmt="yuv444p")
+    colour(source, tmp_path / "out.mkv", compare="split", codec="ffv1")
+    cb = planes_of(read_film(tmp_path / "out.mkv")[0])[1].astype(int)
+    assert np.abs(cb[:, :44] - 128).max() == 0
+    assert np.abs(cb[:, 52:] - 128).max() > 8
 
 
 def test_two_pictures_of_an_odd_width_make_an_even_one_whose_chroma_stays_subsampled(tmp_path: Path) -> None:
