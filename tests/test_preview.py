@@ -114,6 +114,13 @@ def test_sources_without_an_index_are_looked_at_all_over(tmp_path: Path) -> None
     assert min(times) < 8
 
 
+def test_a_matroska_film_that_begins_late_is_looked_at_where_it_is(tmp_path: Path) -> None:
+    source = encoded(cut_film(tmp_path / "in.mkv", (60, 70, 50)), tmp_path / "late.mkv", gop=25, begin=3600)
+    with mock.patch("vidcolor.contents._READ_WHOLE", 50):
+        times = [time - 3600 for time in times_in(source, 3)]
+    assert {shot_at(time, (60, 70, 50)) for time in times} == {0, 1, 2}
+
+
 def test_start_counts_from_where_the_source_begins_as_for_a_film(tmp_path: Path) -> None:
     source = encoded(cut_film(tmp_path / "in.mkv", (50, 50)), tmp_path / "in.ts", gop=25, begin=3600)
     look = Options(start=Fraction(2), duration=Fraction(1))

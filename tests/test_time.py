@@ -332,6 +332,18 @@ def test_no_more_is_expected_than_there_is(
         assert meter.total() == frames
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "nut", "wmv", "mp4", "flv"])
+def test_a_film_that_begins_late_is_not_taken_for_one_that_began_at_zero(suffix: str, tmp_path: Path) -> None:
+    codec = {"wmv": "wmv2", "flv": "flv1"}.get(suffix, "mpeg4")
+    pts = [n * 40 + 3_600_000 for n in range(50)]
+    source = make_film(tmp_path / f"a.{suffix}", pts=pts, time_base=MS, codec=codec, rate=25)
+    with av.open(str(source)) as film:
+        for start, expected in ((None, 50), (1, 25)):
+            options = on_its_clock(Options(start=start and Fraction(start)), film, source.name)
+            meter = Meter(container=film, stream=film.streams.video[0], options=options, callback=None)
+            assert expected - 2 <= meter.total() <= expected + 2
+
+
 def test_a_meter_counts_what_this_run_has_made(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=20)
     told: list[Progress] = []

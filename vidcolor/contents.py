@@ -15,7 +15,7 @@ from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
 from vidcolor.hearing import hushed
 from vidcolor.media.losses import DecodeReport
-from vidcolor.media.streams import beginning, pick_video, sane_rate
+from vidcolor.media.streams import beginning, pick_video, sane_rate, shown_length
 from vidcolor.stages.decode import DecodeSettings, decode
 from vidcolor.stages.luminance import rendered
 from vidcolor.stages.shots import ShotDetector
@@ -113,11 +113,7 @@ class Contents:
     ) -> tuple[Fraction, Fraction | None, int]:
         """Where what is wanted begins, how long it is, in seconds, and about how many frames it has."""
         begin = beginning(container, stream)
-        length = None
-        if stream.duration and stream.time_base:
-            length = stream.duration * stream.time_base
-        elif container.duration:
-            length = Fraction(container.duration, 1_000_000)
+        length = shown_length(container, stream)
         start, end = self.settings.start, self.settings.end
         if length is not None and (start is not None or end is not None):
             stop = begin + length if end is None else min(end, begin + length)

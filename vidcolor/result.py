@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from vidcolor.errors import EXIT_DONE, EXIT_LOSSES
 from vidcolor.frames import Frame
 from vidcolor.media.losses import counted_frames
-from vidcolor.media.streams import beginning, sane_rate, tagged_length
+from vidcolor.media.streams import beginning, sane_rate, shown_length
 from vidcolor.options import TORCH, Options
 
 
@@ -166,18 +165,10 @@ class Meter:
 
     def duration(self) -> float | None:
         """Seconds of the source that are wanted, where known."""
-        whole, wanted = self._whole(), self.options.duration
+        whole, wanted = shown_length(self.container, self.stream), self.options.duration
         if whole is None:
             return None if wanted is None else float(wanted)
         start = self.options.start
         skipped = Fraction(0) if start is None else start - beginning(self.container, self.stream)
-        left = max(0.0, whole - float(skipped))
+        left = max(0.0, float(whole - skipped))
         return left if wanted is None else min(left, float(wanted))
-
-    def _whole(self) -> float | None:
-        """Seconds of all of the source."""
-        if self.stream.duration and self.stream.time_base:
-            return float(self.stream.duration * self.stream.time_base)
-        if tagged := tagged_length(self.stream):
-            return float(tagged)
-        return self.container.duration / av.time_base if self.container.duration else None

@@ -11,6 +11,8 @@ from av.video.stream import VideoStream
 from vidcolor.errors import InputError, UsageError
 from vidcolor.options import parse_seconds
 
+_TELLS_END = ("matroska", "nut", "asf")
+
 
 def pick_video(container: InputContainer, name: str) -> VideoStream:
     """The stream to colour: the first that is no cover art, by preference one marked as default.
@@ -55,6 +57,23 @@ def tagged_length(stream: VideoStream) -> Fraction | None:
         return parse_seconds(stream.metadata.get("DURATION", ""))
     except UsageError:
         return None
+
+
+def shown_length(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    """Seconds that the picture, or else the source, lasts by its headers; None where they do not say.
+
+    Matroska, NUT and WMV tell the time at which they end, as FFmpeg writes them. Programs that write the
+    length hardly ever have a film begin late.
+    """
+    if stream.duration and stream.time_base:
+        found: Fraction | None = stream.duration * stream.time_base
+    else:
+        of_all = Fraction(container.duration, av.time_base) if container.duration else None
+        found = min(filter(None, (tagged_length(stream), of_all)), default=None)
+    begin = beginning(container, stream)
+    if found is None or not any(known in container.format.name for known in _TELLS_END):
+        return found
+    return found - begin if 0 < begin < found else found
 
 
 def beginning(container: InputContainer, stream: VideoStream) -> Fraction:
