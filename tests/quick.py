@@ -44,7 +44,7 @@ def quickly(network: nn.Module | None = None, path: str = __file__) -> Iterator[
     _forget()
     with (
         mock.patch("vidcolor.predictors.load_generator", lambda name: generator),
-        mock.patch("vidcolor.filmjob.find_weights", lambda name: generator.path),
+        mock.patch("vidcolor.job.find_weights", lambda name: generator.path),
         mock.patch("vidcolor.finished.find_weights", lambda name: generator.path),
     ):
         yield

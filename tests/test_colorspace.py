@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +13,8 @@ from hypothesis import strategies as st
 from skimage import data
 from skimage.color import rgb2lab
 
-from vidcolor.chromatable import ChromaTable, _atlas
+from vidcolor import chromatable
+from vidcolor.chromatable import ChromaTable, tabulated
 from vidcolor.colorspace import (
     ab_from_rgb,
     bt709_from_bt2020,
@@ -78,14 +84,20 @@ def test_table_agrees_with_the_exact_form_on_every_matrix() -> None:
         assert np.sqrt(((exact - fast) ** 2).mean()) * 224 < 0.6
 
 
-def test_the_table_is_made_once_and_the_same_on_any_number_of_threads() -> None:
-    assert ChromaTable(BT709)._atlas is ChromaTable(BT709)._atlas
-    before, made = torch.get_num_threads(), []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        made.append(_atlas.__wrapped__(BT709))
-    torch.set_num_threads(before)
-    assert all(np.array_equal(one, made[0]) for one in made)
+def test_a_table_that_several_threads_want_is_made_once() -> None:
+    made, make = [], chromatable.unbounded_chroma_from_ab
+
+    def slowly(y: Any, ab: Any, matrix: Matrix) -> Any:
+        made.append(len(y))
+        time.sleep(0.02)
+        return make(y, ab, matrix)
+
+    chromatable._atlas.cache_clear()
+    with mock.patch.object(chromatable, "unbounded_chroma_from_ab", slowly), ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(tabulated, [BT709] * 4))
+    assert sum(made) == 65, "its slices"
+    assert all(one is found[0] for one in found)
+    assert ChromaTable(BT709)._atlas is found[0]
 
 
 @given(unit, unit, unit)

@@ -150,7 +150,7 @@ def test_failures_are_exceptions_of_the_one_tree(film: Path, tmp_path: Path) -> 
         colorize(film, tmp_path / "out", SMALL)
     with pytest.raises(UsageError):
         Options(saturation=-1.0)
-    with pytest.raises(WeightsError), mock.patch("vidcolor.filmjob.find_weights", find_weights):
+    with pytest.raises(WeightsError), mock.patch("vidcolor.job.find_weights", find_weights):
         colorize(film, target, Options(weights="no-such-weights"))
     assert os.listdir(tmp_path) == ["film.mp4"]
 

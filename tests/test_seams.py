@@ -75,9 +75,8 @@ def cross_cut_film(path: Path) -> Path:
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
         for index in range(30):
             frame = grey_frame(96, 64, "yuv420p", index)
-            fill_plane(
-                frame.planes[0], shots[index // 6 % 2] + np.uint8(index % 3)
-            )  # colours change with that
+            brighter = np.uint8(index % 3)  # colours change with that
+            fill_plane(frame.planes[0], shots[index // 6 % 2] + brighter)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path

@@ -71,7 +71,7 @@ def rgb_from_lab(lightness: A, ab: A, *, wide: bool = False) -> A:
 def bt709_from_bt2020(rgb: A) -> A:
     """R'G'B' ``(N, 3, h, w)`` with BT.709's primaries of the same with BT.2020's, sRGB transfer.
 
-    What BT.709 cannot show is clipped to 0 to 1. float32.
+    What BT.709 cannot show is clipped to 0 to 1. Floating point.
     """
     rows = np.linalg.solve(_RGB709_TO_XYZ, _RGB2020_TO_XYZ).tolist()
     narrow: A = _coded(_apply(rows, _linear(rgb))).clip(0.0, 1.0)

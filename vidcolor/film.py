@@ -137,9 +137,11 @@ class Film:
                     path.unlink()
 
     def _close(self) -> None:
-        self._output.close()
-        if self._sink is not None:
-            self._sink.close()
+        try:
+            self._output.close()
+        finally:
+            if self._sink is not None:
+                self._sink.close()
 
 
 def _label_film(output: OutputContainer, name: str) -> None:

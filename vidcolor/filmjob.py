@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import torch
 from av.container import InputContainer
@@ -40,7 +41,6 @@ from vidcolor.streaming import FilmInOnePiece, StreamedFilm
 from vidcolor.target import Target, holds_one
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
-from vidcolor.weightfiles import find_weights
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,14 @@ class FilmJob:
     """One call of :func:`~vidcolor.job.colorize`, its target prepared.
 
     Attributes:
+        weights: the generator's file.
         identity: by which the source's file is known to have stayed the same; empty before it is opened.
     """
 
     name: str
     place: Target
     options: Options
+    weights: Path
     progress: Callable[[Progress], None] | None
     cancel: threading.Event
     identity: tuple[int, ...] = ()
@@ -70,10 +72,9 @@ class FilmJob:
             refuse_daemon()
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
-        weights = find_weights(self.options.weights)
         single = self._is_single
         make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
-        predictor = make(weights, device, dtype, self.options.engine)
+        predictor = make(self.weights, device, dtype, self.options.engine)
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
         stream = pick_video(container, self.name)
         options = on_its_clock(self.options, container, self.name)
@@ -85,7 +86,9 @@ class FilmJob:
             seekable=not reads_once(self.name),
         )
         meter = Meter(container=container, stream=stream, options=options, callback=self.progress)
-        order = Order(name=self.name, place=self.place, options=options, settings=settings, weights=weights)
+        order = Order(
+            name=self.name, place=self.place, options=options, settings=settings, weights=self.weights
+        )
         tools = Tools(
             predictor=predictor,
             open_it=(lambda: container) if reads_once(self.name) else self.open,

@@ -69,10 +69,12 @@ def colorize(
             "parts, as pictures, GIF, APNG and pipes cannot"
         )
     try:
-        find_weights(options.weights)
+        weights = find_weights(options.weights)
         from vidcolor.filmjob import FilmJob  # with torch, for which what is told above should not wait
 
-        job = FilmJob(name=name, place=place, options=options, progress=progress, cancel=cancel)
+        job = FilmJob(
+            name=name, place=place, options=options, weights=weights, progress=progress, cancel=cancel
+        )
         return job.run()
     except BaseException:
         place.discard()

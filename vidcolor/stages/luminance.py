@@ -98,10 +98,10 @@ def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
 
 def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
     """Stack L* planes ``(h, w)`` of one shape to ``(N, 1, H, W)``, edges repeated up to ``multiple``."""
+    import torch  # here, because what looks at finished segments has no use for it
+
     height, width = luminances[0].shape
     bottom = math.ceil(height / multiple) * multiple - height
     right = math.ceil(width / multiple) * multiple - width
-    import torch  # here, because what looks at finished segments has no use for it
-
     planes = [cv2.copyMakeBorder(p, 0, bottom, 0, right, cv2.BORDER_REPLICATE) for p in luminances]
     return torch.from_numpy(np.stack(planes))[:, None]
