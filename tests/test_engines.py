@@ -20,15 +20,15 @@ from generators import GENERATORS, lively
 
 from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.crew import engine_here
-from vidcolor.errors import UsageError
+from vidcolor.errors import Unsupported, UsageError
 from vidcolor.networks import onnx_operations
 from vidcolor.networks.base import ColourNetwork
 from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Session, Sessions, begin
 from vidcolor.networks.fusing import fuse_batch_norm
-from vidcolor.networks.onnx_graph import Graph, Unsupported
+from vidcolor.networks.onnx_graph import Graph
 from vidcolor.networks.onnx_model import recorded
 from vidcolor.sharing import Sharing
-from vidcolor.stages.predict import Predictor, engines_installed, resolve_engine
+from vidcolor.stages.predict import Predictor, engines_installed, precision_of, resolve_engine
 
 pytest.importorskip("onnx")
 
@@ -44,6 +44,14 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def generator_of(network: torch.nn.Module) -> Generator:
     return Generator(network=network, multiple=32, path=Path("x"), metadata={})  # type: ignore[arg-type]
+
+
+def computed(
+    engine: Engine, network: torch.nn.Module, dtype: torch.dtype = torch.float32, **given: Any
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """An engine's network as a function of tensors."""
+    run = EngineNetwork(engine, generator_of(network), precision_of(dtype), **given)
+    return lambda x: torch.from_numpy(run(x.numpy()))
 
 
 class Small(ColourNetwork):
@@ -73,11 +81,11 @@ def test_every_generator_gives_torch_s_colours(
     luminance = torch.rand(1, 1, *size) * 100
     wanted = network(luminance)
     assert wanted.std() > 0.1
-    assert torch.allclose(EngineNetwork(engine, network)(luminance), wanted, atol=5e-3)
+    assert torch.allclose(computed(engine, network)(luminance), wanted, atol=5e-3)
 
 
 def dtypes_of(engine: Engine) -> tuple[torch.dtype, ...]:
-    return engine.runtime.DTYPES
+    return tuple(getattr(torch, one) for one in engine.runtime.PRECISIONS)
 
 
 def test_colours_depend_neither_on_threads_nor_on_who_else_calls(engine: Engine, weights: str) -> None:
@@ -88,12 +96,12 @@ def test_colours_depend_neither_on_threads_nor_on_who_else_calls(engine: Engine,
         try:
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
-                one_by_one = EngineNetwork(engine, network, dtype, threads)
+                one_by_one = computed(engine, network, dtype, threads=threads)
                 found.append([one_by_one(one) for one in pictures])
         finally:
             torch.set_num_threads(before)
         for at_once in (1, 3):
-            shared = EngineNetwork(engine, network, dtype, threads=at_once)
+            shared = computed(engine, network, dtype, threads=at_once)
             with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 found.append(list(pool.map(shared, pictures)))
         assert all(torch.equal(a, b) for one in found for a, b in zip(one, found[0], strict=True))
@@ -113,13 +121,13 @@ def test_models_are_kept_for_a_few_sizes_only(
     monkeypatch.setattr("vidcolor.networks.engines._MOST_SESSIONS", 3)
     made: list[int] = []
 
-    def counted(engine: Engine, network: torch.nn.Module, shape: tuple[int, ...], *others: Any) -> Session:
+    def counted(engine: Engine, generator: Generator, shape: tuple[int, ...], *others: Any) -> Session:
         made.append(shape[-1])
-        return begin(engine, network, shape, *others)
+        return begin(engine, generator, shape, *others)
 
     monkeypatch.setattr("vidcolor.networks.engines.begin", counted)
     sessions = Sessions()
-    network = EngineNetwork(engine, load_generator(weights).network, sessions=sessions)
+    network = computed(engine, load_generator(weights).network, sessions=sessions)
 
     def see(*widths: int) -> list[int]:
         made.clear()
@@ -137,7 +145,7 @@ def test_onnx_runtime_tells_nobody(weights: str, monkeypatch: pytest.MonkeyPatch
     runtime = pytest.importorskip("onnxruntime")
     told: list[bool] = []
     monkeypatch.setattr(runtime, "disable_telemetry_events", lambda: told.append(True))
-    begin(BY_NAME["onnxruntime"], load_generator(weights).network, (1, 1, 32, 32), torch.float32)
+    begin(BY_NAME["onnxruntime"], load_generator(weights), (1, 1, 32, 32), "float32")
     assert told
 
 
@@ -204,7 +212,7 @@ def test_tensors_that_are_no_more_are_not_taken_for_others(engine: Engine) -> No
     network = Small(act)
     x = torch.rand(1, 1, 32, 32) * 100
     with torch.no_grad():
-        assert torch.allclose(EngineNetwork(engine, network)(x), network(x), rtol=1e-4, atol=1e-3)
+        assert torch.allclose(computed(engine, network)(x), network(x), rtol=1e-4, atol=1e-3)
 
 
 def test_parts_are_what_they_are_in_torch(engine: Engine) -> None:
@@ -214,7 +222,7 @@ def test_parts_are_what_they_are_in_torch(engine: Engine) -> None:
     x = torch.rand(1, 1, 32, 32) * 100
     network = Small(act)
     with torch.no_grad():
-        assert torch.allclose(EngineNetwork(engine, network)(x), network(x), rtol=1e-4, atol=1e-3)
+        assert torch.allclose(computed(engine, network)(x), network(x), rtol=1e-4, atol=1e-3)
 
 
 REFUSED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
@@ -253,14 +261,14 @@ def test_what_was_kept_of_the_recorded_picture_is_found(
 
     monkeypatch.setattr(OPERATIONS, onnx_operations.OPERATIONS | {"tanh": keep})
     with pytest.raises(UsageError, match="other colours than torch"):
-        EngineNetwork(engine, Small(torch.tanh))(torch.zeros(1, 1, 32, 32))
+        computed(engine, Small(torch.tanh))(torch.zeros(1, 1, 32, 32))
 
 
 def test_rows_and_columns_left_out_elsewhere_than_after_a_convolution(engine: Engine) -> None:
     network = Small(lambda x: torch.relu(x)[..., 1:, 2:])
     x = torch.rand(1, 1, 32, 32) * 100
     with torch.no_grad():
-        assert torch.allclose(EngineNetwork(engine, network)(x), network(x), atol=1e-4)
+        assert torch.allclose(computed(engine, network)(x), network(x), atol=1e-4)
 
 
 def test_other_colours_than_torch_s_are_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,7 +323,7 @@ def test_a_worker_takes_the_job_s_engine_or_where_it_is_missing_torch(
 
     def of(begun: str) -> str:
         terms = SimpleNamespace(machine={"engine": begun})
-        return engine_here(terms, generator, CPU, torch.float32)  # type: ignore[arg-type]
+        return engine_here(terms, generator, CPU, "float32")  # type: ignore[arg-type]
 
     assert of(there) == of(f"{engine.name} 0.1") == there
     assert of("torch") == "torch"
@@ -360,7 +368,7 @@ def test_what_an_engine_cannot_do_is_left_to_torch(
     with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
         resolve_engine(engine.name, generator, CPU, torch.float32)
     with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
-        EngineNetwork(engine, generator.network)(torch.zeros(1, 1, 32, 32))
+        computed(engine, generator.network)(torch.zeros(1, 1, 32, 32))
 
 
 def test_predictions_are_those_of_torch(engine: Engine, weights: str) -> None:

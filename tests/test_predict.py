@@ -23,6 +23,7 @@ from vidcolor.sharing import Hand, Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
+    precision_of,
     resolve_precision,
 )
 from vidcolor.training.precision import training_precision
@@ -165,7 +166,7 @@ def test_a_gpu_gets_batches_of_one_size(weights: str, monkeypatch: pytest.Monkey
 
     def colour(run: object, luminance: torch.Tensor, shape: object, count: int) -> list[np.ndarray]:
         seen.append(len(luminance))
-        return [picture[0].numpy() for picture in luminance[:count]]
+        return [picture[0] for picture in luminance[:count]]
 
     monkeypatch.setattr(predictor, "_ready", lambda: None)
     monkeypatch.setattr(predictor, "_colour", colour)
@@ -188,7 +189,7 @@ def test_a_filled_batch_that_is_too_much_is_halved(weights: str, monkeypatch: py
     def colour(run: object, luminance: torch.Tensor, shape: object, count: int) -> list[np.ndarray]:
         if len(luminance) > most:
             raise torch.OutOfMemoryError("no")
-        return [picture[0].numpy() for picture in luminance[:count]]
+        return [picture[0] for picture in luminance[:count]]
 
     monkeypatch.setattr(predictor, "_colour", colour)
     luminance = torch.rand(8, 1, 64, 64)
@@ -212,8 +213,8 @@ def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
 
 
 def test_precision() -> None:
-    assert resolve_precision("bf16", CPU) == torch.bfloat16
-    assert resolve_precision("auto", torch.device("mps")) == torch.float32
+    assert resolve_precision("bf16", CPU) == "bfloat16"
+    assert resolve_precision("auto", torch.device("mps")) == "float32"
     with pytest.raises(UsageError, match="fp16"):
         resolve_precision("fp16", CPU)
 
@@ -234,16 +235,16 @@ def test_a_cpu_computes_in_bf16_where_that_is_quicker(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
     monkeypatch.setattr("vidcolor.networks.bfloat16.cpu_vendor", lambda: vendor)
-    expected = torch.bfloat16 if quick else torch.float32
-    assert resolve_precision("auto", CPU) == training_precision("auto", CPU) == expected
-    assert resolve_precision("auto", CPU, "onnxruntime") == torch.float32  # which knows no other
-    assert resolve_precision("bf16", CPU, "onnxruntime") == torch.bfloat16  # and is refused
+    expected = "bfloat16" if quick else "float32"
+    assert resolve_precision("auto", CPU) == precision_of(training_precision("auto", CPU)) == expected
+    assert resolve_precision("auto", CPU, "onnxruntime") == "float32"  # which knows no other
+    assert resolve_precision("bf16", CPU, "onnxruntime") == "bfloat16"  # and is refused
 
 
 def test_a_torch_that_cannot_tell_what_the_cpu_has_computes_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
     for probe in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
         monkeypatch.delattr(torch.cpu, probe, raising=False)
-    assert resolve_precision("auto", CPU) == torch.float32
+    assert resolve_precision("auto", CPU) == "float32"
 
 
 @pytest.mark.parametrize(

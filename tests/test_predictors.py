@@ -67,7 +67,7 @@ def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
     assert cached_predictor(own, CPU, torch.float32, "auto") is cached_predictor(
         own, CPU, torch.float32, "auto"
     )
-    assert cached_predictor(own, CPU, torch.bfloat16, "auto").dtype == torch.bfloat16
+    assert cached_predictor(own, CPU, torch.bfloat16, "auto").precision == "bfloat16"
     with ThreadPoolExecutor(1) as other:  # which may be colouring another picture at the same time
         theirs = other.submit(cached_predictor, own, CPU, torch.float32, "auto").result()
     assert theirs is not cached_predictor(own, CPU, torch.float32, "auto")

@@ -209,7 +209,7 @@ def _require_the_same(setup: Setup) -> None:
         )
     generator = load_generator(str(setup.weights))
     device, precision = torch.device(str(terms.machine["device"])), str(terms.machine["precision"])
-    engine = engine_here(terms, generator, device, getattr(torch, precision))
+    engine = engine_here(terms, generator, device, precision)
     here = replace(
         terms,
         source=identify(setup.name),

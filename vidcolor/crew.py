@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from vidcolor.checkpoint import Generator, load_generator
-from vidcolor.devices import resolve_device
+from vidcolor.devices import Device, resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import Warned, hushed
@@ -114,9 +112,11 @@ def maker_of(
         VidcolorError: source or weights cannot be read there, or there is no such device.
     """
     generator, terms, options = load_generator(str(setup.weights)), setup.terms, setup.options
-    dtype = getattr(torch, str(terms.machine["precision"]))
+    precision = str(terms.machine["precision"])
     place = resolve_device(str(terms.machine["device"]) if device == "auto" else device)
-    predictor = Predictor(generator, place, dtype, Sharing(), engine_here(terms, generator, place, dtype))
+    predictor = Predictor(
+        generator, place, precision, Sharing(), engine_here(terms, generator, place, precision)
+    )
     open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, AHEAD, cancel)
     first = source.first()
@@ -133,10 +133,10 @@ def maker_of(
     return maker
 
 
-def engine_here(terms: Manifest, generator: Generator, device: torch.device, dtype: torch.dtype) -> str:
+def engine_here(terms: Manifest, generator: Generator, device: Device, precision: str) -> str:
     """What computes the generator on this machine for a job of these terms."""
     try:
-        return resolve_engine(str(terms.machine["engine"]).split()[0], generator, device, dtype)
+        return resolve_engine(str(terms.machine["engine"]).split()[0], generator, device, precision)
     except UsageError:  # not here; whether torch will do is another question
         return TORCH
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import shutil
+import sys
 import warnings
-
-import torch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from vidcolor.errors import UsageError, first_line
 from vidcolor.options import ONE_DEVICE
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,32 @@ _OF_DEVICE = re.compile(
 )
 
 
+class Device(Protocol):
+    """What of a ``torch.device`` others look at."""
+
+    @property
+    def type(self) -> str:
+        """``cpu``, ``cuda`` or ``mps``."""
+
+    @property
+    def index(self) -> int | None:
+        """Which of several."""
+
+    def __hash__(self) -> int:
+        """Others for others."""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """The CPU, where torch has not been imported."""
+
+    type: str = "cpu"
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type
+
+
 def resolve_device(name: str) -> torch.device:
     """The device that ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps`` stands for.
 
@@ -30,6 +60,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         UsageError: it is asked for by name and is not there or does not compute, or is none of these.
     """
+    import torch  # here, because where an engine computes nobody needs it
+
     if not re.fullmatch(ONE_DEVICE, name):
         raise UsageError(f"--device {name}: auto, cpu, cuda, cuda:N or mps")
     if name == "auto":
@@ -49,6 +81,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def _best_device() -> torch.device:
+    import torch
+
     with warnings.catch_warnings(record=True) as said:  # of a driver that is too old, for example
         warnings.simplefilter("always")
         kinds = ["cuda"] if torch.cuda.is_available() else []
@@ -67,6 +101,8 @@ def _best_device() -> torch.device:
 
 
 def _built_for_cuda() -> bool:
+    import torch
+
     return bool(torch.backends.cuda.is_built())  # type: ignore[no-untyped-call]
 
 
@@ -77,6 +113,8 @@ def _why_not(device: torch.device) -> str | None:
     """
     if device.type == "cpu":
         return None
+    import torch
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch says at length what is said here in a line
@@ -86,16 +124,21 @@ def _why_not(device: torch.device) -> str | None:
     return None
 
 
-def model_of(device: torch.device) -> str:
+def model_of(device: Device) -> str:
     """What a GPU is called by its makers; of other devices the kind."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    if device.type != "cuda":
+        return device.type
+    import torch
+
+    return torch.cuda.get_device_name(device.index)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory has run out, a GPU's or the machine's; torch's libraries say so in many ways."""
-    text = str(error).lower()
+    text, torch = str(error).lower(), sys.modules.get("torch")
     return (
-        isinstance(error, (MemoryError, torch.OutOfMemoryError))
+        isinstance(error, MemoryError)
+        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
         or any(words in text for words in ("out of memory", "outofmemory", "insufficient memory"))
         or ("alloc" in text and ("memory" in text or "_status_" in text))  # cuBLAS and cuDNN
         or "bad_alloc" in text  # OpenVINO

@@ -94,3 +94,7 @@ def fault(error: BaseException) -> str:
 def first_line(error: BaseException) -> str:
     """The first line of what an error of a library says, cut to a readable length; else its kind."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+class Unsupported(Exception):
+    """An engine cannot do what a network does, or nobody has written down how; torch can."""

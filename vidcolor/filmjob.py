@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
-import torch
 from av.container import InputContainer
 
-from vidcolor.devices import model_of, resolve_device
+from vidcolor.devices import Device, model_of, resolve_device
 from vidcolor.encoding import Encoding
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import Film
@@ -30,7 +29,6 @@ from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
 from vidcolor.predictors import cached_predictor, make_predictor, stamp
-from vidcolor.processes import refuse_daemon
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -69,6 +67,8 @@ class FilmJob:
             VidcolorError: one of :mod:`vidcolor.errors`.
         """
         if len(self.options.devices) > 1 and self.options.ray is None:
+            from vidcolor.processes import refuse_daemon  # with torch, which one process may do without
+
             refuse_daemon()
         device = self._device()
         dtype = resolve_precision(self.options.precision, device, self.options.engine)
@@ -119,7 +119,7 @@ class FilmJob:
             codec=codec,
         )
 
-    def _device(self) -> torch.device:
+    def _device(self) -> Device:
         """The first of the devices, which are alike."""
         asked = self.options.device
         devices = [resolve_device(name) for name in self.options.devices]

@@ -8,14 +8,14 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-import torch
 
 from vidcolor._version import __version__
-from vidcolor.devices import model_of
+from vidcolor.devices import Device, model_of
 from vidcolor.media.processors import processors
+from vidcolor.torchthreads import thread_count, torch_version
 
 
-def describe_machine(device: torch.device, precision: str, engine: str, batch_size: int) -> dict[str, Any]:
+def describe_machine(device: Device, precision: str, engine: str, batch_size: int) -> dict[str, Any]:
     """What the last digits of the arithmetic depend on."""
     parts = ".".join(str(n) for n in av.library_versions["libavcodec"])
     return {
@@ -23,11 +23,11 @@ def describe_machine(device: torch.device, precision: str, engine: str, batch_si
         "precision": precision,
         "engine": engine,
         "batch size": batch_size,
-        "torch threads": torch.get_num_threads(),
+        "torch threads": thread_count(),
         "processors": processors(),
         "processors online": os.cpu_count(),
         "vidcolor": __version__,
-        "torch": torch.__version__,
+        "torch": torch_version(),
         "libavcodec": parts,
         "opencv": cv2.__version__,
         "numpy": np.__version__,

@@ -7,17 +7,28 @@ import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from vidcolor.checkpoint import load_generator
+from vidcolor.devices import Device
 from vidcolor.networks.engines import Sessions
 from vidcolor.sharing import Sharing
-from vidcolor.stages.predict import Predictor, resolve_engine
+from vidcolor.stages.predict import Predictor, precision_of, resolve_engine
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidcolor.checkpoint import Generator
+
+
+def load_generator(name: str) -> Generator:
+    """As :func:`vidcolor.checkpoint.load_generator` does, with torch."""
+    from vidcolor import checkpoint
+
+    return checkpoint.load_generator(name)
 
 
 def make_predictor(
-    weights: Path, device: torch.device, dtype: torch.dtype, engine: str, *, few: bool = False
+    weights: Path, device: Device, dtype: torch.dtype | str, engine: str, *, few: bool = False
 ) -> Predictor:
     """A predictor of the caller's own, whose engine and arithmetic can still be changed.
 
@@ -41,24 +52,24 @@ def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
     return Sessions()
 
 
-def cached_predictor(weights: Path, device: torch.device, dtype: torch.dtype, engine: str) -> Predictor:
+def cached_predictor(weights: Path, device: Device, dtype: torch.dtype | str, engine: str) -> Predictor:
     """The last one again, if it was made for the same by this thread; else a new one, for few pictures.
 
     For one photograph after another: to load a generator takes longer than to colour a picture.
     """
-    return _kept(weights, _changed(weights), device, dtype, engine, threading.get_ident())
+    return _kept(weights, _changed(weights), device, precision_of(dtype), engine, threading.get_ident())
 
 
 @lru_cache(maxsize=1)
 def _kept(
     weights: Path,
     changed: tuple[int, ...],
-    device: torch.device,
-    dtype: torch.dtype,
+    device: Device,
+    precision: str,
     engine: str,
     thread: int,
 ) -> Predictor:
-    return make_predictor(weights, device, dtype, engine, few=True)
+    return make_predictor(weights, device, precision, engine, few=True)
 
 
 def _changed(weights: Path) -> tuple[int, ...]:

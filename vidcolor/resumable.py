@@ -10,10 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vidcolor.assembly import assemble
-from vidcolor.cluster import make_on_cluster
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film
 from vidcolor.frames import Frame
@@ -27,7 +24,6 @@ from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.options import ONNX_RUNTIME
 from vidcolor.packing import Coded, Place
-from vidcolor.processes import make_in_processes
 from vidcolor.reading import nothing_decodes
 from vidcolor.result import Counts, clock, share_done
 from vidcolor.segments import Kept, SegmentStore, count_frames, finished_segments
@@ -130,16 +126,24 @@ class ResumableJob:
             if terms != found:
                 terms.write(work.manifest)
             self._find_finished(maker.kept)
-            if self.order.options.ray is not None:
-                make_on_cluster(maker)
-            elif len(self.order.options.devices) > 1:
-                make_in_processes(maker)
+            self._have_workers_make(maker)
             paths, last = maker.make_all()
             if isinstance(source, PipeSource):
                 self._require_the_end(source, paths, last)
                 source.read_on()
         silent = self._put_together(maker, paths, last)
         return Counts(frames=last.frames, lost=last.lost, damaged=last.damaged, silent=silent), codec
+
+    def _have_workers_make(self, maker: Maker) -> None:
+        """Have all of it made by several, if that is asked for."""
+        if self.order.options.ray is not None:
+            from vidcolor.cluster import make_on_cluster  # with torch, which one alone may do without
+
+            make_on_cluster(maker)
+        elif len(self.order.options.devices) > 1:
+            from vidcolor.processes import make_in_processes
+
+            make_in_processes(maker)
 
     def _rehearse(self, maker: Maker) -> None:
         """Refuse what the target cannot be, before the work: its header is written into memory."""
@@ -237,7 +241,7 @@ class ResumableJob:
         options, predictor = self.order.options, self.tools.predictor
         if predictor.device.type == begun["device"] == "cpu":
             if options.precision == "auto" and options.engine != ONNX_RUNTIME:  # which has one alone
-                predictor.dtype = getattr(torch, begun["precision"])
+                predictor.precision = begun["precision"]
             if options.engine == "auto" and begun["engine"] in engines_installed():
                 predictor.engine = begun["engine"]
         return {"engine": predictor.engine, "precision": predictor.precision}

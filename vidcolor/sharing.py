@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
-import torch
+from vidcolor.torchthreads import set_thread_count, thread_count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,7 +39,7 @@ class Hand:
 
         def submit(work: Callable[..., R], *given: Any) -> Future[R]:
             begun[:] = [one for one in begun if not one.done()]
-            task = self._thread.submit(_with_threads, torch.get_num_threads(), work, *given)
+            task = self._thread.submit(_with_threads, thread_count(), work, *given)
             begun.append(task)
             return task
 
@@ -58,8 +58,8 @@ def _with_threads(threads: int, work: Callable[..., R], *given: Any) -> R:
 
 
 def _take_threads(count: int) -> None:
-    torch.get_num_threads()  # asked first, torch takes what any thread has set last; from then on it is ours
-    torch.set_num_threads(count)
+    thread_count()  # asked first, torch takes what any thread has set last; from then on it is ours
+    set_thread_count(count)
 
 
 class Sharing:
@@ -69,7 +69,7 @@ class Sharing:
     """
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="vidcolor-share")
+        self._threads = ThreadPoolExecutor(thread_count(), thread_name_prefix="vidcolor-share")
 
     def __call__(self, work: Callable[[T], R], pieces: Sequence[T], at_once: int = 0) -> list[R]:
         """What ``work`` makes of each piece, in order.
@@ -81,7 +81,7 @@ class Sharing:
             Exception: the first that a piece raised, when all have ended: whoever goes on after it may want
                 the memory that the others have.
         """
-        threads = torch.get_num_threads()
+        threads = thread_count()
         each = max(1, threads // max(at_once, len(pieces)))
 
         def one(piece: T) -> R:
@@ -94,7 +94,7 @@ class Sharing:
                 begun.append(self._threads.submit(one, piece))
         finally:
             wait(begun)
-            torch.set_num_threads(threads)  # it holds for one thread, and for those that begin later
+            set_thread_count(threads)  # it holds for one thread, and for those that begin later
         failed = next((error for error in map(Future.exception, begun) if error is not None), None)
         if failed is None:
             return [piece.result() for piece in begun]

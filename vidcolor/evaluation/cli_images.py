@@ -98,13 +98,15 @@ def images(as_json: bool, **given: Any) -> int:
 
 
 def _score(options: ImageOptions, generator: Generator, predictor: Predictor, as_json: bool) -> int:
+    import torch
+
     from vidcolor.evaluation.backbones import load_backbones
     from vidcolor.evaluation.pictures import list_pictures
     from vidcolor.evaluation.sheet import ContactSheet
     from vidcolor.evaluation.table import table
 
     pictures = list_pictures(list(options.data), options.limit, options.seed)
-    backbones = load_backbones(options.metric_weights, predictor.device, say)
+    backbones = load_backbones(options.metric_weights, torch.device(str(predictor.device)), say)
     for name, why in backbones.missing.items():
         say(f"no {'FID and KID' if name == 'inception' else 'LPIPS'}: {why}")
     damaged, sheet = Damaged(), ContactSheet(options.seed)

@@ -142,9 +142,11 @@ def _measure(path: Path, predictor: Predictor, method: FlowMethod, options: Vide
 def _judge(options: VideoOptions, predictor: Predictor) -> tuple[FlowMethod, dict[str, str]]:
     """The method that judges motion, and what the results say of it."""
     if options.flow == "raft":
+        import torch
+
         from vidcolor.evaluation.raft import Raft
 
-        raft = Raft(options.metric_weights, predictor.device)
+        raft = Raft(options.metric_weights, torch.device(str(predictor.device)))
         return raft, {"name": "raft", "file": raft.source, "sha256": raft.digest}
     from vidcolor.evaluation.motion import farneback
 

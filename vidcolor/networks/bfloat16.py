@@ -6,8 +6,6 @@ import platform
 import re
 from pathlib import Path
 
-import torch
-
 _AMD = "AuthenticAMD"
 
 
@@ -23,6 +21,8 @@ def quick_in_bf16() -> bool:
 
 
 def _has(probe: str) -> bool:
+    import torch  # here, because where an engine computes nobody needs it
+
     found = getattr(torch.cpu, probe, None)
     return bool(found and found())
 

@@ -7,15 +7,17 @@ import logging
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-import torch
-from torch import Tensor, nn
+import numpy as np
 
-from vidcolor.errors import UsageError, first_line
-from vidcolor.networks.onnx_graph import Unsupported
-from vidcolor.networks.onnx_model import recorded
+from vidcolor.errors import Unsupported, UsageError, first_line
+from vidcolor.frames import Floats
 from vidcolor.options import ONNX_RUNTIME, OPENVINO
+from vidcolor.torchthreads import thread_count
+
+if TYPE_CHECKING:
+    from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -27,23 +29,23 @@ _TOLERANCE = 0.05
 """How far ab may lie from torch's in float32; that of the default generator lies within 0.0002."""
 _COARSE = 0.25
 """How far it may lie in bfloat16 on average, as a share of chroma; that of the default generator: 0.03."""
-Session = Callable[[Tensor], Tensor]
+Session = Callable[[Floats], Floats]
 
 
 class Runtime(Protocol):
     """What a module of an engine has."""
 
-    DTYPES: tuple[torch.dtype, ...]
+    PRECISIONS: tuple[str, ...]
 
     def version(self) -> str:
         """That of its package. Raises whatever a broken installation raises."""
 
-    def session(self, model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Session:
+    def session(self, model: bytes, precision: str, threads: int, calls: int) -> Session:
         """A model, ready to be called by several threads at once.
 
         Args:
             model: of ONNX.
-            dtype: one of ``DTYPES``.
+            precision: one of ``PRECISIONS``, by torch's names.
             threads: for each call.
             calls: at once, as many as there may be.
         """
@@ -88,6 +90,30 @@ BY_NAME = {
 """All there are; those that ``auto`` prefers come first."""
 
 
+class HasNetwork(Protocol):
+    """A generator whose network may be there only when it is asked for."""
+
+    @property
+    def network(self) -> nn.Module:
+        """In evaluation mode, on the CPU, in float32."""
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A generator whose BatchNorm is fused when it is asked for its network."""
+
+    generator: HasNetwork
+
+    @property
+    def network(self) -> nn.Module:
+        """In evaluation mode."""
+        from vidcolor.networks.fusing import fuse_batch_norm  # with torch
+
+        network = self.generator.network
+        fuse_batch_norm(network)
+        return network
+
+
 class Sessions:
     """What engines have made of one generator, for all who colour with it: to make it takes a second.
 
@@ -96,7 +122,7 @@ class Sessions:
     """
 
     def __init__(self) -> None:
-        self.tried: set[tuple[str, torch.dtype]] = set()
+        self.tried: set[tuple[str, str]] = set()
         self._ready: dict[Hashable, Session] = {}  # those used last come last
         self._lock = threading.Lock()
 
@@ -125,8 +151,8 @@ class EngineNetwork:
 
     Args:
         engine: what computes it.
-        network: in evaluation mode, on the CPU, in float32, its BatchNorm fused.
-        dtype: one of the engine's.
+        generator: what is computed.
+        precision: one of the engine's.
         threads: of all calls at once; each has as many as torch has where it is called.
         sessions: of this generator, if there are some already.
     """
@@ -134,40 +160,40 @@ class EngineNetwork:
     def __init__(
         self,
         engine: Engine,
-        network: nn.Module,
-        dtype: torch.dtype = torch.float32,
+        generator: HasNetwork,
+        precision: str = "float32",
         threads: int = 1,
         sessions: Sessions | None = None,
     ) -> None:
         self._engine = engine
-        self._network = network
-        self._dtype = dtype
+        self._generator = generator
+        self._precision = precision
         self._threads = threads
         self._sessions = sessions or Sessions()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """What the network makes of ``x`` ``(1, C, H, W)``, float32.
+    def __call__(self, x: Floats) -> Floats:
+        """What the network makes of ``x`` ``(1, C, H, W)``.
 
         Raises:
             UsageError: the engine does not make what torch makes.
         """
-        shape, threads = tuple(x.shape), torch.get_num_threads()
+        shape, threads = tuple(x.shape), thread_count()
         calls = max(1, self._threads // threads)
 
         def make() -> Session:
             try:
-                return begin(self._engine, self._network, shape, self._dtype, threads, calls)
+                return begin(self._engine, self._generator, shape, self._precision, threads, calls)
             except Unsupported as error:
                 raise UsageError(f"{self._engine.title} {error}: use --engine torch") from error
 
-        return self._sessions.get((self._engine.name, self._dtype, shape, threads, calls), make)(x)
+        return self._sessions.get((self._engine.name, self._precision, shape, threads, calls), make)(x)
 
 
 def begin(
     engine: Engine,
-    network: nn.Module,
+    generator: HasNetwork,
     shape: tuple[int, ...],
-    dtype: torch.dtype,
+    precision: str,
     threads: int = 1,
     calls: int = 1,
 ) -> Session:
@@ -176,20 +202,25 @@ def begin(
     Raises:
         Unsupported: the engine cannot do what the network does, or does something else.
     """
+    import torch  # here, because what has been made is called without it
+
+    from vidcolor.networks.onnx_model import recorded
+
+    network = generator.network
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
     try:
-        session = engine.runtime.session(recorded(network, x), dtype, threads, calls)
+        session = engine.runtime.session(recorded(network, x), precision, threads, calls)
         with torch.inference_mode():
-            wanted = network(100.0 - x)
-        found = session(100.0 - x)
+            wanted = network(100.0 - x).numpy()
+        found = session((100.0 - x).numpy())
     except (MemoryError, Unsupported):
         raise
     except Exception as error:  # its classes are not to be relied upon
         if any(word in str(error).lower() for word in ("memory", "bad_alloc")):
             raise MemoryError(str(error)) from error
         raise Unsupported(f"fails ({first_line(error)})") from error
-    off = (found - wanted).abs()
-    near = off.max() <= _TOLERANCE if dtype == torch.float32 else off.mean() <= _COARSE * wanted.abs().mean()
-    if not near and bool(wanted.isfinite().all()):  # weights of no use are found elsewhere
+    off, most = np.abs(found - wanted), _COARSE * np.abs(wanted).mean()
+    near = off.max() <= _TOLERANCE if precision == "float32" else off.mean() <= most
+    if not near and bool(np.isfinite(wanted).all()):  # weights of no use are found elsewhere
         raise Unsupported(f"gives other colours than torch (by {float(off.max()):.3g})")
     return session

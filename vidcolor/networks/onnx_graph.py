@@ -9,14 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vidcolor.errors import Unsupported
+
 INPUT, OUTPUT = "luminance", "ab"
 """What the picture and its colours are called in a model."""
 _OPSET, _IR = 17, 8
 """Of ONNX 1.12, which all that still is installed can read."""
-
-
-class Unsupported(Exception):
-    """A network does something that is not written down here."""
 
 
 class Graph:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vidcolor.networks.onnx_graph import Graph, Unsupported
+from vidcolor.errors import Unsupported
+from vidcolor.networks.onnx_graph import Graph
 from vidcolor.networks.onnx_operations import OPERATIONS
 
 

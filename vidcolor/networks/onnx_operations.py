@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vidcolor.networks.onnx_graph import Graph, Unsupported
+from vidcolor.errors import Unsupported
+from vidcolor.networks.onnx_graph import Graph
 
 
 def _pair(value: Any) -> list[int]:

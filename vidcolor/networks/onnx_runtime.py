@@ -6,12 +6,11 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from vidcolor.networks.onnx_graph import INPUT, OUTPUT
+from vidcolor.frames import Floats
 
-DTYPES = (torch.float32,)
+PRECISIONS = ("float32",)
 
 
 def version() -> str:
@@ -19,7 +18,7 @@ def version() -> str:
     return str(importlib.import_module("onnxruntime").__version__)
 
 
-def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Callable[[Tensor], Tensor]:
+def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[[Floats], Floats]:
     """As :class:`~vidcolor.networks.engines.Runtime` says; ``calls`` is of no account here."""
     runtime = importlib.import_module("onnxruntime")
     runtime.disable_telemetry_events()
@@ -31,9 +30,9 @@ def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Calla
     return lambda x: _answer(made, x)
 
 
-def _answer(made: Any, x: Tensor) -> Tensor:
+def _answer(made: Any, x: Floats) -> Floats:
     state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
     try:
-        return torch.from_numpy(made.run([OUTPUT], {INPUT: x.contiguous().numpy()})[0])
+        return np.asarray(made.run(None, {made.get_inputs()[0].name: np.ascontiguousarray(x)})[0])
     except (state.Fail, state.RuntimeException) as error:  # no RuntimeErrors, but memory runs out here, too
         raise RuntimeError(str(error)) from error

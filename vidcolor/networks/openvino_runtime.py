@@ -11,11 +11,12 @@ from contextlib import contextmanager, suppress
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-_HINTS = {torch.float32: "f32", torch.bfloat16: "bf16"}
-DTYPES = tuple(_HINTS)
+from vidcolor.frames import Floats
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+PRECISIONS = tuple(_HINTS)
 _REPORTER, _CONVERT = "openvino.tools.ovc", "convert_model"
 """The part of the package that tells its makers of its import; it converts models, and isn't needed here. Its
 function has a place in the package, too.
@@ -29,11 +30,11 @@ def version() -> str:
     return str(_openvino().__version__).split("-")[0]
 
 
-def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Callable[[Tensor], Tensor]:
+def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[[Floats], Floats]:
     """As :class:`~vidcolor.networks.engines.Runtime` says; what it gives depends on neither number."""
     core = _openvino().Core()
     settings = {
-        "INFERENCE_PRECISION_HINT": _HINTS[dtype],
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads * calls,
         "NUM_STREAMS": calls,
         "ENABLE_CPU_PINNING": False,  # encoders want the processor
@@ -45,10 +46,10 @@ def session(model: bytes, dtype: torch.dtype, threads: int, calls: int) -> Calla
     return lambda x: _answer(requests, x)
 
 
-def _answer(requests: queue.SimpleQueue[Any], x: Tensor) -> Tensor:
+def _answer(requests: queue.SimpleQueue[Any], x: Floats) -> Floats:
     request = requests.get()
     try:
-        return torch.from_numpy(request.infer({0: x.contiguous().numpy()})[0])  # which is a copy
+        return np.asarray(request.infer({0: np.ascontiguousarray(x)})[0])  # which is a copy
     finally:
         requests.put(request)
 

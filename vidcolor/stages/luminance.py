@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,9 +11,6 @@ import numpy as np
 from vidcolor.colorspace import lightness_from_luma
 from vidcolor.frames import Codes, Floats, Frame, Picture
 from vidcolor.resizing import resized
-
-if TYPE_CHECKING:
-    import torch
 
 _PLACES = 1 << 16
 _HALVED_FIRST = 4
@@ -96,7 +92,7 @@ def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
     return np.ascontiguousarray(upright, np.float32)
 
 
-def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
+def padded(luminances: list[np.ndarray], multiple: int) -> Floats:
     """Stack L* planes ``(h, w)`` of one shape to ``(N, 1, H, W)``, edges repeated up to ``multiple``."""
     import torch  # here, because what looks at finished segments has no use for it
 
@@ -104,4 +100,4 @@ def padded(luminances: list[np.ndarray], multiple: int) -> torch.Tensor:
     bottom = math.ceil(height / multiple) * multiple - height
     right = math.ceil(width / multiple) * multiple - width
     planes = [cv2.copyMakeBorder(p, 0, bottom, 0, right, cv2.BORDER_REPLICATE) for p in luminances]
-    return torch.from_numpy(np.stack(planes))[:, None]
+    return np.stack(planes)[:, None]

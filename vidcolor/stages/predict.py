@@ -5,25 +5,26 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from vidcolor.checkpoint import Generator
-from vidcolor.devices import is_of_device, is_out_of_memory
-from vidcolor.errors import UsageError, WeightsError, first_line
+from vidcolor.devices import Device, is_of_device, is_out_of_memory
+from vidcolor.errors import Unsupported, UsageError, WeightsError, first_line
 from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
-from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Sessions, begin
-from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
-from vidcolor.networks.onnx_graph import Unsupported
+from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Fused, Sessions, begin
 from vidcolor.options import ONNX_RUNTIME, TORCH
-from vidcolor.torchthreads import torch_threads
+from vidcolor.torchthreads import thread_count, torch_threads
+
+if TYPE_CHECKING:
+    import torch
+
+    from vidcolor.checkpoint import Generator
 
 log = logging.getLogger(__name__)
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 _OTHER_BATCH = 4
 _MOST_AT_ONCE = 8
 """Pictures that a batch has at most when nobody asks for more: on a CPU each takes some 50 MB on its way, and
@@ -32,8 +33,13 @@ _BYTES_PER_PIXEL = 1500
 """Memory that a forward pass takes for a pixel of the input, measured for the default generator."""
 
 
-def resolve_precision(name: str, device: torch.device, engine: str = "auto") -> torch.dtype:
-    """The arithmetic of inference that ``auto`` or a name stands for on ``device``.
+def precision_of(dtype: torch.dtype | str) -> str:
+    """Arithmetic by torch's name for it: ``float32``, ``bfloat16`` or ``float16``."""
+    return str(dtype).removeprefix("torch.")
+
+
+def resolve_precision(name: str, device: Device, engine: str = "auto") -> str:
+    """The arithmetic of inference that ``auto`` or a name stands for on ``device``, as torch calls it.
 
     ``auto`` is fp32 with an ``engine`` that knows no other, ONNX Runtime.
 
@@ -49,18 +55,18 @@ def resolve_precision(name: str, device: torch.device, engine: str = "auto") -> 
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16 is for GPUs; on a CPU use bf16 or fp32")
     if name != "auto":
-        return _DTYPES[name]
+        return _PRECISIONS[name]
     if device.type == "cuda":
-        return torch.float16
+        return "float16"
     quick = device.type == "cpu" and engine != ONNX_RUNTIME and quick_in_bf16()
-    return torch.bfloat16 if quick else torch.float32
+    return "bfloat16" if quick else "float32"
 
 
 def resolve_engine(
     name: str,
     generator: Generator,
-    device: torch.device,
-    dtype: torch.dtype,
+    device: Device,
+    dtype: torch.dtype | str,
     few: bool = False,
     sessions: Sessions | None = None,
 ) -> str:
@@ -77,7 +83,7 @@ def resolve_engine(
     """
     asked = BY_NAME.get(name)
     for engine in (asked,) if asked else () if few or name == TORCH else BY_NAME.values():
-        found, fault = _tried(engine, generator, device, dtype, sessions or Sessions())
+        found, fault = _tried(engine, generator, device, precision_of(dtype), sessions or Sessions())
         if found is not None:
             return found
         if asked:
@@ -86,24 +92,23 @@ def resolve_engine(
 
 
 def _tried(
-    engine: Engine, generator: Generator, device: torch.device, dtype: torch.dtype, sessions: Sessions
+    engine: Engine, generator: Generator, device: Device, precision: str, sessions: Sessions
 ) -> tuple[str | None, str]:
     """An engine with its version, if it computes the generator so; else why not."""
-    if device.type != "cpu" or dtype not in engine.runtime.DTYPES:
-        able = " or ".join(short for short, one in _DTYPES.items() if one in engine.runtime.DTYPES)
+    if device.type != "cpu" or precision not in engine.runtime.PRECISIONS:
+        able = " or ".join(short for short, one in _PRECISIONS.items() if one in engine.runtime.PRECISIONS)
         return None, f"is for --device cpu in --precision {able}"
     found = engine.installed()
     if found is None:
         return None, f"is not installed, or broken: pip install 'vidcolor[{engine.name}]'"
-    if (engine.name, dtype) in sessions.tried:
+    if (engine.name, precision) in sessions.tried:
         return found, ""
     side = generator.multiple
-    fuse_batch_norm(generator.network)
     try:
-        begin(engine, generator.network, (1, 1, side, side), dtype)
+        begin(engine, Fused(generator), (1, 1, side, side), precision)
     except (Unsupported, MemoryError) as error:
         return None, str(error)
-    sessions.tried.add((engine.name, dtype))
+    sessions.tried.add((engine.name, precision))
     return found, ""
 
 
@@ -112,7 +117,7 @@ def engines_installed() -> list[str]:
     return [TORCH, *(found for engine in BY_NAME.values() if (found := engine.installed()) is not None)]
 
 
-def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.device) -> int:
+def choose_batch_size(asked: int | None, shape: tuple[int, int], device: Device) -> int:
     """Pictures a batch: as asked, or what fits into a fifth of the GPU's free memory.
 
     On a CPU each thread takes whole pictures (see :class:`Predictor`), so there it is their number, from 2 to
@@ -121,17 +126,21 @@ def choose_batch_size(asked: int | None, shape: tuple[int, int], device: torch.d
     if asked is not None:
         return asked
     if device.type == "cpu":
-        return max(2, min(torch.get_num_threads(), _MOST_AT_ONCE))
+        return max(2, min(thread_count(), _MOST_AT_ONCE))
     if device.type != "cuda":
         return _OTHER_BATCH
-    free, _ = torch.cuda.mem_get_info(device)
+    import torch  # here, because where an engine computes nobody needs it
+
+    free, _ = torch.cuda.mem_get_info(device.index)
     return max(1, min(_MOST_AT_ONCE, int(free / 5 / (shape[0] * shape[1] * _BYTES_PER_PIXEL))))
 
 
-Share = Callable[[Callable[[Tensor], Floats], Sequence[Tensor], int], list[Floats]]
+Run = Callable[[Floats], Floats]
+"""A network: L* ``(N, 1, H, W)`` to ab ``(N, 2, H/k, W/k)``, float32."""
+Share = Callable[[Callable[[Floats], Floats], Sequence[Floats], int], list[Floats]]
 
 
-def one_by_one(work: Callable[[Tensor], Floats], pieces: Sequence[Tensor], at_once: int) -> list[Floats]:
+def one_by_one(work: Callable[[Floats], Floats], pieces: Sequence[Floats], at_once: int) -> list[Floats]:
     """All pieces, in the caller's thread."""
     return [work(piece) for piece in pieces]
 
@@ -150,7 +159,7 @@ class Predictor:
 
     Attributes:
         engine: what computes it, as :func:`resolve_engine` says it; can be changed until it has been used.
-        dtype: its arithmetic; likewise.
+        precision: its arithmetic, such as ``float32``; likewise.
         multiple: height and width of what it takes must be multiples of this.
         device: where it runs.
         limit: pictures a batch to which memory has forced it; None while it has not.
@@ -159,29 +168,23 @@ class Predictor:
     def __init__(
         self,
         generator: Generator,
-        device: torch.device,
-        dtype: torch.dtype,
+        device: Device,
+        dtype: torch.dtype | str,
         share: Share = one_by_one,
         engine: str = TORCH,
         sessions: Sessions | None = None,
     ) -> None:
         self._sessions = sessions
-        fuse_batch_norm(generator.network)
-        self._module = generator.network
-        self._run: Callable[[Tensor], Tensor] | None = None
-        self.dtype = dtype
+        self._generator = Fused(generator)
+        self._run: Run | None = None
+        self.precision = precision_of(dtype)
         self.engine = engine
         self.device = device
         self.limit: int | None = None
         self._most = 0
         self.multiple = generator.multiple
         self._share = share
-        self._threads = torch.get_num_threads()
-
-    @property
-    def precision(self) -> str:
-        """Its arithmetic by name, such as ``float32``."""
-        return str(self.dtype).removeprefix("torch.")
+        self._threads = thread_count()
 
     def expect(self, count: int) -> None:
         """Have the next batch computed as one of ``count`` pictures is, whatever came before.
@@ -192,22 +195,23 @@ class Predictor:
         """
         self._most = count
 
-    def _ready(self) -> Callable[[Tensor], Tensor]:
+    def _ready(self) -> Run:
         if self._run is None:
             with torch_threads(1):
                 self._run = self._made()
         return self._run
 
-    def _made(self) -> Callable[[Tensor], Tensor]:
+    def _made(self) -> Run:
         if self.engine != TORCH:
             engine = BY_NAME[self.engine.split()[0]]
-            return EngineNetwork(engine, self._module, self.dtype, self._threads, self._sessions)
-        self._module.to(self.device, self.dtype).to(memory_format=torch.channels_last)
-        if self.device.type == "cpu":
-            fuse_activations(self._module)
-        return self._module
+            return EngineNetwork(engine, self._generator, self.precision, self._threads, self._sessions)
+        import torch  # here, because where an engine computes nobody needs it
 
-    def __call__(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+        from vidcolor.networks.torch_runtime import in_torch
+
+        return in_torch(self._generator.network, torch.device(str(self.device)), self.precision)
+
+    def __call__(self, luminance: Floats | torch.Tensor, shape: tuple[int, int]) -> list[Floats]:
         """Predict ab.
 
         Args:
@@ -223,8 +227,9 @@ class Predictor:
             UsageError: a single picture is too much, or the device has failed.
             WeightsError: what comes out is no number.
         """
+        whole = np.asarray(luminance)
         while True:
-            parts = torch.split(luminance, self.limit or len(luminance))
+            parts = _split(whole, self.limit or len(whole))
             try:
                 return self._checked([ab for part in parts for ab in self._forward(part, shape)])
             except (MemoryError, RuntimeError) as error:
@@ -241,6 +246,8 @@ class Predictor:
                     raise UsageError(f"out of memory with a single picture: {advice}") from error
                 self.limit = tried // 2
             if self.device.type == "cuda":
+                import torch
+
                 torch.cuda.empty_cache()
             log.warning("out of memory: going on with %d pictures a batch", self.limit)
 
@@ -248,41 +255,41 @@ class Predictor:
         if all(math.isfinite(float(ab.sum())) for ab in predictions):
             return predictions
         fault = "the generator's colours are no numbers"
-        if self.dtype == torch.float16:
+        if self.precision == "float16":
             raise WeightsError(f"{fault} in half precision: use --precision bf16 or fp32")
         raise WeightsError(f"{fault}: its weights are of no use")
 
-    def _forward(self, luminance: Tensor, shape: tuple[int, int]) -> list[Floats]:
+    def _forward(self, luminance: Floats, shape: tuple[int, int]) -> list[Floats]:
         run, count = self._ready(), len(luminance)
         if self.limit is not None:
             self._most = min(self._most, self.limit)
         if self.device.type != "cpu":
             self._most = max(self._most, count)
             return self._colour(run, filled_up(luminance, self._most), shape, count)
-        pictures = torch.split(luminance, 1)
-        return self._share(lambda picture: self._colour(run, picture, shape, 1)[0], pictures, self._most)
+        return self._share(
+            lambda picture: self._colour(run, picture, shape, 1)[0], _split(luminance, 1), self._most
+        )
 
-    @torch.inference_mode()
-    def _colour(
-        self, run: Callable[[Tensor], Tensor], luminance: Tensor, shape: tuple[int, int], count: int
-    ) -> list[Floats]:
+    def _colour(self, run: Run, luminance: Floats, shape: tuple[int, int], count: int) -> list[Floats]:
         import cv2  # here, because training takes devices from this module and does without OpenCV
 
-        moved = luminance.to(self.device).contiguous(memory_format=torch.channels_last)
-        ab = run(moved)[:count].float().cpu().permute(0, 2, 3, 1)  # (N, 2, H, W) to (N, H, W, 2)
+        ab = np.ascontiguousarray(np.moveaxis(run(luminance)[:count], 1, -1))  # (N, H, W, 2)
         size = (luminance.shape[-1], luminance.shape[-2])
         # torch's interpolation takes ten times as long; from a GPU less is fetched so
-        full = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in ab.contiguous().numpy()]
+        full = [cv2.resize(one, size, interpolation=cv2.INTER_LINEAR) for one in ab]
         return [np.ascontiguousarray(one[: shape[0], : shape[1]], np.float32) for one in full]
 
 
-def filled_up(luminance: Tensor, count: int) -> Tensor:
+def _split(luminance: Floats, count: int) -> list[Floats]:
+    """In parts of so many pictures."""
+    return [luminance[at : at + count] for at in range(0, len(luminance), count)]
+
+
+def filled_up(luminance: Floats, count: int) -> Floats:
     """``(N, 1, H, W)`` with its last picture repeated, so that there are ``count``, or N where that is more.
 
     The first batch of each size takes long on a GPU: on an H200 the odd one at the end of 360 pictures
     took some 1.4 of their 1.6 seconds.
     """
-    missing = count - len(luminance)
-    if missing <= 0:
-        return luminance
-    return torch.cat((luminance, luminance[-1:].expand(missing, -1, -1, -1)))
+    missing = max(0, count - len(luminance))
+    return np.concatenate((luminance, luminance[-1:].repeat(missing, 0)))

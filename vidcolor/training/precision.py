@@ -17,7 +17,8 @@ def training_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "auto" and device.type == "cuda" and _has_bf16(device):
         return torch.bfloat16
-    return resolve_precision(name, device)
+    found: torch.dtype = getattr(torch, resolve_precision(name, device))
+    return found
 
 
 def _has_bf16(device: torch.device) -> bool:
