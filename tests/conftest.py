@@ -18,6 +18,14 @@ from vidcolor.networks.unet import LiteUNet
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes what the user who runs it keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def untouched_log() -> Iterator[None]:
     """For tests that call a command in their own process."""

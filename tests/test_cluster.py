@@ -137,7 +137,7 @@ def setup(film: Path, tmp_path: Path) -> Setup:
         made.append(setup_of(maker))
         raise Stop
 
-    with mock.patch("vidcolor.resumable.make_on_cluster", stop), pytest.raises(Stop):
+    with mock.patch("vidcolor.cluster.make_on_cluster", stop), pytest.raises(Stop):
         shipped(film, tmp_path / "out.mkv", ray="auto")
     (tmp_path / ".out.mkv.vidcolor").mkdir(exist_ok=True)
     made[0].terms.write(made[0].work.manifest)

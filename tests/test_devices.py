@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def gpu(monkeypatch: Patch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    monkeypatch.setattr("vidcolor.devices.torch", Torch())
+    monkeypatch.setitem(sys.modules, "torch", Torch())
 
 
 def test_devices_that_are_not_there_are_refused(monkeypatch: Patch) -> None:

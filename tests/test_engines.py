@@ -108,7 +108,7 @@ def test_colours_depend_neither_on_threads_nor_on_who_else_calls(engine: Engine,
 
 
 def test_what_has_been_given_is_not_written_again(engine: Engine, weights: str) -> None:
-    run = EngineNetwork(engine, load_generator(weights).network)
+    run = computed(engine, load_generator(weights).network)
     first = run(torch.full((1, 1, 64, 64), 60.0))
     kept = first.clone()
     run(torch.rand(1, 1, 64, 64) * 100)
@@ -275,7 +275,7 @@ def test_other_colours_than_torch_s_are_refused(engine: Engine, monkeypatch: pyt
     wrong = dict(onnx_operations.OPERATIONS, tanh=onnx_operations.OPERATIONS["relu"])
     monkeypatch.setattr(OPERATIONS, wrong)
     for dtype in dtypes_of(engine):
-        run = EngineNetwork(engine, Small(torch.tanh), dtype)
+        run = computed(engine, Small(torch.tanh), dtype)
         with pytest.raises(UsageError, match=r"other colours than torch \(by .*--engine torch"):
             run(torch.zeros(1, 1, 32, 32))
 

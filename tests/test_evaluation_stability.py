@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from judges import photo, save_photos
 from numpy.typing import NDArray
@@ -29,8 +28,8 @@ class Fake:
     def __init__(self, function: object) -> None:
         self._function = function
 
-    def __call__(self, luminance: torch.Tensor, shape: tuple[int, int]) -> list[NDArray[np.float32]]:
-        planes = luminance[:, 0, : shape[0], : shape[1]].numpy()
+    def __call__(self, luminance: NDArray[np.float32], shape: tuple[int, int]) -> list[NDArray[np.float32]]:
+        planes = luminance[:, 0, : shape[0], : shape[1]]
         return [np.asarray(self._function(p), np.float32) for p in planes]  # type: ignore[operator]
 
 

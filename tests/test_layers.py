@@ -45,7 +45,7 @@ LAYERS = [
     ["bars", "predictors"],
     ["stages"],
     ["motion", "thumbnails"],
-    ["media", "checkpoint", "threads", "sharing", "devices"],
+    ["media", "checkpoint", "threads", "sharing", "devices", "keptmodels"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["matrices"],
@@ -162,7 +162,7 @@ def test_the_command_line_imports_what_is_slow_late(path: Path) -> None:
 def test_training_from_pictures_needs_no_decoder_of_video() -> None:
     code = (
         "import sys\n"
-        "for name in ('av', 'cv2', 'click', 'tqdm', 'filelock'):\n"
+        "for name in ('av', 'cv2', 'click', 'tqdm', 'filelock', 'platformdirs'):\n"
         "    sys.modules[name] = None\n"
         "import vidcolor.training.building, vidcolor.training.data, vidcolor.training.run\n"
     )

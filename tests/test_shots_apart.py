@@ -282,7 +282,7 @@ def test_devices_of_two_kinds_are_refused(tmp_path: Path) -> None:
 def test_gpus_of_two_models_are_refused(tmp_path: Path) -> None:
     source = cut_film(tmp_path / "in.mp4", (8, 10))
     kinds = mock.patch("vidcolor.filmjob.resolve_device", torch.device)
-    names = mock.patch("torch.cuda.get_device_name", lambda device: f"RTX {device.index}")
+    names = mock.patch("torch.cuda.get_device_name", lambda index: f"RTX {index}")
     with kinds, names, pytest.raises(UsageError, match=r"RTX 0 and RTX 1 differ.*--accept-drift"):
         apart(source, tmp_path / "out.mp4", device="cuda:0,cuda:1")
     assert left_in(tmp_path) == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import sys
 import warnings
 from dataclasses import dataclass
+from glob import glob
 from typing import TYPE_CHECKING, Protocol
 
 from vidcolor.errors import UsageError, first_line
@@ -50,6 +52,17 @@ class Cpu:
 
     def __str__(self) -> str:
         return self.type
+
+
+def may_have_gpu() -> bool:
+    """Whether there are signs of a GPU that torch could use; to ask torch itself takes seconds."""
+    if sys.platform == "darwin":
+        return True
+    if sys.platform == "win32":
+        system = os.path.join(os.environ.get("SYSTEMROOT", r"C:\Windows"), "System32")
+        return os.path.exists(os.path.join(system, "nvcuda.dll"))
+    signs = ("/dev/nvidia*", "/dev/nvhost*", "/dev/nvmap", "/dev/dxg", "/dev/kfd")
+    return any(map(glob, signs)) or shutil.which("nvidia-smi") is not None
 
 
 def resolve_device(name: str) -> torch.device:
@@ -137,8 +150,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory has run out, a GPU's or the machine's; torch's libraries say so in many ways."""
     text, torch = str(error).lower(), sys.modules.get("torch")
     return (
-        isinstance(error, MemoryError)
-        or (torch is not None and isinstance(error, torch.OutOfMemoryError))
+        isinstance(error, (MemoryError, getattr(torch, "OutOfMemoryError", MemoryError)))
         or any(words in text for words in ("out of memory", "outofmemory", "insufficient memory"))
         or ("alloc" in text and ("memory" in text or "_status_" in text))  # cuBLAS and cuDNN
         or "bad_alloc" in text  # OpenVINO

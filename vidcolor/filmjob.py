@@ -28,7 +28,7 @@ from vidcolor.media.opening import is_picture, reads_once
 from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
-from vidcolor.predictors import cached_predictor, make_predictor, stamp
+from vidcolor.predictors import cached_predictor, make_predictor, note_choice, predictor_without_torch, stamp
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -39,6 +39,7 @@ from vidcolor.streaming import FilmInOnePiece, StreamedFilm
 from vidcolor.target import Target, holds_one
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
+from vidcolor.torchthreads import import_torch
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,7 @@ class FilmJob:
             from vidcolor.processes import refuse_daemon  # with torch, which one process may do without
 
             refuse_daemon()
-        device = self._device()
-        dtype = resolve_precision(self.options.precision, device, self.options.engine)
-        single = self._is_single
-        make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
-        predictor = make(self.weights, device, dtype, self.options.engine)
+        predictor = self._predictor()
         container = unless_cancelled("vidcolor-open", self.open, self.cancel)
         stream = pick_video(container, self.name)
         options = on_its_clock(self.options, container, self.name)
@@ -113,11 +110,25 @@ class FilmJob:
             target=self.place.name,
             **vars(counts),
             seconds=meter.spent,
-            device=str(device),
+            device=str(predictor.device),
             precision=predictor.precision,
             engine=predictor.engine,
             codec=codec,
         )
+
+    def _predictor(self) -> Predictor:
+        single, weights = self._is_single, self.weights
+        found = None if single else predictor_without_torch(weights, self.options)
+        if found is not None:
+            return found
+        told = import_torch()
+        device = self._device()
+        precision = resolve_precision(self.options.precision, device, self.options.engine)
+        make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
+        predictor = make(weights, device, precision, self.options.engine)
+        if told is not None and not single:
+            note_choice(weights, self.options, predictor, told)
+        return predictor
 
     def _device(self) -> Device:
         """The first of the devices, which are alike."""

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vidcolor.devices import Device
-from vidcolor.networks.engines import Sessions
+from vidcolor.devices import Cpu, Device, may_have_gpu
+from vidcolor.errors import WeightsError
+from vidcolor.keptmodels import Choice, KeptModels
+from vidcolor.networks.engines import BY_NAME, Sessions
+from vidcolor.options import TORCH, Options
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, precision_of, resolve_engine
+from vidcolor.torchthreads import Told, stand_in
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from vidcolor.checkpoint import Generator
 
@@ -49,7 +55,60 @@ def make_predictor(
 
 @lru_cache(maxsize=1)
 def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
-    return Sessions()
+    return Sessions(_kept_models(weights, changed))
+
+
+@lru_cache(maxsize=1)
+def _kept_models(weights: Path, changed: tuple[int, ...]) -> KeptModels:
+    return KeptModels(weights)
+
+
+class _Deferred:
+    """A generator whose network is loaded, and torch imported, when it is asked for."""
+
+    def __init__(self, weights: Path, multiple: int) -> None:
+        self._weights, self._stamp, self.multiple = weights, _changed(weights), multiple
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """In evaluation mode.
+
+        Raises:
+            WeightsError: the file is not what it was, or of no use.
+        """
+        network = load_generator(str(self._weights)).network
+        if _changed(self._weights) != self._stamp:
+            raise WeightsError(f"{self._weights}: has changed while a film was coloured with it")
+        return network
+
+
+def predictor_without_torch(weights: Path, options: Options) -> Predictor | None:
+    """One for the CPU whose engine has models of these weights, made in an earlier run; None: there is none.
+
+    What it is asked for besides, such as pictures of another size, it has torch do.
+    """
+    if "torch" in sys.modules or options.ray is not None or options.device not in ("auto", "cpu"):
+        return None
+    if options.engine == TORCH or (options.device == "auto" and may_have_gpu()):
+        return None
+    sessions = _sessions(weights, _changed(weights))
+    choice = _kept_models(weights, _changed(weights)).choice(options.precision, options.engine)
+    if choice is None or BY_NAME[choice.engine.split()[0]].version() != choice.engine:
+        return None
+    stand_in(choice.told)
+    sessions.trim()
+    generator = _Deferred(weights, choice.multiple)
+    return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
+
+
+def note_choice(weights: Path, options: Options, predictor: Predictor, told: Told) -> None:
+    """Keep what options came to for :func:`predictor_without_torch`, if that is an engine of the CPU's."""
+    if predictor.engine == TORCH or predictor.device.type != "cpu":
+        return
+    choice = Choice(
+        precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, told=told
+    )
+    _kept_models(weights, _changed(weights)).keep_choice(options.precision, options.engine, choice)
 
 
 def cached_predictor(weights: Path, device: Device, dtype: torch.dtype | str, engine: str) -> Predictor:

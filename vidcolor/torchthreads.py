@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,46 +13,87 @@ from typing import Any
 _own = threading.local()
 
 
-@dataclass
-class Known:
-    """What torch has told of itself before.
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What torch tells of itself as it is imported.
 
     Attributes:
-        version: as torch says it.
+        version: with what it was built for.
         threads: that it takes on this machine, unless told otherwise.
+        capability: instructions of the processor that it uses: ``AVX512``, ``AVX2`` …
     """
 
-    version: str = ""
-    threads: int = 0
+    version: str
+    threads: int
+    capability: str
 
 
-known = Known()
-"""What stands in for torch."""
+@dataclass
+class _Known:
+    """What stands in for torch, if something does."""
+
+    told: Told | None = None
 
 
-def _torch() -> Any:
-    """Torch, if somebody has imported it: that takes seconds, and some 450 MB where it is built for CUDA."""
-    return sys.modules.get("torch")
+_known = _Known()
+
+
+def import_torch() -> Told | None:
+    """What torch tells when it is imported here; None where a program has done so, which may have set it."""
+    if "torch" in sys.modules:
+        return None
+    torch = importlib.import_module("torch")
+    return Told(
+        version=str(torch.__version__),
+        threads=int(torch.get_num_threads()),
+        capability=str(torch.backends.cpu.get_cpu_capability()),
+    )
+
+
+def stand_in(told: Told) -> None:
+    """Have torch not imported to ask for this, as it told it in an earlier run."""
+    _known.told = told
 
 
 def torch_version() -> str:
-    """As torch says it itself, with what it was built for."""
+    """As torch says it itself."""
     torch = _torch()
-    return str(torch.__version__) if torch is not None else known.version
+    return torch.version if isinstance(torch, Told) else str(torch.__version__)
+
+
+def cpu_capability() -> str:
+    """Instructions of the processor that torch uses."""
+    torch = _torch()
+    return torch.capability if isinstance(torch, Told) else str(torch.backends.cpu.get_cpu_capability())
 
 
 def thread_count() -> int:
     """Threads that what this thread has computed may take."""
     torch = _torch()
-    return int(torch.get_num_threads()) if torch is not None else getattr(_own, "count", known.threads or 1)
+    if isinstance(torch, Told):
+        return getattr(_own, "count", torch.threads)
+    if hasattr(_own, "count"):  # it has been imported since
+        torch.set_num_threads(_own.count)
+        del _own.count
+    return int(torch.get_num_threads())
 
 
 def set_thread_count(count: int) -> None:
-    """Have what this thread computes, and those that begin later, take so many."""
+    """Have what this thread computes, and where torch is there what threads begun later do, take so many."""
     torch = _torch()
-    if torch is not None:
-        torch.set_num_threads(count)
-    _own.count = count
+    if isinstance(torch, Told):
+        _own.count = count
+        return
+    _own.__dict__.clear()
+    torch.set_num_threads(count)
+
+
+def _torch() -> Any:
+    """Torch, or what stands in for it."""
+    told = _known.told
+    if told is not None and "torch" not in sys.modules:
+        return told
+    return importlib.import_module("torch")  # waits for a thread that is importing it
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from fractions import Fraction
 from vidcolor.errors import UsageError
 from vidcolor.media.parameters import check_parameters
 from vidcolor.media.traits import traits_of
+from vidcolor.torchthreads import cpu_capability
 
 _HIGHEST_CRF = {
     "libx264": 51, "libx264rgb": 51, "libx265": 51, "libvpx-vp9": 63, "libvpx": 63, "libsvtav1": 63,
@@ -25,12 +26,6 @@ _LAMBDA = 118  # of one step of a quantiser (FF_QP2LAMBDA)
 _STANDARD_RATES = frozenset(["mpeg1video", "mpeg2video", "dvvideo", "dnxhd"])
 _MILLISECOND = Fraction(1, 1000)
 _H264 = ("libx264", "h264_")
-
-
-def _has_avx512() -> bool:
-    import torch  # here, because to say where a film could go takes no encoder
-
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def encoder_settings(
@@ -50,7 +45,7 @@ def encoder_settings(
         settings |= _quality(codec, _DEFAULT_CRF if crf is None else crf)
     elif crf is not None and not (crf == 0 and codec in LOSSLESS):
         raise UsageError(f"--crf: {codec} has no such scale; set its own with --encoder-option")
-    if codec.startswith("libx264") and _has_avx512():
+    if codec.startswith("libx264") and cpu_capability() == "AVX512":
         settings["x264-params"] = "asm=avx2"  # its AVX-512 code reads memory that nobody wrote: runs differ
     if codec.startswith("libvpx"):
         settings |= {"row-mt": "1", "cpu-used": "2"}

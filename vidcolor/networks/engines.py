@@ -74,6 +74,14 @@ class Engine:
         """Its name and version, or None where it, or the ``onnx`` package, is missing or broken."""
         try:
             importlib.import_module("onnx")
+        except Exception as error:
+            log.debug("onnx is not used: %r", error)
+            return None
+        return self.version()
+
+    def version(self) -> str | None:
+        """The same, though models may be all that it can do anything with: ``onnx`` writes them down."""
+        try:
             return f"{self.name} {self.runtime.version()}"
         except Exception as error:  # of its own or of what it is built on: torch can do the work, too
             log.debug("%s is not used: %r", self.title, error)
@@ -90,12 +98,26 @@ BY_NAME = {
 """All there are; those that ``auto`` prefers come first."""
 
 
+class Keeps(Protocol):
+    """Keeps models from one run to the next."""
+
+    def model(self, name: str) -> bytes | None:
+        """One that is kept under that name."""
+
+    def keep_model(self, name: str, model: bytes) -> None:
+        """Keep one."""
+
+
 class HasNetwork(Protocol):
     """A generator whose network may be there only when it is asked for."""
 
     @property
     def network(self) -> nn.Module:
         """In evaluation mode, on the CPU, in float32."""
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of what it takes must be multiples of this."""
 
 
 @dataclass(frozen=True)
@@ -113,15 +135,22 @@ class Fused:
         fuse_batch_norm(network)
         return network
 
+    @property
+    def multiple(self) -> int:
+        """Height and width of what it takes must be multiples of this."""
+        return self.generator.multiple
+
 
 class Sessions:
     """What engines have made of one generator, for all who colour with it: to make it takes a second.
 
     Attributes:
+        kept: where models are found that were made, and tried, in another run; None: nowhere.
         tried: engines and kinds of arithmetic that have been found able.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Keeps | None = None) -> None:
+        self.kept = kept
         self.tried: set[tuple[str, str]] = set()
         self._ready: dict[Hashable, Session] = {}  # those used last come last
         self._lock = threading.Lock()
@@ -178,11 +207,11 @@ class EngineNetwork:
             UsageError: the engine does not make what torch makes.
         """
         shape, threads = tuple(x.shape), thread_count()
-        calls = max(1, self._threads // threads)
+        calls, kept = max(1, self._threads // threads), self._sessions.kept
 
         def make() -> Session:
             try:
-                return begin(self._engine, self._generator, shape, self._precision, threads, calls)
+                return begin(self._engine, self._generator, shape, self._precision, threads, calls, kept)
             except Unsupported as error:
                 raise UsageError(f"{self._engine.title} {error}: use --engine torch") from error
 
@@ -196,12 +225,23 @@ def begin(
     precision: str,
     threads: int = 1,
     calls: int = 1,
+    kept: Keeps | None = None,
 ) -> Session:
     """A function of inputs of one shape, tried on another than it was recorded with.
+
+    Args:
+        kept: where a model may be found that has been tried before; one that is made goes there.
 
     Raises:
         Unsupported: the engine cannot do what the network does, or does something else.
     """
+    name = f"{engine.name} {engine.runtime.version()} {precision} {'x'.join(map(str, shape))}"
+    model = kept.model(name) if kept is not None else None
+    if model is not None:
+        try:
+            return engine.runtime.session(model, precision, threads, calls)
+        except Exception as error:  # it is made anew
+            log.debug("%s is of no use: %r", name, error)
     import torch  # here, because what has been made is called without it
 
     from vidcolor.networks.onnx_model import recorded
@@ -209,7 +249,8 @@ def begin(
     network = generator.network
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
     try:
-        session = engine.runtime.session(recorded(network, x), precision, threads, calls)
+        model = recorded(network, x)
+        session = engine.runtime.session(model, precision, threads, calls)
         with torch.inference_mode():
             wanted = network(100.0 - x).numpy()
         found = session((100.0 - x).numpy())
@@ -223,4 +264,6 @@ def begin(
     near = off.max() <= _TOLERANCE if precision == "float32" else off.mean() <= most
     if not near and bool(np.isfinite(wanted).all()):  # weights of no use are found elsewhere
         raise Unsupported(f"gives other colours than torch (by {float(off.max()):.3g})")
+    if kept is not None:
+        kept.keep_model(name, model)
     return session

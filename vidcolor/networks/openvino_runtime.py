@@ -23,6 +23,10 @@ function has a place in the package, too.
 """
 _importing = threading.Lock()
 """Held meanwhile: a module is among those that are known before it is there."""
+_beginning = threading.Lock()
+"""Held in a first call: two at once, in a process that has made none, may wait for each other for ever, one
+for what its bindings to Python make once, the other, which makes it, for the interpreter's lock.
+"""
 
 
 def version() -> str:
@@ -43,6 +47,8 @@ def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[
     requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
     for _ in range(calls):
         requests.put(made.create_infer_request())
+    with _beginning:
+        _answer(requests, np.zeros(made.input(0).shape, np.float32))
     return lambda x: _answer(requests, x)
 
 

@@ -94,7 +94,6 @@ def rendered(frame: Frame, luma: Codes, render_size: int) -> Floats:
 
 def padded(luminances: list[np.ndarray], multiple: int) -> Floats:
     """Stack L* planes ``(h, w)`` of one shape to ``(N, 1, H, W)``, edges repeated up to ``multiple``."""
-    import torch  # here, because what looks at finished segments has no use for it
 
     height, width = luminances[0].shape
     bottom = math.ceil(height / multiple) * multiple - height

@@ -13,7 +13,7 @@ from vidcolor.devices import Device, is_of_device, is_out_of_memory
 from vidcolor.errors import Unsupported, UsageError, WeightsError, first_line
 from vidcolor.frames import Floats
 from vidcolor.networks.bfloat16 import quick_in_bf16
-from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Fused, Sessions, begin
+from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Fused, HasNetwork, Sessions, begin
 from vidcolor.options import ONNX_RUNTIME, TORCH
 from vidcolor.torchthreads import thread_count, torch_threads
 
@@ -167,7 +167,7 @@ class Predictor:
 
     def __init__(
         self,
-        generator: Generator,
+        generator: HasNetwork,
         device: Device,
         dtype: torch.dtype | str,
         share: Share = one_by_one,

@@ -1,0 +1,346 @@
+"""A film is coloured without torch where an earlier run has kept what an engine makes of the generator."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from media import make_film, planes_of, read_film
+
+from vidcolor import keptmodels, predictors, torchthreads
+from vidcolor.devices import Cpu
+from vidcolor.errors import WeightsError
+from vidcolor.job import colorize
+from vidcolor.keptmodels import Choice, KeptModels
+from vidcolor.networks import openvino_runtime
+from vidcolor.networks.engines import BY_NAME
+from vidcolor.options import Options
+from vidcolor.result import Progress
+from vidcolor.torchthreads import Told
+
+Patch = pytest.MonkeyPatch
+
+pytest.importorskip("onnx")
+
+_TELLS = """
+import sys
+from vidcolor import cli
+leave = cli._leave
+def tell(code):
+    print('torch' if 'torch' in sys.modules else 'no torch', file=sys.stderr)
+    leave(code)
+cli._leave = tell
+cli.main()
+"""
+PRECISIONS = {"onnxruntime": "fp32", "openvino": "bf16"}
+
+
+class Stop(Exception):
+    """What ends a run in these tests."""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: Patch) -> Path:
+    """A folder where nothing is kept yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    predictors._kept_models.cache_clear()
+    predictors._sessions.cache_clear()
+    return tmp_path / "cache" / "vidcolor"
+
+
+@pytest.fixture
+def without_torch(monkeypatch: Patch) -> Iterator[None]:
+    """As if torch had not been imported."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(torchthreads, "_known", torchthreads._Known())
+    with mock.patch.dict(sys.modules):
+        del sys.modules["torch"]
+        yield
+    torchthreads._own.__dict__.clear()
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return make_film(tmp_path / "in.mkv", frames=4)
+
+
+def run(*arguments: str | Path, weights: str, precision: str = "fp32") -> tuple[str, str]:
+    """Colour a film; what was said, and whether torch was imported."""
+    given = ["--weights", weights, "--render-size", "32", "--precision", precision, *map(str, arguments)]
+    done = subprocess.run(
+        [sys.executable, "-c", _TELLS, *given], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *said, last = done.stderr.strip().splitlines()
+    return "\n".join(said), last
+
+
+def in_segments(film: Path, target: Path, weights: str, most: int = 1000) -> None:
+    """Colour a film in segments of six frames, or no more than ``most`` of it."""
+
+    def progress(now: Progress) -> None:
+        if now.frames > most:
+            raise Stop
+
+    options = Options(render_size=32, precision="fp32", temporal="off", weights=weights)
+    with (
+        mock.patch("vidcolor.resumable._MOST_FRAMES", 6),
+        mock.patch("vidcolor.resumable._FEWEST_FRAMES", 6),
+        suppress(Stop),
+    ):
+        colorize(film, target, options, progress)
+
+
+def content(path: Path) -> str:
+    """A digest of all its pictures."""
+    digest = hashlib.sha256()
+    for frame in read_film(path):
+        for plane in planes_of(frame):
+            digest.update(plane.tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("engine", ["auto", *BY_NAME])
+def test_the_second_film_is_the_same_without_torch(engine: str, film: Path, weights: str) -> None:
+    name = "onnxruntime" if engine == "auto" else engine
+    pytest.importorskip(name)
+    first, second = film.with_name("first.mkv"), film.with_name("second.mkv")
+    given = {"weights": weights, "precision": PRECISIONS[name]}
+    said = run(film, first, "--engine", engine, **given)
+    again = run(film, second, "--engine", engine, **given)
+    assert (said[1], again[1]) == ("torch", "no torch")
+    assert f", {name} " in said[0]
+    assert content(first) == content(second)
+    assert again[0].rpartition(" on ")[2] == said[0].rpartition(" on ")[2]
+
+
+def test_a_size_that_is_not_kept_is_made_in_the_middle_of_a_film(
+    film: Path, weights: str, cache: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    run(film, film.with_name("first.mkv"), weights=weights)
+    models = list(cache.glob("*/*.onnx"))
+    for path in models:
+        path.unlink()
+    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "torch"
+    assert content(film.with_name("first.mkv")) == content(film.with_name("second.mkv"))
+    assert any(path.exists() for path in models)
+    assert run(film, film.with_name("third.mkv"), weights=weights)[1] == "no torch"
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "choice"])
+def test_what_is_damaged_is_made_anew(damage: str, film: Path, weights: str, cache: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    run(film, film.with_name("first.mkv"), weights=weights)
+    for path in cache.glob("*/*.json" if damage == "choice" else "*/*.onnx"):
+        blob = bytearray(path.read_bytes())
+        blob[len(blob) // 2] ^= 0x10
+        path.write_bytes({"flipped": bytes(blob), "cut": blob[:-9], "empty": b"", "choice": b"{}"}[damage])
+    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "torch"
+    assert content(film.with_name("first.mkv")) == content(film.with_name("second.mkv"))
+    assert run(film, film.with_name("third.mkv"), weights=weights)[1] == "no torch"
+
+
+def test_a_film_that_was_begun_with_torch_ends_without_it(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    film = make_film(tmp_path / "in.mkv", frames=40)
+    run(film, tmp_path / "other.mkv", "--temporal", "off", weights=weights)
+    in_segments(film, tmp_path / "whole.mkv", weights)
+    in_segments(film, tmp_path / "begun.mkv", weights, most=20)
+    said, imported = run(film, tmp_path / "begun.mkv", "--temporal", "off", weights=weights)
+    assert "resuming at" in said
+    assert imported == "no torch"
+    assert content(tmp_path / "begun.mkv") == content(tmp_path / "whole.mkv")
+
+
+def test_a_film_that_was_begun_with_another_engine_goes_on_with_it(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    film = make_film(tmp_path / "in.mkv", frames=40)
+    run(film, tmp_path / "other.mkv", "--temporal", "off", weights=weights)
+    with mock.patch("vidcolor.predictors.resolve_engine", lambda *_: "torch"):
+        in_segments(film, tmp_path / "begun.mkv", weights, most=20)
+    said, imported = run(film, tmp_path / "begun.mkv", "--temporal", "off", weights=weights)
+    assert "resuming at" in said
+    assert "onnxruntime" not in said
+    assert imported == "torch"
+
+
+def _choice() -> Choice:
+    return Choice(
+        precision="float32",
+        engine=str(BY_NAME["onnxruntime"].version()),
+        multiple=32,
+        told=Told(version="2.9.1", threads=3, capability="AVX2"),
+    )
+
+
+@pytest.mark.usefixtures("without_torch")
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, True),
+        ({"device": "cpu"}, True),
+        ({"device": "cuda"}, False),
+        ({"engine": "torch"}, False),
+        ({"engine": "openvino"}, False),
+        ({"precision": "bf16"}, False),
+        ({"ray": "auto"}, False),
+    ],
+)
+def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, monkeypatch: Patch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
+    KeptModels(Path(weights)).keep_choice("auto", "auto", _choice())
+    made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
+    assert (made is not None) is found
+    if made is not None:
+        assert (made.precision, made.multiple, made.device) == ("float32", 32, Cpu())
+        assert torchthreads.torch_version() == "2.9.1"
+        assert torchthreads.cpu_capability() == "AVX2"
+        assert torchthreads.thread_count() == 3
+    assert "torch" not in sys.modules
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_where_there_may_be_a_gpu_torch_is_asked(weights: str, monkeypatch: Patch) -> None:
+    pytest.importorskip("onnxruntime")
+    KeptModels(Path(weights)).keep_choice("auto", "auto", _choice())
+    monkeypatch.setattr(predictors, "may_have_gpu", lambda: True)
+    assert predictors.predictor_without_torch(Path(weights), Options()) is None
+    assert predictors.predictor_without_torch(Path(weights), Options(device="cpu")) is not None
+
+
+def test_a_program_that_has_torch_goes_on_with_it(film: Path, weights: str, cache: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    kept = KeptModels(Path(weights))
+    kept.keep_choice("fp32", "auto", _choice())
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        options = Options(render_size=32, weights=weights)
+        colorize(film, film.with_name("out.mkv"), options)
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+    assert kept.choice("auto", "auto") is None  # its number of threads may be the program's
+    assert list(cache.glob("*/*.onnx"))
+
+
+def test_weights_that_have_changed_meanwhile_are_not_used(tmp_path: Path, weights: str) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(Path(weights).read_bytes())
+    late = predictors._Deferred(own, 32)
+    assert late.network is late.network
+    late = predictors._Deferred(own, 32)
+    os.utime(own, (1, 1))
+    with pytest.raises(WeightsError, match="has changed"):
+        _ = late.network
+
+
+def test_eight_models_are_kept_those_used_last(weights: str, cache: Path) -> None:
+    kept = KeptModels(Path(weights))
+    for number in range(8):
+        kept.keep_model(str(number), bytes([number]))
+        os.utime(next(cache.glob(f"*/{number}.onnx")), (number, number))
+    assert kept.model("0") == b"\0"
+    kept.keep_model("8", b"8")
+    assert [number for number in range(9) if kept.model(str(number)) is not None] == [0, *range(2, 9)]
+
+
+def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, monkeypatch: Patch) -> None:
+    KeptModels(Path(weights)).keep_model("one", b"content")
+
+    def found() -> bytes | None:
+        return KeptModels(Path(weights)).model("one")
+
+    assert found() == b"content"
+    with monkeypatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "7")
+        assert found() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(metadata, "version", lambda name: "0.1")
+        assert found() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(keptmodels, "_digest_of_networks", lambda: "other")
+        assert found() is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
+        patch.setattr(os, "cpu_count", lambda: 77)
+        assert found() is None
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(Path(weights).read_bytes() + b"\0")
+    assert KeptModels(other).model("one") is None
+    assert found() == b"content"
+
+
+@pytest.mark.parametrize("place", ["a file", "relative", "gone"])
+def test_where_nothing_can_be_kept_films_are_coloured_as_ever(
+    place: str, film: Path, weights: str, monkeypatch: Patch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (film.parent / "file").touch()
+    monkeypatch.chdir(film.parent)
+    if place == "gone":
+        monkeypatch.setattr(keptmodels, "user_cache_path", lambda *_, **__: Path("~/.cache/vidcolor"))
+    else:
+        monkeypatch.setenv("XDG_CACHE_HOME", {"a file": str(film.parent / "file"), "relative": "here"}[place])
+        monkeypatch.setenv("HOME", str(film.parent / "file"))
+    made = colorize(
+        film, film.with_name("out.mkv"), Options(render_size=32, precision="fp32", weights=weights)
+    )
+    assert made.engine.startswith("onnxruntime")
+    assert sorted(path.name for path in film.parent.iterdir()) == ["file", "in.mkv", "out.mkv"]
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_each_thread_has_its_own_number_until_torch_is_there() -> None:
+    torchthreads.stand_in(Told(version="2.9.1", threads=5, capability="AVX2"))
+    found: list[int] = []
+
+    def other() -> None:
+        found.append(torchthreads.thread_count())
+
+    with torchthreads.torch_threads(2):
+        assert torchthreads.thread_count() == 2
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert found == [5]
+    torchthreads.set_thread_count(1)
+    sys.modules["torch"] = torch
+    assert torchthreads.thread_count() == 1 == torch.get_num_threads()
+    torch.set_num_threads(3)
+    assert torchthreads.thread_count() == 3
+    torchthreads.set_thread_count(2)
+    assert torch.get_num_threads() == 2
+
+
+def test_openvino_is_called_once_before_threads_call_it(
+    monkeypatch: Patch, cache: Path, weights: str
+) -> None:
+    pytest.importorskip("openvino")
+    from vidcolor.checkpoint import load_generator
+    from vidcolor.networks.onnx_model import recorded
+
+    asked: list[tuple[int, ...]] = []
+
+    def answer(requests: Any, x: Any) -> Any:
+        asked.append(x.shape)
+        assert openvino_runtime._beginning.locked()
+
+    monkeypatch.setattr(openvino_runtime, "_answer", answer)
+    model = recorded(load_generator(weights).network, torch.zeros(1, 1, 32, 64))
+    openvino_runtime.session(model, "float32", 1, 2)
+    assert asked == [(1, 1, 32, 64)]
