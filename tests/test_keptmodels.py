@@ -11,23 +11,27 @@ from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 from media import make_film, planes_of, read_film
 
 from vidcolor import keptmodels, predictors, torchthreads
+from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
 from vidcolor.errors import WeightsError
 from vidcolor.job import colorize
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks import openvino_runtime
 from vidcolor.networks.engines import BY_NAME
+from vidcolor.networks.unet import LiteUNet
 from vidcolor.options import Options
 from vidcolor.result import Progress
 from vidcolor.torchthreads import Told
+from vidcolor.writing import stamp
 
 Patch = pytest.MonkeyPatch
 
@@ -101,6 +105,11 @@ def in_segments(film: Path, target: Path, weights: str, most: int = 1000) -> Non
         suppress(Stop),
     ):
         colorize(film, target, options, progress)
+
+
+def kept_of(weights: str | Path) -> KeptModels:
+    """What is kept of a generator as it is now."""
+    return KeptModels(Path(weights), stamp(weights))
 
 
 def content(path: Path) -> str:
@@ -202,7 +211,7 @@ def _choice() -> Choice:
 def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, monkeypatch: Patch) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
-    KeptModels(Path(weights)).keep_choice("auto", "auto", _choice())
+    kept_of(weights).keep_choice("auto", "auto", _choice())
     made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
     assert (made is not None) is found
     if made is not None:
@@ -216,7 +225,7 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
 @pytest.mark.usefixtures("without_torch")
 def test_where_there_may_be_a_gpu_torch_is_asked(weights: str, monkeypatch: Patch) -> None:
     pytest.importorskip("onnxruntime")
-    KeptModels(Path(weights)).keep_choice("auto", "auto", _choice())
+    kept_of(weights).keep_choice("auto", "auto", _choice())
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: True)
     assert predictors.predictor_without_torch(Path(weights), Options()) is None
     assert predictors.predictor_without_torch(Path(weights), Options(device="cpu")) is not None
@@ -224,7 +233,7 @@ def test_where_there_may_be_a_gpu_torch_is_asked(weights: str, monkeypatch: Patc
 
 def test_a_program_that_has_torch_goes_on_with_it(film: Path, weights: str, cache: Path) -> None:
     pytest.importorskip("onnxruntime")
-    kept = KeptModels(Path(weights))
+    kept = kept_of(weights)
     kept.keep_choice("fp32", "auto", _choice())
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -241,16 +250,62 @@ def test_a_program_that_has_torch_goes_on_with_it(film: Path, weights: str, cach
 def test_weights_that_have_changed_meanwhile_are_not_used(tmp_path: Path, weights: str) -> None:
     own = tmp_path / "own.safetensors"
     own.write_bytes(Path(weights).read_bytes())
-    late = predictors._Deferred(own, 32)
+    late = predictors._Deferred(own, stamp(own), 32)
     assert late.network is late.network
-    late = predictors._Deferred(own, 32)
+    late = predictors._Deferred(own, stamp(own), 32)
     os.utime(own, (1, 1))
     with pytest.raises(WeightsError, match="has changed"):
         _ = late.network
 
 
+def test_models_are_never_kept_as_those_of_weights_that_took_the_file(
+    tmp_path: Path, weights: str, monkeypatch: Patch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    own, other = tmp_path / "own.safetensors", tmp_path / "other.safetensors"
+    own.write_bytes(Path(weights).read_bytes())
+    network = load_generator(weights).network
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(0.9)
+    save_weights(other, cast(LiteUNet, network))
+    picture = np.full((1, 1, 32, 32), 60.0, np.float32)
+
+    def colours(path: Path) -> np.ndarray:
+        predictors._kept_models.cache_clear()
+        predictors._sessions.cache_clear()
+        made = predictors.make_predictor(path, Cpu(), "float32", "onnxruntime")
+        return made(picture, (32, 32))[0]
+
+    def loaded(name: str) -> Generator:
+        found = load_generator(name)
+        if other.exists():
+            os.replace(other, own)  # as vidcolor-train does
+        return found
+
+    before = colours(own)
+    monkeypatch.setattr(predictors, "load_generator", loaded)
+    changed = colours(own)
+    assert np.abs(changed - before).max() > 0.1
+    assert np.array_equal(colours(own), changed)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "new"))
+    assert np.array_equal(colours(own), changed)
+
+
+def test_nothing_is_kept_of_weights_that_have_changed_since_they_were_read(
+    tmp_path: Path, weights: str, cache: Path
+) -> None:
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(Path(weights).read_bytes())
+    kept = kept_of(own)
+    own.write_bytes(b"other")
+    kept.keep_model("one", b"content")
+    assert kept.model("one") is None
+    assert not cache.exists()
+
+
 def test_eight_models_are_kept_those_used_last(weights: str, cache: Path) -> None:
-    kept = KeptModels(Path(weights))
+    kept = kept_of(weights)
     for number in range(8):
         kept.keep_model(str(number), bytes([number]))
         os.utime(next(cache.glob(f"*/{number}.onnx")), (number, number))
@@ -260,10 +315,10 @@ def test_eight_models_are_kept_those_used_last(weights: str, cache: Path) -> Non
 
 
 def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, monkeypatch: Patch) -> None:
-    KeptModels(Path(weights)).keep_model("one", b"content")
+    kept_of(weights).keep_model("one", b"content")
 
     def found() -> bytes | None:
-        return KeptModels(Path(weights)).model("one")
+        return kept_of(weights).model("one")
 
     assert found() == b"content"
     with monkeypatch.context() as patch:
@@ -281,7 +336,7 @@ def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, m
         assert found() is None
     other = tmp_path / "other.safetensors"
     other.write_bytes(Path(weights).read_bytes() + b"\0")
-    assert KeptModels(other).model("one") is None
+    assert kept_of(other).model("one") is None
     assert found() == b"content"
 
 
@@ -331,7 +386,6 @@ def test_openvino_is_called_once_before_threads_call_it(
     monkeypatch: Patch, cache: Path, weights: str
 ) -> None:
     pytest.importorskip("openvino")
-    from vidcolor.checkpoint import load_generator
     from vidcolor.networks.onnx_model import recorded
 
     asked: list[tuple[int, ...]] = []

@@ -28,7 +28,7 @@ from vidcolor.media.opening import is_picture, reads_once
 from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
-from vidcolor.predictors import cached_predictor, make_predictor, note_choice, predictor_without_torch, stamp
+from vidcolor.predictors import cached_predictor, make_predictor, note_choice, predictor_without_torch
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -40,6 +40,7 @@ from vidcolor.target import Target, holds_one
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
 from vidcolor.torchthreads import import_torch
+from vidcolor.writing import stamp
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from platformdirs import user_cache_path
 from vidcolor._version import __version__
 from vidcolor.errors import OutputError
 from vidcolor.torchthreads import Told
-from vidcolor.writing import write_whole
+from vidcolor.writing import stamp, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,12 @@ class KeptModels:
 
     Args:
         weights: the generator's file.
+        changed: its :func:`~vidcolor.writing.stamp` when the generator was read; nothing is kept, or found,
+            where it is another by now.
     """
 
-    def __init__(self, weights: Path) -> None:
-        self._weights = weights
+    def __init__(self, weights: Path, changed: tuple[int, ...]) -> None:
+        self._weights, self._changed = weights, changed
 
     @cached_property
     def _folder(self) -> Path | None:
@@ -78,6 +80,8 @@ class KeptModels:
             return None
         try:
             digest = hashlib.sha256(self._weights.read_bytes())
+            if stamp(self._weights) != self._changed:
+                return None
         except OSError:
             return None
         digest.update(json.dumps([_versions(), _machine()]).encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from contextlib import suppress
@@ -18,6 +17,7 @@ from vidcolor.options import TORCH, Options
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, precision_of, resolve_engine
 from vidcolor.torchthreads import Told, stand_in
+from vidcolor.writing import stamp
 
 if TYPE_CHECKING:
     import torch
@@ -46,11 +46,20 @@ def make_predictor(
     Raises:
         WeightsError, UsageError: the file is of no use, or the engine not to be had.
     """
-    sessions = _sessions(weights, _changed(weights))
+    generator, changed = _loaded(weights)
+    sessions = _sessions(weights, changed)
     sessions.trim()
-    generator = load_generator(str(weights))
     chosen = resolve_engine(engine, generator, device, dtype, few, sessions)
     return Predictor(generator, device, dtype, Sharing(), chosen, sessions)
+
+
+def _loaded(weights: Path) -> tuple[Generator, tuple[int, ...]]:
+    """A generator, and what tells its file from what may take its place: models are kept as that one's."""
+    while True:
+        changed = _changed(weights)
+        generator = load_generator(str(weights))
+        if changed == _changed(weights):
+            return generator, changed
 
 
 @lru_cache(maxsize=1)
@@ -60,14 +69,14 @@ def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
 
 @lru_cache(maxsize=1)
 def _kept_models(weights: Path, changed: tuple[int, ...]) -> KeptModels:
-    return KeptModels(weights)
+    return KeptModels(weights, changed)
 
 
 class _Deferred:
     """A generator whose network is loaded, and torch imported, when it is asked for."""
 
-    def __init__(self, weights: Path, multiple: int) -> None:
-        self._weights, self._stamp, self.multiple = weights, _changed(weights), multiple
+    def __init__(self, weights: Path, changed: tuple[int, ...], multiple: int) -> None:
+        self._weights, self._changed, self.multiple = weights, changed, multiple
 
     @cached_property
     def network(self) -> nn.Module:
@@ -77,7 +86,7 @@ class _Deferred:
             WeightsError: the file is not what it was, or of no use.
         """
         network = load_generator(str(self._weights)).network
-        if _changed(self._weights) != self._stamp:
+        if _changed(self._weights) != self._changed:
             raise WeightsError(f"{self._weights}: has changed while a film was coloured with it")
         return network
 
@@ -91,13 +100,14 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
         return None
     if options.engine == TORCH or (options.device == "auto" and may_have_gpu()):
         return None
-    sessions = _sessions(weights, _changed(weights))
-    choice = _kept_models(weights, _changed(weights)).choice(options.precision, options.engine)
+    changed = _changed(weights)
+    sessions = _sessions(weights, changed)
+    choice = _kept_models(weights, changed).choice(options.precision, options.engine)
     if choice is None or BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     stand_in(choice.told)
     sessions.trim()
-    generator = _Deferred(weights, choice.multiple)
+    generator = _Deferred(weights, changed, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
 
 
@@ -135,9 +145,3 @@ def _changed(weights: Path) -> tuple[int, ...]:
     with suppress(OSError):  # gone since it was found: loading says so in words
         return stamp(weights)
     return ()
-
-
-def stamp(path: str | Path) -> tuple[int, ...]:
-    """Device, inode, size and time of change: others where it is another file, or has been written to."""
-    status = os.stat(path)
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

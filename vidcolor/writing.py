@@ -105,6 +105,12 @@ def mark_of(path: Path) -> str:
     return text if (size, changed) == (str(status.st_size), str(status.st_mtime_ns)) else ""
 
 
+def stamp(path: str | Path) -> tuple[int, ...]:
+    """Device, inode, size and time of change: others where it is another file, or has been written to."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def sync_folder(folder: Path) -> None:
     """Bring a rename to disk; where folders cannot be synced, the system has to be trusted."""
     try:
