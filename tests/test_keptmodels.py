@@ -314,6 +314,32 @@ def test_eight_models_are_kept_those_used_last(weights: str, cache: Path) -> Non
     assert [number for number in range(9) if kept.model(str(number)) is not None] == [0, *range(2, 9)]
 
 
+def test_what_killed_writers_left_goes(weights: str, cache: Path) -> None:
+    kept = kept_of(weights)
+    kept.keep_model("one", b"content")
+    place = next(cache.iterdir())
+    old, new = place / "two.onnx.0123.part", place / "two.onnx.4567.part"
+    old.touch()
+    new.touch()
+    os.utime(old, (1, 1))
+    kept.keep_model("three", b"content")
+    assert sorted(path.name for path in place.iterdir()) == ["one.onnx", "three.onnx", new.name]
+
+
+def test_with_the_last_model_of_a_generator_its_choice_goes(
+    tmp_path: Path, weights: str, cache: Path
+) -> None:
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(Path(weights).read_bytes() + b"\0")
+    kept_of(other).keep_choice("auto", "auto", _choice())
+    kept_of(other).keep_model("one", b"content")
+    os.utime(next(cache.glob("*/one.onnx")), (1, 1))
+    for number in range(8):
+        kept_of(weights).keep_model(str(number), b"content")
+    assert kept_of(other).choice("auto", "auto") is None
+    assert len(list(cache.iterdir())) == 1
+
+
 def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, monkeypatch: Patch) -> None:
     kept_of(weights).keep_model("one", b"content")
 

@@ -13,6 +13,7 @@ import os
 import platform
 import re
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -34,7 +35,9 @@ _SETTINGS = ("OMP_", "GOMP_", "KMP_", "MKL_", "ATEN_", "ONEDNN_", "DNNL_", "OV_"
 """How the variables begin by which torch and engines are told how to compute."""
 _MOST_MODELS = 8
 """Files of models that are kept, those used last; each takes some 20 MB."""
-_SUFFIX = ".onnx"
+_SUFFIX, _PART = ".onnx", ".part"
+_ABANDONED_SECONDS = 3600.0
+"""Age of a fragment whose writer was killed."""
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -123,11 +126,7 @@ class KeptModels:
         if self._folder is None:
             return
         with suppress(OSError):
-            files = sorted(
-                self._folder.parent.glob(f"*/*{_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns
-            )
-            for path in files[:-_MOST_MODELS]:
-                path.unlink()
+            _tidy(self._folder.parent)
 
     def _write(self, name: str, content: bytes) -> None:
         if self._folder is None:
@@ -137,6 +136,25 @@ class KeptModels:
             write_whole(self._folder / name, lambda file: file.write(content), alone=False)
         except (OSError, OutputError) as error:
             log.debug("%s is not kept: %r", name, error)
+
+
+def _tidy(place: Path) -> None:
+    """Let go of models that are too many, of choices without a model, and of fragments."""
+    models = sorted(place.glob(f"*/*{_SUFFIX}"), key=_changed)
+    for path in models[:-_MOST_MODELS]:
+        path.unlink()
+        if not any(path.parent.glob(f"*{_SUFFIX}")):
+            for choice in path.parent.glob("*.json"):
+                choice.unlink()
+            with suppress(OSError):  # somebody is writing there
+                path.parent.rmdir()
+    for part in place.glob(f"*/*{_PART}"):
+        if time.time() - _changed(part) > _ABANDONED_SECONDS:
+            part.unlink()
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime
 
 
 def _versions() -> list[Any]:
