@@ -408,6 +408,16 @@ def test_each_thread_has_its_own_number_until_torch_is_there() -> None:
     assert torch.get_num_threads() == 2
 
 
+@pytest.mark.usefixtures("without_torch")
+def test_what_a_program_sets_after_a_film_without_torch_stays() -> None:
+    torchthreads.stand_in(Told(version="2.9.1", threads=5, capability="AVX2"))
+    with torchthreads.torch_threads(2), torchthreads.torch_threads(3):
+        pass
+    sys.modules["torch"] = torch
+    torch.set_num_threads(1)
+    assert torchthreads.thread_count() == 1 == torch.get_num_threads()
+
+
 def test_openvino_is_called_once_before_threads_call_it(
     monkeypatch: Patch, cache: Path, weights: str
 ) -> None:

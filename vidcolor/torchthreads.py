@@ -103,9 +103,11 @@ def torch_threads(count: int) -> Iterator[None]:
     Work on hundreds of small tensors is done on one: it waits for other threads more than it computes, many
     times as long where another program has their core.
     """
-    before = thread_count()
+    had_own, before = hasattr(_own, "count"), thread_count()
     set_thread_count(count)
     try:
         yield
     finally:
         set_thread_count(before)
+        if not had_own:  # a program that imports torch later may set it
+            _own.__dict__.clear()
