@@ -200,7 +200,7 @@ def _choice() -> Choice:
     ("given", "found"),
     [
         ({}, True),
-        ({"device": "cpu"}, True),
+        ({"device": "cpu"}, False),
         ({"device": "cuda"}, False),
         ({"engine": "torch"}, False),
         ({"engine": "openvino"}, False),
@@ -211,7 +211,7 @@ def _choice() -> Choice:
 def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, monkeypatch: Patch) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
-    kept_of(weights).keep_choice("auto", "auto", _choice())
+    kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
     made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
     assert (made is not None) is found
     if made is not None:
@@ -225,8 +225,9 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
 @pytest.mark.usefixtures("without_torch")
 def test_where_there_may_be_a_gpu_torch_is_asked(weights: str, monkeypatch: Patch) -> None:
     pytest.importorskip("onnxruntime")
-    kept_of(weights).keep_choice("auto", "auto", _choice())
+    kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: True)
+    kept_of(weights).keep_choice(_choice(), "cpu", "auto", "auto")
     assert predictors.predictor_without_torch(Path(weights), Options()) is None
     assert predictors.predictor_without_torch(Path(weights), Options(device="cpu")) is not None
 
@@ -234,7 +235,7 @@ def test_where_there_may_be_a_gpu_torch_is_asked(weights: str, monkeypatch: Patc
 def test_a_program_that_has_torch_goes_on_with_it(film: Path, weights: str, cache: Path) -> None:
     pytest.importorskip("onnxruntime")
     kept = kept_of(weights)
-    kept.keep_choice("fp32", "auto", _choice())
+    kept.keep_choice(_choice(), "auto", "fp32", "auto")
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -243,7 +244,7 @@ def test_a_program_that_has_torch_goes_on_with_it(film: Path, weights: str, cach
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(before)
-    assert kept.choice("auto", "auto") is None  # its number of threads may be the program's
+    assert kept.choice("auto", "auto", "auto") is None  # its number of threads may be the program's
     assert list(cache.glob("*/*.onnx"))
 
 
@@ -292,6 +293,16 @@ def test_models_are_never_kept_as_those_of_weights_that_took_the_file(
     assert np.array_equal(colours(own), changed)
 
 
+def test_a_choice_is_that_of_the_weights_that_were_read(tmp_path: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(Path(weights).read_bytes())
+    made = predictors.make_predictor(own, Cpu(), "float32", "onnxruntime")
+    own.write_bytes(own.read_bytes() + b"\0")
+    predictors.note_choice(Options(), made, _choice().told)
+    assert kept_of(own).choice("auto", "auto", "auto") is None
+
+
 def test_nothing_is_kept_of_weights_that_have_changed_since_they_were_read(
     tmp_path: Path, weights: str, cache: Path
 ) -> None:
@@ -331,12 +342,12 @@ def test_with_the_last_model_of_a_generator_its_choice_goes(
 ) -> None:
     other = tmp_path / "other.safetensors"
     other.write_bytes(Path(weights).read_bytes() + b"\0")
-    kept_of(other).keep_choice("auto", "auto", _choice())
+    kept_of(other).keep_choice(_choice(), "auto", "auto", "auto")
     kept_of(other).keep_model("one", b"content")
     os.utime(next(cache.glob("*/one.onnx")), (1, 1))
     for number in range(8):
         kept_of(weights).keep_model(str(number), b"content")
-    assert kept_of(other).choice("auto", "auto") is None
+    assert kept_of(other).choice("auto", "auto", "auto") is None
     assert len(list(cache.iterdir())) == 1
 
 

@@ -128,7 +128,7 @@ class FilmJob:
         make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
         predictor = make(weights, device, precision, self.options.engine)
         if told is not None and not single:
-            note_choice(weights, self.options, predictor, told)
+            note_choice(self.options, predictor, told)
         return predictor
 
     def _device(self) -> Device:

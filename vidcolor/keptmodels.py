@@ -90,20 +90,20 @@ class KeptModels:
         digest.update(json.dumps([_versions(), _machine()]).encode())
         return place / digest.hexdigest()[:32]
 
-    def choice(self, precision: str, engine: str) -> Choice | None:
-        """What these options came to before."""
+    def choice(self, *asked: str) -> Choice | None:
+        """What these options (device, precision, engine) came to before."""
         if self._folder is None:
             return None
         try:
-            found = json.loads((self._folder / f"{precision} {engine}.json").read_text())
+            found = json.loads((self._folder / _name_of(asked)).read_text())
             return Choice(**found | {"told": Told(**found["told"])})
         except (OSError, ValueError, TypeError, LookupError):
             return None
 
-    def keep_choice(self, precision: str, engine: str, choice: Choice) -> None:
+    def keep_choice(self, choice: Choice, *asked: str) -> None:
         """Keep what these options came to."""
-        if self.choice(precision, engine) != choice:
-            self._write(f"{precision} {engine}.json", json.dumps(asdict(choice)).encode())
+        if self.choice(*asked) != choice:
+            self._write(_name_of(asked), json.dumps(asdict(choice)).encode())
 
     def model(self, name: str) -> bytes | None:
         """A model of that name, if it is kept and whole."""
@@ -136,6 +136,10 @@ class KeptModels:
             write_whole(self._folder / name, lambda file: file.write(content), alone=False)
         except (OSError, OutputError) as error:
             log.debug("%s is not kept: %r", name, error)
+
+
+def _name_of(asked: tuple[str, ...]) -> str:
+    return f"{' '.join(asked)}.json"
 
 
 def _tidy(place: Path) -> None:

@@ -102,7 +102,7 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
         return None
     changed = _changed(weights)
     sessions = _sessions(weights, changed)
-    choice = _kept_models(weights, changed).choice(options.precision, options.engine)
+    choice = _kept_models(weights, changed).choice(*_asked(options))
     if choice is None or BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     stand_in(choice.told)
@@ -111,14 +111,20 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
 
 
-def note_choice(weights: Path, options: Options, predictor: Predictor, told: Told) -> None:
+def note_choice(options: Options, predictor: Predictor, told: Told) -> None:
     """Keep what options came to for :func:`predictor_without_torch`, if that is an engine of the CPU's."""
-    if predictor.engine == TORCH or predictor.device.type != "cpu":
+    kept = predictor.sessions.kept if predictor.sessions is not None else None
+    if not isinstance(kept, KeptModels) or predictor.engine == TORCH or predictor.device.type != "cpu":
         return
     choice = Choice(
         precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, told=told
     )
-    _kept_models(weights, _changed(weights)).keep_choice(options.precision, options.engine, choice)
+    kept.keep_choice(choice, *_asked(options))
+
+
+def _asked(options: Options) -> tuple[str, str, str]:
+    """What a choice follows from; by ``--device cpu`` it is not known what ``auto`` comes to."""
+    return options.device, options.precision, options.engine
 
 
 def cached_predictor(weights: Path, device: Device, dtype: torch.dtype | str, engine: str) -> Predictor:

@@ -163,6 +163,7 @@ class Predictor:
         multiple: height and width of what it takes must be multiples of this.
         device: where it runs.
         limit: pictures a batch to which memory has forced it; None while it has not.
+        sessions: as they were given.
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class Predictor:
         engine: str = TORCH,
         sessions: Sessions | None = None,
     ) -> None:
-        self._sessions = sessions
+        self.sessions = sessions
         self._generator = Fused(generator)
         self._run: Run | None = None
         self.precision = precision_of(dtype)
@@ -204,7 +205,7 @@ class Predictor:
     def _made(self) -> Run:
         if self.engine != TORCH:
             engine = BY_NAME[self.engine.split()[0]]
-            return EngineNetwork(engine, self._generator, self.precision, self._threads, self._sessions)
+            return EngineNetwork(engine, self._generator, self.precision, self._threads, self.sessions)
         import torch  # here, because where an engine computes nobody needs it
 
         from vidcolor.networks.torch_runtime import in_torch
