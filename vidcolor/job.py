@@ -70,7 +70,7 @@ def colorize(
         )
     try:
         weights = find_weights(options.weights)
-        from vidcolor.filmjob import FilmJob  # with torch, for which what is told above should not wait
+        from vidcolor.filmjob import FilmJob  # with much for which what is told above should not wait
 
         job = FilmJob(
             name=name, place=place, options=options, weights=weights, progress=progress, cancel=cancel

@@ -1,7 +1,7 @@
 """What engines compute, kept from one run to the next: who finds it there has no use for torch.
 
-To import torch takes one to two seconds and, where it is built for CUDA, some 450 MB. It is needed to write a
-generator down for an engine, and to try what the engine makes of it; after that the model is enough.
+To import torch takes one to two seconds and, where it is built for CUDA, up to 480 MB. It is needed to write
+a generator down for an engine, and to try what the engine makes of it; after that the model is enough.
 """
 
 from __future__ import annotations
