@@ -9,7 +9,8 @@ import pytest
 from pictures import dissolve, luma, texture
 
 from vidcolor.frames import Floats
-from vidcolor.motion import GRID, agreement, fetch, motion_between, shrink
+from vidcolor.motion import GRID, agreement, fetch, motion_between
+from vidcolor.resizing import shrink
 
 
 def test_a_shift_is_found_both_ways() -> None:

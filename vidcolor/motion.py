@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
+from vidcolor.resizing import shrink
 
 GRID = 4
 """Pixels of the picture, along each side, for one of the grid on which chroma is filtered."""
@@ -165,15 +166,24 @@ def _contrast_left(grey: Floats, remembered: Floats) -> float:
 
 def fetch(plane: Floats, flow: Floats) -> Floats:
     """``plane`` ``(h, w, ...)`` sampled where ``flow`` ``(h, w, 2)`` leads to, bilinear; edges repeated."""
-    at_x, at_y = _places(flow)
+    return fetch_from(plane, *places(flow))
+
+
+def fetch_from(plane: Floats, at_x: Floats, at_y: Floats) -> Floats:
+    """The same from :func:`places`, which may serve several planes."""
     moved = cv2.remap(plane, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(moved, np.float32)
 
 
-def shrink(plane: Floats, factor: int) -> Floats:
-    """``plane`` ``(h, w, ...)`` at a ``factor``-th of its size, area-averaged; no side falls below 1."""
-    size = (max(1, round(plane.shape[1] / factor)), max(1, round(plane.shape[0] / factor)))
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.float32)
+def stretched(flow: Floats, across: float, down: float) -> Floats:
+    """Flow ``(h, w, 2)`` in pixels that are so many times as many along each side."""
+    return flow * np.tile(np.array([across, down], np.float32), (flow.shape[1], 1))  # in rows, not in pairs
+
+
+def squared(vectors: Floats) -> Floats:
+    """Squared length ``(h, w)`` of ``(h, w, 2)``; to sum over the last axis takes twenty times as long."""
+    squares = vectors * vectors
+    return np.asarray(squares[..., 0] + squares[..., 1], np.float32)
 
 
 def _flow(one: Luma, other: Luma) -> Floats:
@@ -184,8 +194,8 @@ def _flow(one: Luma, other: Luma) -> Floats:
     # made anew: what it remembers from one call to the next must not tell in the result
     search: Any = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)  # type: ignore[attr-defined]
     flow = search.calc(one.searched, other.searched, None)
-    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
-    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) * scale, np.float32)
+    shrunk = np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+    return stretched(shrunk, width / flow.shape[1], height / flow.shape[0])
 
 
 def _left(grey: Floats, other: Floats, flow: Floats) -> tuple[Floats, float]:
@@ -199,7 +209,7 @@ def _left(grey: Floats, other: Floats, flow: Floats) -> tuple[Floats, float]:
     moved = fetch(other, flow)
     residual = _exposed(moved - grey)
     soft = _soft(residual)
-    flicker = float(np.median(np.abs(soft)))
+    flicker = _median(np.abs(soft))
     if flicker <= _UNEVEN[0]:
         return residual, 0.0
     gained = _exposed(moved - grey - _gain_in(residual, grey))
@@ -214,7 +224,7 @@ def _left(grey: Floats, other: Floats, flow: Floats) -> tuple[Floats, float]:
 
 def _exposed(residual: Floats) -> Floats:
     """What is left of a difference where the picture may have become lighter or darker as a whole."""
-    shift = np.clip(np.float32(np.median(residual)), -_EXPOSURE, _EXPOSURE)
+    shift = np.clip(np.float32(_median(residual)), -_EXPOSURE, _EXPOSURE)
     return np.asarray(residual - shift, np.float32)
 
 
@@ -227,7 +237,14 @@ def _gain_in(residual: Floats, grey: Floats) -> Floats:
 
 def _explained(residual: Floats, soft: Floats) -> float:
     """Part of a difference that its soft part takes away, by medians."""
-    return 1.0 - float(np.median(np.abs(residual - soft))) / max(float(np.median(np.abs(residual))), 1e-6)
+    return 1.0 - _median(np.abs(residual - soft)) / max(_median(np.abs(residual)), 1e-6)
+
+
+def _median(plane: Floats) -> float:
+    """As numpy's own, which takes twice as long because it looks for NaN."""
+    middle = (plane.size - 1) // 2, plane.size // 2
+    found = np.partition(plane, middle, axis=None)[list(middle)]
+    return float((found[0] + found[1]) / np.float32(2.0))
 
 
 def _detail(grey: Floats) -> float:
@@ -252,10 +269,10 @@ def _around(plane: Floats) -> Floats:
 
 
 def _trust(residual: Floats, flow: Floats, reverse: Floats) -> Floats:
-    at_x, at_y = _places(flow)
+    at_x, at_y = places(flow)
     agrees = _fall(np.asarray(cv2.blur(np.abs(residual), (3, 3)), np.float32), _RESIDUAL)
-    home = ((flow + fetch(reverse, flow)) ** 2).sum(-1) * np.float32(GRID**2)
-    tolerance = 0.02 * GRID**2 * (flow**2).sum(-1) + 0.5
+    home = squared(flow + fetch(reverse, flow)) * np.float32(GRID**2)
+    tolerance = 0.02 * GRID**2 * squared(flow) + 0.5
     trust = agrees * (_LOST_SHARE + (1.0 - _LOST_SHARE) * _fall(home / tolerance, _HOME))
     height, width = residual.shape
     trust[(at_x < -0.5) | (at_y < -0.5) | (at_x > width - 0.5) | (at_y > height - 0.5)] = 0.0
@@ -269,7 +286,8 @@ def _fall(x: Floats, limits: tuple[float, float]) -> Floats:
     return np.asarray(t * t * (3.0 - 2.0 * t), np.float32)
 
 
-def _places(flow: Floats) -> tuple[Floats, Floats]:
+def places(flow: Floats) -> tuple[Floats, Floats]:
+    """Column and row ``(h, w)`` that ``flow`` ``(h, w, 2)`` leads to from each pixel."""
     columns, rows = _indices(flow.shape[0], flow.shape[1])
     return columns + flow[..., 0], rows + flow[..., 1]
 

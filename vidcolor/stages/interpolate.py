@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
-from vidcolor.motion import GRID, Motion, fetch, shrink
+from vidcolor.motion import GRID, Motion, fetch, squared, stretched
+from vidcolor.resizing import shrink
 
 MOST_APART = 4.0
 """Mean distance, Lab units, of two coloured pictures up to which the generator is not needed between them.
@@ -52,7 +53,7 @@ def apart(earlier: Floats, later: Floats, before: Motion, after: Motion) -> floa
     """
     back = after.back + fetch(before.back, after.back)
     trust = after.trust_back * fetch(before.trust_back, after.back)
-    distance = np.linalg.norm(shrink(later, GRID) - fetch(shrink(earlier, GRID), back), axis=-1)
+    distance = np.sqrt(squared(shrink(later, GRID) - fetch(shrink(earlier, GRID), back)))
     return float((distance * trust).sum()) / max(float(trust.sum()), 1e-6)
 
 
@@ -71,9 +72,7 @@ def between(earlier: Floats, later: Floats, before: Motion, after: Motion) -> Fl
 
 def _in_pixels(flow: Floats, width: int, height: int) -> Floats:
     """Flow of the grid, in its pixels, as flow of the picture."""
-    return _enlarged(
-        flow * np.array([width / flow.shape[1], height / flow.shape[0]], np.float32), width, height
-    )
+    return _enlarged(stretched(flow, width / flow.shape[1], height / flow.shape[0]), width, height)
 
 
 def _enlarged(plane: NDArray[Any], width: int, height: int) -> Floats:

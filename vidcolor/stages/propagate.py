@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from vidcolor.frames import Floats
-from vidcolor.motion import GRID, Motion, agreement, fetch, shrink
+from vidcolor.motion import GRID, Motion, agreement, fetch_from, places, squared
+from vidcolor.resizing import shrink
 
 LOOKAHEAD = 6
 """Pictures after one that bear on its colours."""
@@ -55,12 +57,36 @@ class PropagationState:
     luma: Floats | None = None
 
 
+class _Way:
+    """How a picture sees another: where things lie there, and how far that is trusted, once for all who ask.
+
+    Args:
+        flow: ``(h, w, 2)`` on the grid.
+        trust: in it, ``(h, w)``.
+    """
+
+    def __init__(self, flow: Floats, trust: Floats) -> None:
+        self.trust, self.trusts = trust, _both(trust)
+        self._places = places(flow)
+        self.around = _soften(trust) + np.float32(_FLOOR)
+        self.arounds = _both(self.around)
+
+    def fetch(self, plane: Floats) -> Floats:
+        """``plane`` ``(h, w, ...)`` of the other picture, brought to this one."""
+        return fetch_from(plane, *self._places)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Waiting:
     ab: Floats
     grid: Floats
     motion: Motion | None
     dissolved: bool
+
+    @cached_property
+    def seen_before(self) -> _Way | None:
+        """How the picture before sees this one; None where nothing connects them."""
+        return None if self.motion is None else _Way(self.motion.there, self.motion.trust_there)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,12 +199,13 @@ class Propagator:
         state, motion = self.state, now.motion
         if state is None or motion is None or state.mean.shape != now.grid.shape:
             return None, None
-        remembered = fetch(motion.earlier if state.luma is None else state.luma, motion.back)
+        way = _Way(motion.back, motion.trust_back)
+        remembered = way.fetch(motion.earlier if state.luma is None else state.luma)
         most = min(self._memory, _AFTER_DISSOLVE) if now.dissolved else self._memory
-        weight = np.minimum(fetch(state.weight, motion.back) + 1.0, most) * motion.trust_back
+        weight = np.minimum(way.fetch(state.weight) + 1.0, most) * way.trust
         weight *= agreement(motion.later, remembered, motion.flicker)
         luma = motion.later + (remembered - motion.later) * (weight / (weight + 1.0))
-        opinion = _opinion(now.grid, fetch(state.mean, motion.back), weight, motion.trust_back)
+        opinion = _opinion(now.grid, way.fetch(state.mean), weight, way)
         return opinion, np.asarray(luma, np.float32)
 
     def _future(self) -> _Opinion | None:
@@ -189,11 +216,11 @@ class Propagator:
         count = np.zeros(mean.shape[:2], np.float32)
         opinion: _Opinion | None = None
         for index in range(len(self._waiting) - 2, -1, -1):
-            motion, grid = self._waiting[index + 1].motion, self._waiting[index].grid
-            if motion is None:  # pictures of one shot are connected
+            way, grid = self._waiting[index + 1].seen_before, self._waiting[index].grid
+            if way is None:  # pictures of one shot are connected
                 raise ValueError("a picture without motion must begin a shot")
-            weight = np.minimum(fetch(count, motion.there) + 1.0, self._memory) * motion.trust_there
-            opinion = _opinion(grid, fetch(mean, motion.there), weight, motion.trust_there)
+            weight = np.minimum(way.fetch(count) + 1.0, self._memory) * way.trust
+            opinion = _opinion(grid, way.fetch(mean), weight, way)
             mean, count = grid + _mean(grid, opinion), opinion.weight
         return opinion
 
@@ -201,21 +228,20 @@ class Propagator:
         """Factor on ab that gives back the chroma which averaging of hues takes; the sums it comes from."""
         kept = self._memory / (self._memory + 1.0)
         old = self.state.chroma if self.state is not None else (0.0, 0.0)
-        lengths = (float(np.sqrt((plane**2).sum(-1)).mean()) for plane in (before, after))
+        lengths = (float(np.sqrt(squared(plane)).mean()) for plane in (before, after))
         sums = tuple(kept * o + new for o, new in zip(old, lengths, strict=True))
         gain = min(max(sums[0] / sums[1], 1.0), _HIGHEST_GAIN) if sums[1] > 1e-6 else 1.0
         return gain, (sums[0], sums[1])
 
 
-def _opinion(own: Floats, carried: Floats, weight: Floats, trust: Floats) -> _Opinion:
+def _opinion(own: Floats, carried: Floats, weight: Floats, way: _Way) -> _Opinion:
     """Split what is carried to a picture into soft and fine differences from its own ab ``(h, w, 2)``."""
     difference = carried - own
-    around = _soften(trust) + np.float32(_FLOOR)
-    soft = _soften(difference * trust[..., None]) / around[..., None]
+    soft = _soften(difference * way.trusts) / way.arounds
     return _Opinion(
         soft=soft,
         fine=difference - soft,
-        weight=_soften(weight * trust) / around,
+        weight=_soften(weight * way.trust) / way.around,
         fine_weight=np.minimum(weight, np.float32(_FINE)),
     )
 
@@ -227,9 +253,14 @@ def _mean(own: Floats, *opinions: _Opinion | None) -> Floats:
     soft_total = 1.0 + sum(o.weight for o in given)
     fine_total = 1.0 + sum(o.fine_weight for o in given)
     for o in given:
-        correction += o.soft * (o.weight / soft_total)[..., None]
-        correction += o.fine * (o.fine_weight / fine_total)[..., None]
+        correction += o.soft * _both(o.weight / soft_total)
+        correction += o.fine * _both(o.fine_weight / fine_total)
     return correction
+
+
+def _both(plane: Floats) -> Floats:
+    """``(h, w)`` for a and b alike, ``(h, w, 2)``: as a factor, a tenth of ``plane[..., None]``'s time."""
+    return np.asarray(cv2.merge((plane, plane)), np.float32)
 
 
 def _soften(plane: Floats) -> Floats:
