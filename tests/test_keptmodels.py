@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -22,13 +23,14 @@ from media import make_film, planes_of, read_film
 from vidcolor import keptmodels, predictors, torchthreads
 from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
-from vidcolor.errors import WeightsError
+from vidcolor.errors import UsageError, WeightsError
 from vidcolor.job import colorize
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks import openvino_runtime
 from vidcolor.networks.engines import BY_NAME
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.options import Options
+from vidcolor.recorder import Recorder
 from vidcolor.result import Progress
 from vidcolor.torchthreads import Told
 from vidcolor.writing import stamp
@@ -122,17 +124,23 @@ def content(path: Path) -> str:
 
 
 @pytest.mark.parametrize("engine", ["auto", *BY_NAME])
-def test_the_second_film_is_the_same_without_torch(engine: str, film: Path, weights: str) -> None:
+def test_a_film_is_the_same_without_torch(engine: str, film: Path, weights: str, cache: Path) -> None:
     name = "onnxruntime" if engine == "auto" else engine
     pytest.importorskip(name)
-    first, second = film.with_name("first.mkv"), film.with_name("second.mkv")
-    given = {"weights": weights, "precision": PRECISIONS[name]}
-    said = run(film, first, "--engine", engine, **given)
-    again = run(film, second, "--engine", engine, **given)
-    assert (said[1], again[1]) == ("torch", "no torch")
-    assert f", {name} " in said[0]
-    assert content(first) == content(second)
-    assert again[0].rpartition(" on ")[2] == said[0].rpartition(" on ")[2]
+    precision = PRECISIONS[name]
+    options = Options(render_size=32, device="cpu", engine=engine, precision=precision, weights=weights)
+    made = colorize(film, film.with_name("torch.mkv"), options)
+    assert made.engine.split()[0] == name
+    for path in cache.glob("*/*"):
+        path.unlink()
+    for target in ("first.mkv", "second.mkv"):
+        said, imported = run(
+            film, film.with_name(target), "--engine", engine, weights=weights, precision=precision
+        )
+        assert imported == "no torch"
+        assert f"({made.precision}, {made.engine})" in said
+        assert content(film.with_name(target)) == content(film.with_name("torch.mkv"))
+    assert {path.suffix for path in cache.glob("*/*")} == {".json", ".onnx"}
 
 
 def test_a_size_that_is_not_kept_is_made_in_the_middle_of_a_film(
@@ -143,23 +151,23 @@ def test_a_size_that_is_not_kept_is_made_in_the_middle_of_a_film(
     models = list(cache.glob("*/*.onnx"))
     for path in models:
         path.unlink()
-    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "torch"
+    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "no torch"
     assert content(film.with_name("first.mkv")) == content(film.with_name("second.mkv"))
     assert any(path.exists() for path in models)
-    assert run(film, film.with_name("third.mkv"), weights=weights)[1] == "no torch"
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "choice"])
 def test_what_is_damaged_is_made_anew(damage: str, film: Path, weights: str, cache: Path) -> None:
     pytest.importorskip("onnxruntime")
     run(film, film.with_name("first.mkv"), weights=weights)
-    for path in cache.glob("*/*.json" if damage == "choice" else "*/*.onnx"):
-        blob = bytearray(path.read_bytes())
+    whole = {path: path.read_bytes() for path in cache.glob("*/*.json" if damage == "choice" else "*/*.onnx")}
+    for path, content_of in whole.items():
+        blob = bytearray(content_of)
         blob[len(blob) // 2] ^= 0x10
         path.write_bytes({"flipped": bytes(blob), "cut": blob[:-9], "empty": b"", "choice": b"{}"}[damage])
-    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "torch"
+    assert run(film, film.with_name("second.mkv"), weights=weights)[1] == "no torch"
     assert content(film.with_name("first.mkv")) == content(film.with_name("second.mkv"))
-    assert run(film, film.with_name("third.mkv"), weights=weights)[1] == "no torch"
+    assert any(path.read_bytes() == content_of for path, content_of in whole.items())
 
 
 def test_a_film_that_was_begun_with_torch_ends_without_it(tmp_path: Path, weights: str) -> None:
@@ -212,6 +220,7 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
     kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
+    monkeypatch.setattr(predictors, "may_record", lambda: False)
     made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
     assert (made is not None) is found
     if made is not None:
@@ -377,23 +386,85 @@ def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, m
     assert found() == b"content"
 
 
-@pytest.mark.parametrize("place", ["a file", "relative", "gone"])
-def test_where_nothing_can_be_kept_films_are_coloured_as_ever(
+@pytest.mark.parametrize("place", ["a file", "relative"])
+def test_where_nothing_can_be_kept_torch_is_there_as_ever(
     place: str, film: Path, weights: str, monkeypatch: Patch
 ) -> None:
     pytest.importorskip("onnxruntime")
     (film.parent / "file").touch()
     monkeypatch.chdir(film.parent)
-    if place == "gone":
-        monkeypatch.setattr(keptmodels, "user_cache_path", lambda *_, **__: Path("~/.cache/vidcolor"))
-    else:
-        monkeypatch.setenv("XDG_CACHE_HOME", {"a file": str(film.parent / "file"), "relative": "here"}[place])
-        monkeypatch.setenv("HOME", str(film.parent / "file"))
-    made = colorize(
-        film, film.with_name("out.mkv"), Options(render_size=32, precision="fp32", weights=weights)
-    )
-    assert made.engine.startswith("onnxruntime")
+    monkeypatch.setenv("XDG_CACHE_HOME", {"a file": str(film.parent / "file"), "relative": "here"}[place])
+    monkeypatch.setenv("HOME", str(film.parent / "file"))
+    said, imported = run(film, "out.mkv", weights=weights)
+    assert "onnxruntime" in said
+    assert imported == "torch"
     assert sorted(path.name for path in film.parent.iterdir()) == ["file", "in.mkv", "out.mkv"]
+
+
+def test_who_has_no_home_keeps_nothing(weights: str, tmp_path: Path, monkeypatch: Patch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keptmodels, "user_cache_path", lambda *_, **__: Path("~/.cache/vidcolor"))
+    kept = kept_of(weights)
+    assert not kept.writable
+    kept.keep_model("one", b"content")
+    assert kept.model("one") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [["--precision", "fp16"], ["--engine", "openvino"]])
+def test_what_cannot_be_is_said_by_whoever_finds_it(given: list[str], film: Path, weights: str) -> None:
+    for name in ("onnxruntime", "openvino"):
+        pytest.importorskip(name)
+    own = film.with_name("own.safetensors")
+    blob = Path(weights).read_bytes()
+    own.write_bytes(blob[:-4000] + b"\xff" * 4000)
+    fault = "--precision fp16 is for GPUs" if "fp16" in given else "some of its weights are no numbers"
+    command = [sys.executable, "-c", _TELLS, "--weights", str(own), *given, str(film), "out.mkv"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=film.parent)
+    *said, imported = done.stderr.strip().splitlines()
+    assert imported == "no torch"
+    assert len(said) == 1
+    assert fault in said[0]
+    assert done.returncode == (2 if "fp16" in given else 4)
+
+
+def test_what_engines_cannot_do_is_asked_once(film: Path, weights: str, monkeypatch: Patch) -> None:
+    recorder = Recorder(Path(weights), "cpu", "bf16", "onnxruntime")
+    with pytest.raises(UsageError, match="--engine onnxruntime is for --device cpu in --precision fp32"):
+        recorder.start()
+    kept_of(weights).keep_choice(replace(_choice(), engine="torch"), "auto", "auto", "auto")
+    monkeypatch.setattr(predictors.Recorder, "start", lambda self: pytest.fail("asked again"))
+    monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
+    with mock.patch.dict(sys.modules):
+        del sys.modules["torch"]
+        assert predictors.predictor_without_torch(Path(weights), Options(weights=weights)) is None
+
+
+def test_another_process_that_cannot_begin_or_is_killed_is_done_without(
+    weights: str, monkeypatch: Patch
+) -> None:
+    for program in ("/nowhere/python", "/bin/false", "/bin/echo"):
+        monkeypatch.setattr(sys, "executable", program)
+        recorder = Recorder(Path(weights), "cpu", "fp32", "auto")
+        assert not recorder.start()
+        with mock.patch.dict(sys.modules):
+            del sys.modules["torch"]
+            assert not recorder.record((1, 1, 32, 32))
+
+
+def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, cache: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    recorder = Recorder(Path(weights), "cpu", "fp32", "onnxruntime")
+    assert recorder.start()
+    process = recorder._process
+    assert process is not None
+    assert process.poll() is None
+    with mock.patch.dict(sys.modules):
+        del sys.modules["torch"]
+        assert recorder.record((1, 1, 64, 32))
+    assert process.poll() == 0
+    assert any("1x1x64x32" in path.name for path in cache.glob("*/*.onnx"))
+    assert not recorder.record((1, 1, 32, 32))  # for who has torch
 
 
 @pytest.mark.usefixtures("without_torch")

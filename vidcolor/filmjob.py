@@ -28,7 +28,7 @@ from vidcolor.media.opening import is_picture, reads_once
 from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
 from vidcolor.pipeline import run
-from vidcolor.predictors import cached_predictor, make_predictor, note_choice, predictor_without_torch
+from vidcolor.predictors import cached_predictor, make_predictor, predictor_without_torch
 from vidcolor.reading import Reading, nothing_decodes, on_its_clock, open_as_asked
 from vidcolor.result import Counts, Meter, Progress, Result, frame_count
 from vidcolor.resumable import ResumableJob, frames_a_segment
@@ -39,7 +39,6 @@ from vidcolor.streaming import FilmInOnePiece, StreamedFilm
 from vidcolor.target import Target, holds_one
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import unless_cancelled
-from vidcolor.torchthreads import import_torch
 from vidcolor.writing import stamp
 
 log = logging.getLogger(__name__)
@@ -122,14 +121,10 @@ class FilmJob:
         found = None if single else predictor_without_torch(weights, self.options)
         if found is not None:
             return found
-        told = import_torch()
         device = self._device()
         precision = resolve_precision(self.options.precision, device, self.options.engine)
         make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
-        predictor = make(weights, device, precision, self.options.engine)
-        if told is not None and not single:
-            note_choice(self.options, predictor, told)
-        return predictor
+        return make(weights, device, precision, self.options.engine)
 
     def _device(self) -> Device:
         """The first of the devices, which are alike."""

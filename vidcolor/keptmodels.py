@@ -1,7 +1,8 @@
 """What engines compute, kept from one run to the next: who finds it there has no use for torch.
 
 To import torch takes one to two seconds and, where it is built for CUDA, up to 480 MB. It is needed to write
-a generator down for an engine, and to try what the engine makes of it; after that the model is enough.
+a generator down for an engine, and to try what the engine makes of it, which another process can do
+(:mod:`vidcolor.recorder`); after that the model is enough.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import platform
 import re
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -71,10 +73,23 @@ class KeptModels:
         weights: the generator's file.
         changed: its :func:`~vidcolor.writing.stamp` when the generator was read; nothing is kept, or found,
             where it is another by now.
+
+    Attributes:
+        elsewhere: has a model for inputs of a shape kept by another process, and says whether it may be.
     """
 
     def __init__(self, weights: Path, changed: tuple[int, ...]) -> None:
         self._weights, self._changed = weights, changed
+        self.elsewhere: Callable[[tuple[int, ...]], bool] | None = None
+
+    @property
+    def writable(self) -> bool:
+        """Whether something can be kept."""
+        if self._folder is None:
+            return False
+        with suppress(OSError):
+            self._folder.mkdir(parents=True, exist_ok=True)
+        return os.access(self._folder, os.W_OK)
 
     @cached_property
     def _folder(self) -> Path | None:
@@ -119,6 +134,10 @@ class KeptModels:
         with suppress(OSError):
             os.utime(path)
         return content[_DIGEST:]
+
+    def has_made(self, shape: tuple[int, ...]) -> bool:
+        """Have a model for inputs of that shape kept by another process; whether it may be."""
+        return self.elsewhere is not None and self.elsewhere(shape)
 
     def keep_model(self, name: str, model: bytes) -> None:
         """Keep a model under that name; those used longest ago go."""

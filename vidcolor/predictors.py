@@ -14,6 +14,7 @@ from vidcolor.errors import WeightsError
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks.engines import BY_NAME, Sessions
 from vidcolor.options import TORCH, Options
+from vidcolor.recorder import Recorder, may_record
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, precision_of, resolve_engine
 from vidcolor.torchthreads import Told, stand_in
@@ -92,34 +93,40 @@ class _Deferred:
 
 
 def predictor_without_torch(weights: Path, options: Options) -> Predictor | None:
-    """One for the CPU whose engine has models of these weights, made in an earlier run; None: there is none.
+    """One for the CPU and an engine whose models are kept, or made by another process; None: torch is needed.
 
-    What it is asked for besides, such as pictures of another size, it has torch do.
+    Raises:
+        WeightsError, UsageError: as :func:`make_predictor`.
     """
     if "torch" in sys.modules or options.ray is not None or options.device not in ("auto", "cpu"):
         return None
     if options.engine == TORCH or (options.device == "auto" and may_have_gpu()):
         return None
     changed = _changed(weights)
-    sessions = _sessions(weights, changed)
-    choice = _kept_models(weights, changed).choice(*_asked(options))
-    if choice is None or BY_NAME[choice.engine.split()[0]].version() != choice.engine:
+    sessions, kept = _sessions(weights, changed), _kept_models(weights, changed)
+    recorder = Recorder(weights, *_asked(options))
+    choice = kept.choice(*_asked(options))
+    if choice is None and may_record() and kept.writable and recorder.start():
+        choice = kept.choice(*_asked(options))
+    if choice is None or choice.engine == TORCH:
+        return None
+    if BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     stand_in(choice.told)
+    kept.elsewhere = recorder.record
     sessions.trim()
     generator = _Deferred(weights, changed, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
 
 
 def note_choice(options: Options, predictor: Predictor, told: Told) -> None:
-    """Keep what options came to for :func:`predictor_without_torch`, if that is an engine of the CPU's."""
+    """Keep for :func:`predictor_without_torch` what options have come to on a CPU."""
     kept = predictor.sessions.kept if predictor.sessions is not None else None
-    if not isinstance(kept, KeptModels) or predictor.engine == TORCH or predictor.device.type != "cpu":
-        return
-    choice = Choice(
-        precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, told=told
-    )
-    kept.keep_choice(choice, *_asked(options))
+    if isinstance(kept, KeptModels) and predictor.device.type == "cpu":
+        choice = Choice(
+            precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, told=told
+        )
+        kept.keep_choice(choice, *_asked(options))
 
 
 def _asked(options: Options) -> tuple[str, str, str]:

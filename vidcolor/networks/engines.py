@@ -104,6 +104,9 @@ class Keeps(Protocol):
     def model(self, name: str) -> bytes | None:
         """One that is kept under that name."""
 
+    def has_made(self, shape: tuple[int, ...]) -> bool:
+        """Have one for inputs of that shape kept by another process; whether it may be."""
+
     def keep_model(self, name: str, model: bytes) -> None:
         """Keep one."""
 
@@ -237,6 +240,8 @@ def begin(
     """
     name = f"{engine.name} {engine.runtime.version()} {precision} {'x'.join(map(str, shape))}"
     model = kept.model(name) if kept is not None else None
+    if model is None and kept is not None and kept.has_made(shape):
+        model = kept.model(name)
     if model is not None:
         try:
             return engine.runtime.session(model, precision, threads, calls)
