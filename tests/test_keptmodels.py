@@ -465,6 +465,14 @@ def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, 
     assert process.poll() == 0
     assert any("1x1x64x32" in path.name for path in cache.glob("*/*.onnx"))
     assert not recorder.record((1, 1, 32, 32))  # for who has torch
+    with mock.patch.dict(sys.modules):
+        del sys.modules["torch"]
+        assert recorder.start()
+        assert recorder._process is not None
+        recorder._process.kill()
+        recorder._process.wait()
+        assert recorder.record((1, 1, 32, 64))
+    assert any("1x1x32x64" in path.name for path in cache.glob("*/*.onnx"))
 
 
 @pytest.mark.usefixtures("without_torch")

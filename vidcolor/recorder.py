@@ -68,8 +68,12 @@ class Recorder:
 
     def record(self, shape: tuple[int, ...]) -> bool:
         """Have a model for inputs of that shape kept; whether it may be."""
-        if "torch" in sys.modules or not (self._process or self.start()):
+        if "torch" in sys.modules:
             return False
+        if self._process is None or self._process.poll() is not None:  # it does not wait for ever
+            self._end()
+            if not self.start():
+                return False
         self._end(json.dumps(shape))
         return True
 

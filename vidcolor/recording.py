@@ -19,8 +19,8 @@ from vidcolor.recorder import READY
 from vidcolor.stages.predict import resolve_precision
 from vidcolor.torchthreads import import_torch
 
-_LONGEST_S = 120.0
-"""How long a shape is waited for."""
+_LONGEST_S = 30.0
+"""How long a shape is waited for: none comes where models are kept already."""
 
 
 def serve(weights: str, device: str, precision: str, engine: str) -> None:
