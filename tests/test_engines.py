@@ -149,6 +149,22 @@ def test_onnx_runtime_tells_nobody(weights: str, monkeypatch: pytest.MonkeyPatch
     assert told
 
 
+def test_onnx_runtime_has_nothing_to_tell_at_its_import(tmp_path: Path) -> None:
+    """Its package sends a line and keeps a number of the machine before it can be asked not to."""
+    pytest.importorskip("onnxruntime")
+    ours = "from vidcolor.networks.engines import BY_NAME; print(BY_NAME['onnxruntime'].version())"
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    places = ("HOME", "XDG_CACHE_HOME", "TMPDIR")
+    env |= dict.fromkeys(places, str(tmp_path)) | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{ours}; import os; print(os.environ.get('ORT_DISABLE_TELEMETRY'))"],
+        env=env, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith("onnxruntime 1"), done.stderr
+    assert done.stdout.endswith("\nNone\n"), "programs started later are left alone"
+    assert not list(tmp_path.iterdir())
+
+
 def test_openvino_tells_nobody(tmp_path: Path) -> None:
     """Its package reports its import, if what does so is imported with it: tried with a stand-in for that."""
     pytest.importorskip("openvino")

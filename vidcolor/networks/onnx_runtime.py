@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,16 +15,19 @@ import numpy as np
 from vidcolor.frames import Floats
 
 PRECISIONS = ("float32",)
+_TELLS_NOBODY = "ORT_DISABLE_TELEMETRY"
+"""Read at its import, which else sends its makers a line and gives the machine a number, kept in a file."""
+_importing = threading.Lock()
 
 
 def version() -> str:
     """That of the package."""
-    return str(importlib.import_module("onnxruntime").__version__)
+    return str(_onnxruntime().__version__)
 
 
 def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[[Floats], Floats]:
     """As :class:`~vidcolor.networks.engines.Runtime` says; ``calls`` is of no account here."""
-    runtime = importlib.import_module("onnxruntime")
+    runtime = _onnxruntime()
     runtime.disable_telemetry_events()
     options = runtime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -28,6 +35,25 @@ def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[
     options.log_severity_level = 3
     made = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     return lambda x: _answer(made, x)
+
+
+def _onnxruntime() -> ModuleType:
+    with _importing, _silent():
+        return importlib.import_module("onnxruntime")
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """What a program that this is a part of starts afterwards is as it would have been."""
+    given = os.environ.get(_TELLS_NOBODY)
+    os.environ[_TELLS_NOBODY] = "1"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[_TELLS_NOBODY]
+        else:
+            os.environ[_TELLS_NOBODY] = given
 
 
 def _answer(made: Any, x: Floats) -> Floats:
