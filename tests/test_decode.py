@@ -46,6 +46,7 @@ from vidcolor.media.pixels import luma_of, signal_of
 from vidcolor.media.repair import FrameClock
 from vidcolor.media.seeking import _earlier
 from vidcolor.media.sidedata import display_matrix
+from vidcolor.media.tail import Tail
 from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.reading import open_as_asked
@@ -430,6 +431,8 @@ def test_a_key_frame_is_sought_as_far_back_as_decoding_may_run_ahead(rate: int, 
         ("ffv1", 1, 40, {39}, {39}),
         ("ffv1", 1, 40, {34}, {34}),
         ("ffv1", 1, 40, {33, 38}, {33, 38}),
+        ("ffv1", 1, 40, {5, 38}, {5, 38}),
+        ("mpeg4", 4, 40, {5, 38}, {5, 38, 39}),  # what builds on the former comes all the same
         ("mjpeg", 1, 40, {34}, {34}),
         ("libx264", 1, 6, {0}, {0}),
         ("mpeg4", 4, 40, {33}, {33, 34, 35}),  # the next that needs no other is 36
@@ -555,6 +558,45 @@ def test_second_fields_are_no_lost_frames_however_far_the_key_frame_is(
     if int(av.__version__.split(".")[0]) > 17:  # else frames may be lost beside it
         assert len(frames) == 39
     assert 1 <= report.lost <= 2, "each field fails by itself"
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_second_field_with_a_time_of_its_own_is_no_lost_frame(threads: int, tmp_path: Path) -> None:
+    """It lies half a frame's time behind the first one, which the frame has its time of."""
+    path, parameters = tmp_path / "a.mkv", field_pictures(1, 10)[0]
+    plain = make_film(tmp_path / "plain.h264", frames=1)
+    with av.open(str(plain)) as film, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        stream.codec_context.extradata = parameters
+        for number, data in enumerate(field_pictures(40, 10)[1:]):
+            packet = av.Packet(data)
+            packet.stream, packet.is_keyframe = stream, number % 20 == 0
+            packet.pts = packet.dts = 20 * number
+            packet.time_base = Fraction(1, 1000)
+            out.mux(packet)
+    frames, report = decoded(path, threads)
+    assert (len(frames), report.lost) == (40, 0)
+
+
+@pytest.mark.parametrize(("limit", "value"), [("_MOST_HELD", 12), ("_MOST_BYTES", 10_000)])
+def test_packets_are_not_remembered_without_end(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far apart key frames are."""
+    monkeypatch.setattr(f"vidcolor.media.tail.{limit}", value)
+    source = make_film(tmp_path / "a.mkv", frames=60, options={"g": "1000"})
+    with av.open(str(source)) as film:
+        stream = film.streams.video[0]
+        stream.codec_context.thread_count = 2
+        tail = Tail(stream)
+        for packet in film.demux(stream):
+            if packet.size and tail.takes(packet):
+                tail.note(packet, packet.decode(), failed=False)
+            held = [one for group in tail._groups for one, _ in group]
+            assert len(held) <= value
+            assert limit == "_MOST_HELD" or sum(one.size for one in held) <= value
+    assert 2 < len(held) <= 12
+    assert limit == "_MOST_HELD" or sum(one.size for one in held) > value // 2
 
 
 @pytest.mark.parametrize(
