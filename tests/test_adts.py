@@ -105,3 +105,20 @@ def test_a_header_may_end_with_a_checksum() -> None:
         assert (bytes(made), made.pts, made.dts) == (body, 7, 5)
     for other in (b"\xff\x01" + body, b"\xff\xf1\x4c"):
         assert bytes(_without_header(av.Packet(other))) == other
+
+
+def test_in_pipes_too_a_change_of_channels_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    options = {"flush_packets": "1"}
+    with (
+        av.open(str(broadcast(tmp_path / "a.ts"))) as film,
+        av.open(io.BytesIO(), "w", format="matroska", container_options=options) as output,
+    ):
+        sound = film.streams.audio[0]
+        convert = converter(sound, output.add_stream_from_template(sound), output)
+        assert convert is not None
+        for header in ("fff14c80000000", "fff14d80000000", "fff14c80000000", "fff15080000000"):
+            packet = av.Packet(bytes.fromhex(header) + b"body")
+            packet.pts = packet.dts = 180_000
+            packet.time_base = Fraction(1, 90_000)
+            assert [bytes(made) for made in convert(packet)] == [b"body"]
+    assert len([line for line in caplog.messages if "its channels or its rate at 2.0 s" in line]) == 1
