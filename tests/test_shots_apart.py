@@ -64,9 +64,9 @@ def cut_film(path: Path, lengths: tuple[int, ...] = LENGTHS) -> Path:
     return path
 
 
-def segments_of(source: Path, target: Path, frames: int = 12) -> list[Segment]:
+def segments_of(source: Path, target: Path, frames: int = 12, **given: Any) -> list[Segment]:
     """What a run keeps before the film is put together."""
-    options = Options(render_size=32, device="cpu", precision="fp32")
+    options = Options(**({"render_size": 32, "device": "cpu", "precision": "fp32"} | given))
     with (
         short_segments(frames),
         mock.patch("vidcolor.resumable.ResumableJob._put_together", side_effect=Stop),
