@@ -643,6 +643,21 @@ def test_pictures_before_the_first_of_raw_h265_are_no_loss(tmp_path: Path) -> No
     assert report.lost == 0
 
 
+def test_nor_are_those_before_the_first_of_h265_in_a_container(tmp_path: Path) -> None:
+    options = {"x265-params": "log-level=none:open-gop=1:keyint=10:b-adapt=0:bframes=3"}
+    whole = make_film(tmp_path / "a.mkv", frames=50, codec="libx265", options=options)
+    with av.open(str(whole)) as film, av.open(str(tmp_path / "b.mkv"), "w") as out:
+        stream = out.add_stream_from_template(film.streams.video[0])
+        packets = [packet for packet in film.demux(video=0) if packet.size]
+        begin = [index for index, packet in enumerate(packets) if packet.is_keyframe][1]
+        for packet in packets[begin:]:
+            packet.stream = stream
+            out.mux(packet)
+    frames, report = decoded(tmp_path / "b.mkv", 4)
+    assert len(frames) < 50 - begin
+    assert report.lost == 0
+
+
 def test_a_span_begins_at_a_key_frame_of_the_picture_that_is_coloured(tmp_path: Path) -> None:
     """The track that FFmpeg would seek in by itself has other ones."""
     with av.open(str(tmp_path / "a.mkv"), "w") as out:
