@@ -57,3 +57,11 @@ def test_an_answer_does_not_wait_for_torch(
     text = (done.stdout + done.stderr).decode().removeprefix("vidcolor: ")
     assert text.startswith(said), (done.stdout, done.stderr)
     assert done.returncode == code
+
+
+def test_a_report_does_without_torch(folder: Path) -> None:
+    code = "import sys; sys.modules['torch'] = None; from vidcolor.report.cli import main; main()"
+    given = [sys.executable, "-c", code, "in.mkv", "done.mkv", "-o", "page.html"]
+    done = subprocess.run(given, capture_output=True, cwd=folder, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "page.html").stat().st_size > 1000

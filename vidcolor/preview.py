@@ -11,7 +11,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from vidcolor.bars import area_alone, predict_within
 from vidcolor.captions import GROUND, caption
@@ -151,9 +150,9 @@ def _coloured(frame: Frame, predictor: Predictor, recolor: Recolorer, render_siz
     (ab,) = predict_within(predictor, [picture.luminance], [area_alone(picture.grey)])
     small = _small(frame)
     signal = frame.signal
-    cbcr = torch.from_numpy(signal.chroma_of(np.stack(recolor(small, [picture], [ab]))))[None]
-    y = torch.from_numpy(np.clip(signal.expand(small.luma), 0.0, 1.0))[None, None]
-    rgb = rgb_from_ycbcr(y, cbcr, signal.matrix)[0].permute(1, 2, 0).numpy()
+    cbcr = signal.chroma_of(np.stack(recolor(small, [picture], [ab])))[None]
+    y = np.clip(signal.expand(small.luma), 0.0, 1.0)[None, None]
+    rgb = np.moveaxis(rgb_from_ycbcr(y, cbcr, signal.matrix)[0], 0, -1)
     shown = np.rint(np.clip(rgb, 0.0, 1.0) * 255.0).astype(np.uint8)
     if signal.matrix.wide:
         shown = bt709_codes(shown)  # a sheet has no profile: its primaries are BT.709's

@@ -10,7 +10,6 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
-import torch
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -218,10 +217,10 @@ def _note(frame: Frame, found: _Readings, detector: ShotDetector) -> None:
     found.decisions += detector.push(rendered(frame, frame.luma, _SMALL))
     wide = frame.signal.matrix.wide
     small = _rgb(frame, _COLOURS_AT, found.reformatter)
-    rgb = torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255.0
+    rgb = np.moveaxis(small, -1, 0)[None].astype(np.float32) / np.float32(255.0)
     ab = ab_from_rgb(rgb, wide=wide)[0]
     found.ab.append((float(ab[0].mean()), float(ab[1].mean())))
-    found.chroma.append(float(ab.norm(dim=0).mean()))
+    found.chroma.append(float(np.hypot(ab[0], ab[1]).mean()))
     found.luma.append(float(luma_from_rgb(rgb, BT2020 if wide else BT709).mean()))
 
 
