@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 from unittest import mock
 
@@ -20,7 +21,7 @@ import pytest
 import torch
 from media import make_film, planes_of, read_film
 
-from vidcolor import keptmodels, predictors, torchthreads
+from vidcolor import crew, keptmodels, predictors, torchthreads
 from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
 from vidcolor.errors import UsageError, WeightsError
@@ -47,7 +48,8 @@ def tell(code):
     print('torch' if 'torch' in sys.modules else 'no torch', file=sys.stderr)
     leave(code)
 cli._leave = tell
-cli.main()
+if __name__ == '__main__':
+    cli.main()
 """
 PRECISIONS = {"onnxruntime": "fp32", "openvino": "bf16"}
 
@@ -229,6 +231,52 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
         assert torchthreads.cpu_capability() == "AVX2"
         assert torchthreads.thread_count() == 3
     assert "torch" not in sys.modules
+
+
+def _setup(weights: str, **terms: Any) -> Any:
+    """What a worker is told of a film."""
+    machine = {"device": "cpu", "precision": "float32", "engine": _choice().engine, "torch threads": 3}
+    return SimpleNamespace(
+        weights=Path(weights), options=Options(), terms=SimpleNamespace(machine=machine | terms)
+    )
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_a_worker_does_without_torch(weights: str, monkeypatch: Patch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
+    kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
+    made = crew._predictor_of(_setup(weights), "auto")
+    assert (made.engine, made.precision) == (_choice().engine, "float32")
+    assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize("terms", [{"engine": "torch"}, {"precision": "bfloat16"}, {"torch threads": 2}])
+def test_a_worker_computes_on_the_terms_of_its_film(
+    terms: dict[str, Any], weights: str, monkeypatch: Patch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    before = torch.get_num_threads()
+    found = SimpleNamespace(precision="float32", engine=_choice().engine)
+    monkeypatch.setattr(crew, "predictor_without_torch", lambda *_: found)
+    monkeypatch.setattr(crew, "thread_count", lambda: 3)
+    try:
+        assert crew._predictor_of(_setup(weights), "auto") is found
+        made = crew._predictor_of(_setup(weights, **terms), "auto")
+        assert made is not found
+        assert torch.get_num_threads() == terms.get("torch threads", 3)
+    finally:
+        torch.set_num_threads(before)
+    assert made.precision == terms.get("precision", "float32")
+
+
+def test_workers_make_the_same_film(film: Path, weights: str) -> None:
+    pytest.importorskip("onnxruntime")
+    run(film, film.with_name("alone.mkv"), weights=weights)
+    said, imported = run(film, film.with_name("jobs.mkv"), "--jobs", "2", weights=weights)
+    assert "onnxruntime" in said
+    assert imported == "no torch"
+    assert content(film.with_name("alone.mkv")) == content(film.with_name("jobs.mkv"))
 
 
 @pytest.mark.usefixtures("without_torch")

@@ -335,7 +335,7 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
 
 
 def test_a_worker_that_is_stopped_before_it_has_begun_says_nothing() -> None:
-    setup = SimpleNamespace(terms=SimpleNamespace(machine={"torch threads": torch.get_num_threads()}))
+    setup = SimpleNamespace()
     shared = SimpleNamespace(
         devices=SimpleNamespace(get=lambda: (0, "cpu")), stop=SimpleNamespace(value=1), frames=[0]
     )

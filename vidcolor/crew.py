@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.devices import Device, resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import AHEAD, FrameSource
@@ -26,13 +26,18 @@ from vidcolor.media.processors import goes_anywhere
 from vidcolor.options import TORCH
 from vidcolor.packing import Place
 from vidcolor.planning import Planner
+from vidcolor.predictors import predictor_without_torch
 from vidcolor.reading import open_as_asked
 from vidcolor.result import Meter, Progress
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine
 from vidcolor.temporal import Anchor, Key
 from vidcolor.threads import Worker
+from vidcolor.torchthreads import set_thread_count, thread_count
 from vidcolor.workplace import Workplace
+
+if TYPE_CHECKING:
+    from vidcolor.checkpoint import Generator
 
 log = logging.getLogger(__name__)
 
@@ -111,12 +116,7 @@ def maker_of(
     Raises:
         VidcolorError: source or weights cannot be read there, or there is no such device.
     """
-    generator, terms, options = load_generator(str(setup.weights)), setup.terms, setup.options
-    precision = str(terms.machine["precision"])
-    place = resolve_device(str(terms.machine["device"]) if device == "auto" else device)
-    predictor = Predictor(
-        generator, place, precision, Sharing(), engine_here(terms, generator, place, precision)
-    )
+    predictor, terms, options = _predictor_of(setup, device), setup.terms, setup.options
     open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, AHEAD, cancel)
     first = source.first()
@@ -131,6 +131,23 @@ def maker_of(
         maker = Maker(order=setup, tools=tools, work=setup.work, source=source, first=first, terms=terms)
     maker.kept.files = dict(setup.found)
     return maker
+
+
+def _predictor_of(setup: Setup, device: str) -> Predictor:
+    """One that computes as the terms say, with torch where there is no other way."""
+    machine = setup.terms.machine
+    precision, threads = str(machine["precision"]), int(machine["torch threads"])
+    terms = precision, machine["engine"], threads
+    found = predictor_without_torch(setup.weights, setup.options)
+    if found is not None and (found.precision, found.engine, thread_count()) == terms:
+        return found
+    from vidcolor.checkpoint import load_generator
+
+    generator = load_generator(str(setup.weights))
+    set_thread_count(threads)
+    place = resolve_device(str(machine["device"]) if device == "auto" else device)
+    engine = engine_here(setup.terms, generator, place, precision)
+    return Predictor(generator, place, precision, Sharing(), engine)
 
 
 def engine_here(terms: Manifest, generator: Generator, device: Device, precision: str) -> str:

@@ -68,7 +68,7 @@ class FilmJob:
             VidcolorError: one of :mod:`vidcolor.errors`.
         """
         if len(self.options.devices) > 1 and self.options.ray is None:
-            from vidcolor.processes import refuse_daemon  # with torch, which one process may do without
+            from vidcolor.processes import refuse_daemon  # here, because one process has no use for it
 
             refuse_daemon()
         predictor = self._predictor()

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-import torch
-
 from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.hearing import Ear, Warned
@@ -184,7 +182,6 @@ def _begin(setup: Setup, shared: _Shared) -> None:
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
     keep_freed_memory()
-    torch.set_num_threads(int(setup.terms.machine["torch threads"]))
     place, device = shared.devices.get()
     _count = _Count(shared.frames, place)
     with suppress(Interrupted):  # told to stop before it has begun: its tasks end it, and nobody is alarmed
