@@ -24,7 +24,7 @@ from media import make_film, planes_of, read_film
 from vidcolor import crew, keptmodels, predictors, torchthreads
 from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
-from vidcolor.errors import UsageError, WeightsError
+from vidcolor.errors import Interrupted, UsageError, WeightsError
 from vidcolor.job import colorize
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks import openvino_runtime
@@ -498,6 +498,22 @@ def test_another_process_that_cannot_begin_or_is_killed_is_done_without(
         with mock.patch.dict(sys.modules):
             del sys.modules["torch"]
             assert not recorder.record((1, 1, 32, 32))
+
+
+def test_a_signal_does_not_wait_for_another_process(film: Path, weights: str, monkeypatch: Patch) -> None:
+    cancel, given_up = threading.Event(), threading.Event()
+
+    def hangs(*_: object) -> None:
+        cancel.set()
+        given_up.wait(30)
+
+    monkeypatch.setattr("vidcolor.filmjob.predictor_without_torch", hangs)
+    try:
+        with pytest.raises(Interrupted):
+            colorize(film, film.with_name("out.mkv"), Options(weights=weights), cancel=cancel)
+        assert not given_up.is_set()
+    finally:
+        given_up.set()
 
 
 def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, cache: Path) -> None:

@@ -118,9 +118,11 @@ class FilmJob:
 
     def _predictor(self) -> Predictor:
         single, weights = self._is_single, self.weights
-        found = None if single else predictor_without_torch(weights, self.options)
-        if found is not None:
-            return found
+        if not single:  # it may wait for another process
+            seek = partial(predictor_without_torch, weights, self.options)
+            found = unless_cancelled("vidcolor-load", seek, self.cancel)
+            if found is not None:
+                return found
         device = self._device()
         precision = resolve_precision(self.options.precision, device, self.options.engine)
         make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
