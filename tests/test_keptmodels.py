@@ -222,7 +222,7 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
     kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
-    monkeypatch.setattr(predictors, "may_record", lambda: False)
+    monkeypatch.setattr(predictors.Recorder, "start", lambda self: False)
     made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
     assert (made is not None) is found
     if made is not None:
@@ -277,6 +277,14 @@ def test_workers_make_the_same_film(film: Path, weights: str) -> None:
     assert "onnxruntime" in said
     assert imported == "no torch"
     assert content(film.with_name("alone.mkv")) == content(film.with_name("jobs.mkv"))
+
+
+@pytest.mark.usefixtures("without_torch")
+def test_where_there_is_no_engine_nothing_is_sought(weights: str, monkeypatch: Patch) -> None:
+    monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(KeptModels, "choice", lambda self, *asked: pytest.fail("sought"))
+    assert predictors.predictor_without_torch(Path(weights), Options()) is None
 
 
 @pytest.mark.usefixtures("without_torch")

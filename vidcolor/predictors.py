@@ -100,13 +100,13 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     """
     if "torch" in sys.modules or options.ray is not None or options.device not in ("auto", "cpu"):
         return None
-    if options.engine == TORCH or (options.device == "auto" and may_have_gpu()):
+    if options.engine == TORCH or (options.device == "auto" and may_have_gpu()) or not may_record():
         return None
     changed = _changed(weights)
     sessions, kept = _sessions(weights, changed), _kept_models(weights, changed)
     recorder = Recorder(weights, *_asked(options))
     choice = kept.choice(*_asked(options))
-    if choice is None and may_record() and kept.writable and recorder.start():
+    if choice is None and kept.writable and recorder.start():
         choice = kept.choice(*_asked(options))
     if choice is None or choice.engine == TORCH:
         return None
