@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from calling import policies
@@ -13,7 +14,7 @@ from quick import quickly
 
 from vidcolor.job import colorize
 from vidcolor.media.priority import ordinary_priority
-from vidcolor.media.processors import goes_anywhere, processors, settings_of
+from vidcolor.media.processors import goes_anywhere, lookahead_of, processors, settings_of
 from vidcolor.options import Options
 
 
@@ -23,6 +24,44 @@ from vidcolor.options import Options
 )
 def test_threads_of_x264(count: int, height: int, threads: int) -> None:
     assert settings_of("libx264", count, height, {"crf": "18"}) == {"crf": "18", "threads": str(threads)}
+
+
+@pytest.mark.parametrize(
+    ("codec", "count", "height", "two"),
+    [
+        ("libx264", 2, 256, True),
+        ("libx264rgb", 7, 2160, True),
+        ("libx264", 1, 1080, False),
+        ("libx264", 8, 1080, False),
+        ("libx264", 2, 255, False),
+        ("libx265", 2, 1080, False),
+    ],
+)
+def test_where_x264_is_told_to_look_ahead_with_two_threads(
+    codec: str, count: int, height: int, two: bool
+) -> None:
+    assert lookahead_of(codec, count, height) == ({"x264-params": "lookahead-threads=2"} if two else {})
+
+
+@pytest.mark.parametrize(
+    ("more", "threads"),
+    [
+        ({}, 2),
+        ({"preset": "fast"}, 1),
+        ({"encoder_options": {"x264-params": "lookahead-threads=3"}}, 3),
+        ({"encoder_options": {"threads": "1"}}, 1),
+    ],
+)
+def test_how_many_threads_of_x264_look_ahead(
+    more: dict[str, Any], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vidcolor.encoding.processors", lambda: 2)
+    monkeypatch.setattr("vidcolor.machine.processors", lambda: 2)
+    source = make_film(tmp_path / "a.mkv", frames=3, size=(64, 256))
+    options = Options(device="cpu", precision="fp32", render_size=32, **more)
+    with quickly():
+        colorize(source, tmp_path / "b.mkv", options)
+    assert f"lookahead_threads={threads} ".encode() in (tmp_path / "b.mkv").read_bytes()
 
 
 def test_what_was_asked_for_goes_first() -> None:

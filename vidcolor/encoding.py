@@ -22,7 +22,7 @@ from vidcolor.media.encoders import EncoderPlan, PictureFormat, plan_encoder
 from vidcolor.media.fieldorder import field_order_of
 from vidcolor.media.hdr import hdr_settings
 from vidcolor.media.pixels import depth_of, subsampling_of
-from vidcolor.media.processors import processors, settings_of
+from vidcolor.media.processors import lookahead_of, processors, settings_of
 from vidcolor.media.quality import encoder_settings, encoder_time_base
 from vidcolor.media.sidedata import display_matrix, has_exif
 from vidcolor.media.streams import sane_rate
@@ -85,10 +85,12 @@ class Encoding:
         settings = encoder_settings(
             codec, muxer=muxer, crf=options.crf, preset=options.preset, extra=options.encoder_options
         )
-        for key, value in hdr_settings(first.video, codec).items():
+        height = shown.luma.shape[0]
+        ahead = {} if options.preset else lookahead_of(codec, count or processors(), height)
+        for key, value in (*hdr_settings(first.video, codec).items(), *ahead.items()):
             settings[key] = ":".join(filter(None, (value, settings.get(key))))
         if count not in (None, processors()):
-            settings = settings_of(codec, count, shown.luma.shape[0], settings)
+            settings = settings_of(codec, count, height, settings)
         self._settings, self._rate = settings, rate
         number = film_times.first_number(source, target)
         if number is None:
