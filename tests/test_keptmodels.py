@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -67,13 +67,22 @@ def cache(tmp_path: Path, monkeypatch: Patch) -> Path:
     return tmp_path / "cache" / "vidcolor"
 
 
+@contextmanager
+def no_torch() -> Iterator[None]:
+    """As if torch had not been imported; what else is imported meanwhile stays."""
+    found = sys.modules.pop("torch")
+    try:
+        yield
+    finally:
+        sys.modules["torch"] = found
+
+
 @pytest.fixture
 def without_torch(monkeypatch: Patch) -> Iterator[None]:
     """As if torch had not been imported."""
     before = torch.get_num_threads()
     monkeypatch.setattr(torchthreads, "_known", torchthreads._Known())
-    with mock.patch.dict(sys.modules):
-        del sys.modules["torch"]
+    with no_torch():
         yield
     torchthreads._own.__dict__.clear()
     torch.set_num_threads(before)
@@ -491,8 +500,7 @@ def test_what_engines_cannot_do_is_asked_once(film: Path, weights: str, monkeypa
     kept_of(weights).keep_choice(replace(_choice(), engine="torch"), "auto", "auto", "auto")
     monkeypatch.setattr(predictors.Recorder, "start", lambda self: pytest.fail("asked again"))
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
-    with mock.patch.dict(sys.modules):
-        del sys.modules["torch"]
+    with no_torch():
         assert predictors.predictor_without_torch(Path(weights), Options(weights=weights)) is None
 
 
@@ -503,8 +511,7 @@ def test_another_process_that_cannot_begin_or_is_killed_is_done_without(
         monkeypatch.setattr(sys, "executable", program)
         recorder = Recorder(Path(weights), "cpu", "fp32", "auto")
         assert not recorder.start()
-        with mock.patch.dict(sys.modules):
-            del sys.modules["torch"]
+        with no_torch():
             assert not recorder.record((1, 1, 32, 32))
 
 
@@ -531,14 +538,12 @@ def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, 
     process = recorder._process
     assert process is not None
     assert process.poll() is None
-    with mock.patch.dict(sys.modules):
-        del sys.modules["torch"]
+    with no_torch():
         assert recorder.record((1, 1, 64, 32))
     assert process.poll() == 0
     assert any("1x1x64x32" in path.name for path in cache.glob("*/*.onnx"))
     assert not recorder.record((1, 1, 32, 32))  # for who has torch
-    with mock.patch.dict(sys.modules):
-        del sys.modules["torch"]
+    with no_torch():
         assert recorder.start()
         assert recorder._process is not None
         recorder._process.kill()
