@@ -50,7 +50,7 @@ LAYERS = [
     ["colorspace"],
     ["matrices"],
     ["writing", "hearing", "captions", "labels", "resizing", "torchthreads", "sink", "weightfiles"],
-    ["errors", "memory", "_version"],
+    ["errors", "interpreter", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}
 

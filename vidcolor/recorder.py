@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from vidcolor import errors
+from vidcolor.interpreter import calling
 from vidcolor.networks.engines import BY_NAME
 
 log = logging.getLogger(__name__)
@@ -42,13 +42,10 @@ class Recorder:
         Raises:
             WeightsError, UsageError: as for the options in this process.
         """
-        call = "import sys; from vidcolor.recording import serve; serve(*sys.argv[1:])"
-        sought = os.pathsep.join(filter(None, sys.path))  # no module of the current folder's
-        environment = os.environ | {"PYTHONPATH": sought, "PYTHONSAFEPATH": "1"}
+        command, environment = calling("vidcolor.recording", "serve", *self._given)
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", call, *self._given],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                 env=environment, encoding="utf-8", errors="surrogateescape",
             )  # fmt: skip
             answer = self._process.stdout.readline().strip() if self._process.stdout else ""

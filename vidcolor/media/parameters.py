@@ -9,7 +9,6 @@ in a process of its own.
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from functools import lru_cache
 import av
 
 from vidcolor.errors import UsageError
+from vidcolor.interpreter import calling
 
 _TAKEN = frozenset(["x264-params", "x264opts", "x265-params", "svtav1-params"])
 _FAULT = re.compile(
@@ -80,13 +80,11 @@ def refused_option(codec: str, settings: Mapping[str, str], width: int, height: 
 
 def _told(codec: str, trials: Sequence[Mapping[str, str]], *shape: object) -> str:
     """Standard error of a process that opens the encoder with each of these; empty if it has no time."""
-    call = "import sys; from vidcolor.media.parameters import open_alone; open_alone(*sys.argv[1:])"
-    sought = os.pathsep.join(filter(None, sys.path))  # no module of the current folder's
-    environment = os.environ | {"PYTHONPATH": sought, "PYTHONSAFEPATH": "1"}
+    given = codec, json.dumps(trials), *map(str, shape)
+    command, environment = calling("vidcolor.media.parameters", "open_alone", *given)
     try:
         told = subprocess.run(
-            [sys.executable, "-c", call, codec, json.dumps(trials), *map(str, shape)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env=environment, timeout=_LONGEST_S, check=False,
         ).stderr  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):  # then the encoder itself has to say it
