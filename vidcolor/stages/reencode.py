@@ -19,7 +19,7 @@ from vidcolor.frames import Codes, Frame
 from vidcolor.matrices import BT470BG
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.parameters import refused_option
-from vidcolor.media.pixels import is_rgb, plane_array
+from vidcolor.media.pixels import depth_of, is_rgb, plane_array
 from vidcolor.media.priority import ordinary_priority
 
 _UNSPECIFIED = (0, 2)
@@ -104,6 +104,8 @@ def add_video_stream(
         if settings.get("qp") == "0":
             extra.append("keyint=1")  # predicted fields come back with a few samples off by one
         settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), *extra)))
+    if plan.codec == "libsvtav1":
+        settings |= _lossless_av1(settings, plan)
     stream = output.add_stream(plan.codec, rate=rate, options=settings | _siting(plan))
     assert isinstance(stream, VideoStream)
     context = stream.codec_context
@@ -136,6 +138,14 @@ def add_video_stream(
             f"second{', ' * bool(given)}{given}): {getattr(error, 'strerror', error)}. {advice}"
         ) from error
     return stream
+
+
+def _lossless_av1(settings: dict[str, str], plan: EncoderPlan) -> dict[str, str]:
+    """What else SVT-AV1 needs to be lossless: above 8 bits predicted frames are up to four codes off."""
+    parameters = settings.get("svtav1-params", "")
+    if depth_of(av.VideoFormat(plan.pix_fmt)) == 8 or "lossless=1" not in parameters.split(":"):
+        return {}
+    return {"svtav1-params": f"{parameters}:keyint=1"}
 
 
 def _siting(plan: EncoderPlan) -> dict[str, str]:
