@@ -94,6 +94,18 @@ def test_crf_0_is_lossless_with_every_encoder_that_can_be(tmp_path: Path, codec:
     assert same_luma(source, tmp_path / "b.mkv")
 
 
+@pytest.mark.parametrize(("codec", "written"), [("huffyuv", "yuv422p"), ("v210", "yuv422p10le")])
+def test_an_encoder_without_420_gets_422_in_place_of_rgb(
+    tmp_path: Path, codec: str, written: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=3, codec="ffv1", pix_fmt=written.replace("422", "420"))
+    colour(source, tmp_path / "b.avi", codec=codec, crf=0)
+    assert read_film(tmp_path / "b.avi")[0].format.name == written
+    assert same_luma(source, tmp_path / "b.avi")
+    assert f"{codec} has no 4:2:0: writing 4:2:2" in caplog.messages
+    assert not any("R'G'B'" in line for line in caplog.messages)
+
+
 @pytest.mark.parametrize("codec", ["libx264", "libx264rgb"])
 def test_x264_does_without_avx_512(codec: str) -> None:
     """Two runs were not the same with it."""

@@ -152,6 +152,7 @@ def test_a_png_keeps_the_orientation_in_its_exif(tmp_path: Path) -> None:
         ("out.mkv", ["--codec", "rv20"], "matroska cannot hold rv20"),
         ("out.mxf", ["--codec", "rawvideo"], "mxf cannot hold rawvideo"),
         ("out.avi", ["--codec", "rawvideo", "--pix-fmt", "yuv444p"], "avi do not know raw yuv444p"),
+        ("out.avi", ["--codec", "rawvideo", "--pix-fmt", "yuv422p10le"], "avi do not know raw yuv422p10le"),
         ("out.mkv", ["--codec", "rawvideo", "--pix-fmt", "rgb24"], "mkv do not know raw rgb24"),
         ("out.nut", ["--codec", "rawvideo", "--pix-fmt", "p010le"], "nut do not know raw p010le"),
         ("out.y4m", ["--pix-fmt", "rgb24"], "y4m do not know raw rgb24"),

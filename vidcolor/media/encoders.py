@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +9,9 @@ import av
 from av.container import OutputContainer
 
 from vidcolor.errors import UsageError
-from vidcolor.media.containers import label
 from vidcolor.media.opening import NUMBER
 from vidcolor.media.pixels import depth_of, is_rgb, planar_name
+from vidcolor.media.rawpictures import check_raw
 from vidcolor.media.traits import MUXERS, traits_of
 
 _MANY_FILES = (
@@ -152,13 +150,17 @@ def plan_encoder(
     fitting = _fitting_subsampling(name, subsampling, size, interlaced)
     if fitting != subsampling:
         shape = f"{size[0]}×{size[1]}{' in fields' if interlaced else ''}"
-        written = f"writing 4:{fitting[1]}:{fitting[2]}"
-        notes.append(f"{shape}: {name} cannot subsample chroma of that size: {written}")
+        notes.append(f"{shape}: {name} cannot subsample chroma of that size: writing {_ratio(fitting)}")
         subsampling = fitting
-    native = planar_name(depth, subsampling)
     offered = [f.name for f in encoder.video_formats or []]
     if name == "libvpx-vp9":
         offered = [f for f in offered if "p1" not in f]
+    if pix_fmt is None and not traits.is_image:
+        finer = _offered_subsampling(subsampling, depth, offered)
+        if finer != subsampling:
+            notes.append(f"{name} has no {_ratio(subsampling)}: writing {_ratio(finer)}")
+            subsampling = finer
+    native = planar_name(depth, subsampling)
     if pix_fmt is not None:
         _check_format(pix_fmt, name, offered, native)
         chosen = pix_fmt
@@ -169,7 +171,7 @@ def plan_encoder(
     else:
         chosen = _rgb_format(name, native, depth, offered)
     if name == "rawvideo":
-        _check_raw(muxer, chosen)
+        check_raw(muxer, chosen)
     kept = av.VideoFormat(chosen).components[0].bits
     if pix_fmt is None and kept < depth:
         notes.append(f"{name} holds {kept} bits of the source's {depth}")
@@ -190,6 +192,16 @@ def _fitting_subsampling(codec: str, subsampling: str, size: tuple[int, int], in
     if size[0] % 2 or (size[1] % 2 and (subsampling == "420" or interlaced)):
         return "444"
     return "422" if interlaced and subsampling == "420" and size[1] % 4 else subsampling
+
+
+def _offered_subsampling(subsampling: str, depth: int, offered: list[str]) -> str:
+    """The subsampling, or the next finer one where it is not offered: in RGB luma is rounded."""
+    finer = [s for s in ("420", "422", "444") if s >= subsampling and planar_name(depth, s) in offered]
+    return finer[0] if finer else subsampling
+
+
+def _ratio(subsampling: str) -> str:
+    return ":".join(subsampling)
 
 
 def _known(codec: str, asked: bool) -> str:
@@ -263,27 +275,6 @@ def _check_format(pix_fmt: str, codec: str, offered: list[str], native: str) -> 
         av.VideoFrame(16, 16, native).reformat(format=pix_fmt)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise UsageError(f"--pix-fmt {pix_fmt}: FFmpeg does not make it of {native}") from error
-
-
-def _check_raw(muxer: str, pix_fmt: str) -> None:
-    """Raw pictures are told by four letters alone, which few formats have: is one read as it was written?"""
-    traits, scratch = traits_of(muxer), io.BytesIO()
-    if not traits.timed and muxer != "yuv4mpegpipe":  # a stream without a header: who reads it knows
-        return
-    found = ""
-    with suppress(av.FFmpegError, OSError, ValueError):
-        with av.open(scratch, "w", format=muxer, options=dict(traits.options)) as output:
-            stream = output.add_stream("rawvideo", 25)
-            stream.width, stream.height, stream.pix_fmt = 16, 16, pix_fmt
-            output.mux(stream.encode(av.VideoFrame(16, 16, pix_fmt)))
-        scratch.seek(0)
-        with av.open(scratch) as again:
-            found = again.streams.video[0].format.name
-    if found != pix_fmt.replace("yuvj", "yuv"):
-        raise UsageError(
-            f"--codec rawvideo: readers of {label(muxer)} do not know raw {pix_fmt}; choose another "
-            "--pix-fmt, such as yuv420p, or --codec ffv1 in mkv"
-        )
 
 
 def _rgb_format(codec: str, native: str, depth: int, offered: list[str]) -> str:
