@@ -22,7 +22,7 @@ from vidcolor.media.sourcefiles import is_playlist, named_in
 from vidcolor.options import TORCH, Options
 from vidcolor.writing import write_whole
 
-FORMAT = 12
+FORMAT = 13
 _WHOLE = 256 << 20
 """Sources up to this size are hashed whole; of larger ones, samples and the time of change count."""
 _SAMPLES, _SAMPLE = 64, 1 << 20
