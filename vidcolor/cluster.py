@@ -58,7 +58,7 @@ def make_on_cluster(maker: Maker) -> None:
             Crew(maker=maker, hands=hands).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
-                f"{maker.order.place.name}: the cluster gave up ({first_line(error)}); what is finished is "
+                f"{maker.order.target.name}: the cluster gave up ({first_line(error)}); what is finished is "
                 "kept: run the same command again"
             ) from error
         finally:

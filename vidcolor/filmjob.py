@@ -54,7 +54,7 @@ class FilmJob:
     """
 
     name: str
-    place: Target
+    target: Target
     options: Options
     weights: Path
     progress: Callable[[Progress], None] | None
@@ -84,7 +84,7 @@ class FilmJob:
         )
         meter = Meter(container=container, stream=stream, options=options, callback=self.progress)
         order = Order(
-            name=self.name, place=self.place, options=options, settings=settings, weights=self.weights
+            name=self.name, target=self.target, options=options, settings=settings, weights=self.weights
         )
         tools = Tools(
             predictor=predictor,
@@ -93,7 +93,7 @@ class FilmJob:
             meter=meter,
             cancel=self.cancel,
         )
-        if self.place.is_film and keeps(self.name):
+        if self.target.is_film and keeps(self.name):
             if not reads_once(self.name):
                 container.close()
             counts, codec = self._in_segments(order, tools)
@@ -107,7 +107,7 @@ class FilmJob:
             log.warning("%s: %s decoded with damage", self.name, frame_count(counts.damaged))
         return Result(
             source=self.name,
-            target=self.place.name,
+            target=self.target.name,
             **vars(counts),
             seconds=meter.spent,
             device=str(predictor.device),
@@ -125,7 +125,7 @@ class FilmJob:
                 return found
         device = self._device()
         precision = resolve_precision(self.options.precision, device, self.options.engine)
-        make = cached_predictor if single and not self.place.is_film else partial(make_predictor, few=single)
+        make = cached_predictor if single and not self.target.is_film else partial(make_predictor, few=single)
         return make(weights, device, precision, self.options.engine)
 
     def _device(self) -> Device:
@@ -184,7 +184,7 @@ class FilmJob:
     @property
     def _is_single(self) -> bool:
         """Whether one picture is all that there is to colour."""
-        return is_picture(self.name) or holds_one(self.place.name, self.place.muxer)
+        return is_picture(self.name) or holds_one(self.target.name, self.target.muxer)
 
     def _in_segments(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         predictor = tools.predictor
@@ -206,37 +206,37 @@ class FilmJob:
             with source.reading.container as container:
                 if first is None:
                     return  # the scan will say so
-                encoding = Encoding(source.reading, first, order.place, order.options)
+                encoding = Encoding(source.reading, first, order.target, order.options)
                 with closing(Film(container, encoding, place=io.BytesIO())) as film:
                     film.start()
 
     def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""
-        options, place = order.options, self.place
+        options, target = order.options, self.target
         container = tools.meter.container
         if options.match_shots:
             self._rehearse(order)
         tools.anchors()  # before there is a target
-        place.create()
+        target.create()
         reading = Reading(container, order.settings)
-        if options.start is not None and place.in_segments and container.streams.subtitles:
+        if options.start is not None and target.in_segments and container.streams.subtitles:
             log.warning("subtitles that begin before --start may be missing from a film that is not kept")
         colouring = tools.colouring(
             options,
             self._batch_size(tools.predictor),
             tools.meter.tell,
-            segment_frames=frames_a_segment if place.in_segments else None,
-            flush_on_cancel=place.working is None,
+            segment_frames=frames_a_segment if target.in_segments else None,
+            flush_on_cancel=target.working is None,
         )
-        kind: type[StreamedFilm | FilmInOnePiece] = StreamedFilm if place.in_segments else FilmInOnePiece
-        with kind(reading, place, options) as writer:
+        kind: type[StreamedFilm | FilmInOnePiece] = StreamedFilm if target.in_segments else FilmInOnePiece
+        with kind(reading, target, options) as writer:
             frames = run(reading.items, colouring, writer)
             if self.cancel.is_set():
                 raise Interrupted
         reading.end()
         if frames == 0:
             raise nothing_decodes(self.name, options, reading)
-        place.commit()
+        target.commit()
         report, silent = reading.report, writer.film.silent
         counts = Counts(frames=frames, lost=report.lost, damaged=report.damaged, silent=silent)
         return counts, writer.encoding.plan.codec

@@ -61,9 +61,9 @@ def colorize(
         raise Interrupted
     _refuse_fork()
     refuse_missing(name, options.allow_network)
-    place = prepare_target(name, wanted, options, output_fd)
+    prepared = prepare_target(name, wanted, options, output_fd)
     apart = len(options.devices) > 1 or options.ray is not None
-    if apart and not (place.is_film and os.path.isfile(name)):
+    if apart and not (prepared.is_film and os.path.isfile(name)):
         raise UsageError(
             "--jobs, --ray and several devices need a file to read and a film to write that can be made in "
             "parts, as pictures, GIF, APNG and pipes cannot"
@@ -73,11 +73,11 @@ def colorize(
         from vidcolor.filmjob import FilmJob  # with much for which what is told above should not wait
 
         job = FilmJob(
-            name=name, place=place, options=options, weights=weights, progress=progress, cancel=cancel
+            name=name, target=prepared, options=options, weights=weights, progress=progress, cancel=cancel
         )
         return job.run()
     except BaseException:
-        place.discard()
+        prepared.discard()
         raise
 
 

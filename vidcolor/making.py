@@ -41,7 +41,7 @@ class Order:
     """
 
     name: str
-    place: Target
+    target: Target
     options: Options
     settings: DecodeSettings
     weights: Path
@@ -99,10 +99,10 @@ class Maker:
     """What has looked at the frames before the next segment to be made: some lines rest on many of them."""
 
     def __post_init__(self) -> None:
-        place, options, count = self.order.place, self.order.options, int(self.terms.machine["processors"])
-        store = SegmentStore(self.work.folder, place.name, self.terms.fingerprint)
+        target, options, count = self.order.target, self.order.options, int(self.terms.machine["processors"])
+        store = SegmentStore(self.work.folder, target.name, self.terms.fingerprint)
         self.kept = Kept(store=store, cancel=self.tools.cancel)
-        self.encoding = Encoding(self.source.reading, self.first, place, options, count)
+        self.encoding = Encoding(self.source.reading, self.first, target, options, count)
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""

@@ -119,7 +119,7 @@ def make_in_processes(maker: Maker) -> None:
             if not broken:
                 raise
             raise OutputError(
-                f"{order.place.name}: a worker process has died (out of memory?); what is finished is kept: "
+                f"{order.target.name}: a worker process has died (out of memory?); what is finished is kept: "
                 "run the same command again, with fewer --jobs. From Python, the script has to say "
                 "if __name__ == '__main__'"
             ) from error

@@ -62,7 +62,7 @@ class ResumableJob:
         Raises:
             VidcolorError: nothing finished is lost.
         """
-        final = self.order.place.final
+        final = self.order.target.final
         if final is None:
             raise ValueError("only a file of its own can be made in segments")
         work, beside = Workplace(final, self.order.options.work_dir), Workplace(final)
@@ -76,10 +76,10 @@ class ResumableJob:
                     raise
                 locks.callback(beside.remove_if_empty)
             try:
-                self.order.place.require_free()
+                self.order.target.require_free()
                 made = self._make(work)
             except BaseException as error:
-                self.order.place.discard()
+                self.order.target.discard()
                 if (self._begun and not self.order.options.resume) or work.empty:
                     work.remove()
                 elif isinstance(error, Interrupted):
@@ -90,12 +90,12 @@ class ResumableJob:
 
     def _say_kept(self, work: Workplace) -> None:
         try:
-            kept = finished_segments(SegmentStore(work.folder, self.order.place.name).glance())
+            kept = finished_segments(SegmentStore(work.folder, self.order.target.name).glance())
         except OSError as error:
             log.debug("%s: cannot be listed: %r", work.folder, error)
             return
         at = clock(kept[-1].seconds) if kept else "the beginning"
-        log.info("%s: stopped; the same command goes on from %s", self.order.place.name, at)
+        log.info("%s: stopped; the same command goes on from %s", self.order.target.name, at)
 
     def _make(self, work: Workplace) -> tuple[Counts, str]:
         with ExitStack() as kept:
@@ -159,7 +159,7 @@ class ResumableJob:
             begun = finished_segments(seen)  # workers may have made others after a missing one
             share = share_done(count_frames(seen), self.tools.meter.total())
             at = clock(begun[-1].seconds if begun else 0.0)
-            log.info("%s: resuming at %s%s", self.order.place.name, at, share)
+            log.info("%s: resuming at %s%s", self.order.target.name, at, share)
 
     def _require_processors(self, terms: Manifest, codec: str) -> None:
         """Refuse other processors than those on which it was begun where its encoder depends on them."""
@@ -167,7 +167,7 @@ class ResumableJob:
         if not (options.accept_drift or goes_anywhere(codec, options.encoder_options)):
             here = {key: self.wanted.machine[key] for key in PROCESSORS}
             now = replace(terms, machine=terms.machine | here)
-            refuse_drift(self.order.place.name, terms.differences(now, drift=False))
+            refuse_drift(self.order.target.name, terms.differences(now, drift=False))
 
     def _require_the_end(self, source: PipeSource, paths: list[Path], last: Place) -> None:
         """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
@@ -198,7 +198,7 @@ class ResumableJob:
             log.warning(
                 "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
                 "what is finished is kept, and the same command goes on",
-                self.order.place.name,
+                self.order.target.name,
                 -(-needed >> 20),
                 free >> 20,
             )
@@ -208,7 +208,7 @@ class ResumableJob:
         if work.empty or self.order.options.restart or not self.order.options.resume:
             return 0
         kept = 0
-        for path in SegmentStore(work.folder, self.order.place.name).listed():
+        for path in SegmentStore(work.folder, self.order.target.name).listed():
             with suppress(OSError):  # one that leads to a disk that is gone is named when all are looked for
                 kept += path.stat().st_size
         return kept
@@ -224,13 +224,13 @@ class ResumableJob:
             return wanted, None
         found = Manifest.read(work.manifest)
         if found is None:
-            if SegmentStore(work.folder, self.order.place.name).listed():
-                log.warning("%s: the manifest in %s is lost: begun anew", self.order.place.name, work.folder)
+            if SegmentStore(work.folder, self.order.target.name).listed():
+                log.warning("%s: the manifest in %s is lost: begun anew", self.order.target.name, work.folder)
             return wanted, None
         wanted = replace(wanted, machine=wanted.machine | self._settle_auto(found.machine))
         settled = ("torch threads", *PROCESSORS, *(() if options.batch_size else ("batch size",)))
         wanted = replace(wanted, machine=wanted.machine | {key: found.machine[key] for key in settled})
-        return found.accept(wanted, self.order.place.name, drift=options.accept_drift), found
+        return found.accept(wanted, self.order.target.name, drift=options.accept_drift), found
 
     def _settle_auto(self, begun: dict[str, Any]) -> dict[str, Any]:
         """Have ``auto`` mean what it meant where the job was begun, if it can here.
@@ -248,9 +248,9 @@ class ResumableJob:
 
     def _put_together(self, maker: Maker, paths: list[Path], last: Place) -> int:
         """Returns how many tracks of sound were lost."""
-        place = self.order.place
-        assert place.final is not None
-        place.create(part_of(place.final, place.name))
+        target = self.order.target
+        assert target.final is not None
+        target.create(part_of(target.final, target.name))
         described = replace(self.wanted, source=maker.terms.source)  # as who looks for it will do
         name = label_of(described.fingerprint, last.frames)
         label = name + losses_of(last.lost, 0)
@@ -266,7 +266,7 @@ class ResumableJob:
                     f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
                     "that is mended"
                 ) from error
-        place.commit(name + losses_of(last.lost, film.silent))
+        target.commit(name + losses_of(last.lost, film.silent))
         return film.silent
 
     def _part(self, path: Path) -> Coded:
