@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import math
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 from av.container import InputContainer, OutputContainer
@@ -41,7 +41,7 @@ class Film:
     Args:
         source: the open source.
         encoding: of the picture; says where it goes, too.
-        place: an open file to write to, instead.
+        rehearsed: write into memory, for :func:`rehearse`.
         label: goes into the metadata as the program's name.
 
     Attributes:
@@ -57,19 +57,20 @@ class Film:
         source: InputContainer,
         encoding: Encoding,
         *,
-        place: Any = None,
+        rehearsed: bool = False,
         label: str | None = None,
     ) -> None:
         first, target, muxer = encoding.first, encoding.target, encoding.target.muxer
-        self.encoding, self._target, self._apart = encoding, target, place is not None
+        self.encoding, self._target = encoding, target
         options = _container_options(target, first, source)
         self._sink: Sink | None = None
         with mapped_errors(target.name):
-            if place is None and not target.seekable:
-                place = self._sink = Sink(target.address, lambda data: with_aspect(muxer, data, first.aspect))
+            if not target.seekable and not rehearsed:
+                self._sink = Sink(target.address, lambda data: with_aspect(muxer, data, first.aspect))
+            file = io.BytesIO() if rehearsed else self._sink or target.address
             # FFmpeg's image2 opens files by their names alone: without one it makes a file called <none>
             form = "image2pipe" if self._sink is not None and muxer == "image2" else muxer
-            self._output = av.open(place or target.address, "w", format=form, options=options)
+            self._output = av.open(file, "w", format=form, options=options)
         try:
             settings = RemuxSettings(
                 audio=encoding.options.audio,
@@ -120,7 +121,7 @@ class Film:
             self._remuxer.finish()
             _say_delay(target.muxer, self._remuxer.earliest)
             self._close()
-            if target.seekable and not self._apart:
+            if target.seekable:
                 mend_file(target.muxer, target.address.removeprefix("file:"), self.encoding.first.aspect)
 
     def close(self) -> None:
@@ -142,6 +143,16 @@ class Film:
         finally:
             if self._sink is not None:
                 self._sink.close()
+
+
+def rehearse(source: InputContainer, encoding: Encoding) -> None:
+    """Refuse what the target cannot be, before the work: the film is begun in memory, up to its header.
+
+    Raises:
+        VidcolorError: it cannot be what was asked for.
+    """
+    with closing(Film(source, encoding, rehearsed=True)) as film:
+        film.start()
 
 
 def _label_film(output: OutputContainer, name: str) -> None:

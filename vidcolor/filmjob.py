@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -17,7 +15,7 @@ from av.container import InputContainer
 from vidcolor.devices import Device, model_of, resolve_device
 from vidcolor.encoding import Encoding
 from vidcolor.errors import InputError, Interrupted, UsageError
-from vidcolor.film import Film
+from vidcolor.film import rehearse
 from vidcolor.finished import keeps
 from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.hearing import hushed
@@ -204,11 +202,8 @@ class FilmJob:
         with hushed():
             first = source.first()
             with source.reading.container as container:
-                if first is None:
-                    return  # the scan will say so
-                encoding = Encoding(source.reading, first, order.target, order.options)
-                with closing(Film(container, encoding, place=io.BytesIO())) as film:
-                    film.start()
+                if first is not None:  # else the scan will say so
+                    rehearse(container, Encoding(source.reading, first, order.target, order.options))
 
     def _in_one_go(self, order: Order, tools: Tools) -> tuple[Counts, str]:
         """To a pipe or to pictures, or from the network: nothing is kept if it ends early."""

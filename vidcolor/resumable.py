@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 from contextlib import ExitStack, closing, suppress
@@ -12,7 +11,7 @@ from typing import Any
 
 from vidcolor.assembly import assemble
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
-from vidcolor.film import Film
+from vidcolor.film import Film, rehearse
 from vidcolor.frames import Frame
 from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
@@ -117,7 +116,7 @@ class ResumableJob:
             maker = Maker(
                 order=self.order, tools=self.tools, work=work, source=source, first=first, terms=terms
             )
-            self._rehearse(maker)
+            rehearse(reading.container, maker.encoding)
             codec = maker.encoding.plan.codec
             self._require_processors(terms, codec)
             self._begun = True  # nothing is cleared away for what cannot be made
@@ -144,12 +143,6 @@ class ResumableJob:
             from vidcolor.processes import make_in_processes
 
             make_in_processes(maker)
-
-    def _rehearse(self, maker: Maker) -> None:
-        """Refuse what the target cannot be, before the work: its header is written into memory."""
-        film = Film(maker.source.reading.container, maker.encoding, place=io.BytesIO())
-        with closing(film):
-            film.start()
 
     def _find_finished(self, kept: Kept) -> None:
         """Look for finished segments, and say from where the job goes on, if there are any."""
