@@ -39,7 +39,7 @@ from torch import Tensor
 from vidcolor.colorspace import luma_from_rgb
 from vidcolor.errors import InputError, UsageError
 from vidcolor.frames import Frame, Orientation
-from vidcolor.framesource import FrameSource, luma_check
+from vidcolor.framesource import FrameSource
 from vidcolor.matrices import Matrix
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of
@@ -48,7 +48,7 @@ from vidcolor.media.seeking import _earlier
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.tail import Tail
 from vidcolor.options import Options
-from vidcolor.packing import Place
+from vidcolor.packing import Place, luma_check
 from vidcolor.reading import open_as_asked
 from vidcolor.stages.decode import DecodeSettings, _describe, decode
 

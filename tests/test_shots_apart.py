@@ -28,12 +28,12 @@ from test_resume import Stop, fingerprint, left_in, run, short_segments
 from vidcolor.batches import Batch, Batcher
 from vidcolor.crew import Crew, Hands
 from vidcolor.errors import Interrupted, OutputError, UsageError
-from vidcolor.framesource import WITNESSES, FrameSource, luma_check
+from vidcolor.framesource import WITNESSES, FrameSource
 from vidcolor.job import colorize
 from vidcolor.making import Maker
 from vidcolor.media.opening import open_source
 from vidcolor.options import Options
-from vidcolor.packing import Place, Segment
+from vidcolor.packing import Place, Segment, luma_check
 from vidcolor.processes import _begin, _make_shot, _read_no_more, _signals_held
 from vidcolor.reading import Reading
 from vidcolor.result import Progress, Result

@@ -23,12 +23,12 @@ from test_resume import Stop, fingerprint, left_in, little_memory, run, short_se
 
 from vidcolor.errors import InputError, OutputError, ResumeMismatch
 from vidcolor.frames import Frame
-from vidcolor.framesource import luma_check
 from vidcolor.job import colorize
 from vidcolor.manifest import identify
 from vidcolor.media.opening import is_image_sequence, reads_once
 from vidcolor.media.packets import Discarded, Hiding
 from vidcolor.options import Options
+from vidcolor.packing import luma_check
 from vidcolor.result import Progress
 from vidcolor.spool import Spool
 from vidcolor.stages.decode import _packets

@@ -12,7 +12,6 @@ from av.stream import Stream
 
 from vidcolor.encoding import Encoding, Part
 from vidcolor.frames import Codes, Frame
-from vidcolor.framesource import luma_check
 from vidcolor.packing import Coded, Place, Seen, Segment
 
 
@@ -42,7 +41,7 @@ class SegmentWriter:
 
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame."""
-        self.seen.append(Seen(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame)))
+        self.seen.append(Seen.of(frame))
         if self._part is None:
             self._part = self._open_part()
         self._packets += self._part.encode(frame, cb, cr)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from av.stream import Stream
 from vidcolor.errors import Interrupted, ResumeMismatch
 from vidcolor.frames import Frame
 from vidcolor.media.streams import pick_video, sane_rate
-from vidcolor.packing import Place, Seen
+from vidcolor.packing import Place, Seen, luma_check
 from vidcolor.reading import Reading
 from vidcolor.sparse import BEYOND
 from vidcolor.spool import Spool
@@ -290,8 +289,3 @@ class PipeSource(FrameSource):
     def _start(self, before: Place | None, last: bool) -> None:
         if before is not None and not self._skip_to(before, exactly=False, last=last):
             raise self._gone(before)
-
-
-def luma_check(frame: Frame) -> int:
-    """CRC-32 of a frame's luma codes."""
-    return zlib.crc32(frame.luma.tobytes())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -20,6 +19,7 @@ from vidcolor.frames import Frame
 from vidcolor.media.opening import is_image_sequence, reads_once, sequence_files
 from vidcolor.media.sourcefiles import is_playlist, named_in
 from vidcolor.options import TORCH, Options
+from vidcolor.packing import luma_check
 from vidcolor.writing import write_whole
 
 FORMAT = 13
@@ -204,7 +204,7 @@ def identify_pipe(container: InputContainer, first: Frame) -> dict[str, Any]:
         "pipe": container.format.name,
         "tracks": [f"{stream.type} {stream.name}" for stream in container.streams],
         "size": [first.video.width, first.video.height],
-        "first luma": zlib.crc32(first.luma.tobytes()),
+        "first luma": luma_check(first),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from vidcolor.frames import Frame
 from vidcolor.statearrays import Arrays, arrays_of, state_of
 from vidcolor.temporal import TemporalState
 
@@ -54,6 +56,11 @@ class Seen:
     pts: int
     time_base: Fraction
     luma: int
+
+    @classmethod
+    def of(cls, frame: Frame) -> Seen:
+        """What is remembered of this frame."""
+        return cls(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +118,11 @@ class Summary:
     frames: int
     seconds: float
     delay: int
+
+
+def luma_check(frame: Frame) -> int:
+    """CRC-32 of a frame's luma codes."""
+    return zlib.crc32(frame.luma.tobytes())
 
 
 def pack(segment: Segment, film: str = "") -> list[Piece]:

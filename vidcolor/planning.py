@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from vidcolor.batches import Batcher
 from vidcolor.errors import Interrupted
-from vidcolor.framesource import luma_check
 from vidcolor.making import Maker
 from vidcolor.packing import Place, Seen
 from vidcolor.stages.luminance import luminance
@@ -55,7 +54,7 @@ class Planner:
             if self.cancel.is_set():
                 raise Interrupted
             if len(seen) < span.frames:
-                seen.append(Seen(pts=frame.pts, time_base=frame.time_base, luma=luma_check(frame)))
+                seen.append(Seen.of(frame))
             batcher.push(frame, [luminance(frame, luma, options.render_size) for luma in frame.pictures()])
             if batcher.complete:
                 break
