@@ -162,7 +162,7 @@ def test_bars_go_on_from_a_kept_state(mode: str) -> None:
 
 def test_the_generator_sees_what_lies_within_the_bars() -> None:
     generator = Generator(network=Corners(), multiple=32, path=Path(__file__), metadata={})
-    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    predictor = Predictor(generator, torch.device("cpu"), "float32")
     planes = [np.full((HEIGHT, WIDTH), 50.0, np.float32)] * 3
     (plain,) = predict_within(predictor, [planes[0][:64, :96]], [(0, 64, 0, 96)])
     areas = [(16, 80, 16, 112), WHOLE, (16, 80, 16, 112)]
@@ -179,7 +179,7 @@ def test_the_generator_sees_what_lies_within_the_bars() -> None:
 
 def test_parts_of_a_batch_are_filled_up_on_a_gpu_whatever_came_before() -> None:
     generator = Generator(network=Corners(), multiple=32, path=Path(__file__), metadata={})
-    predictor = Predictor(generator, torch.device("cuda"), torch.float32)
+    predictor = Predictor(generator, torch.device("cuda"), "float32")
     given: list[int] = []
 
     def computed(_: object, luminance: torch.Tensor, shape: tuple[int, int], count: int) -> list[Floats]:

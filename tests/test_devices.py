@@ -151,7 +151,7 @@ def test_what_tells_of_lack_of_memory(text: str) -> None:
 )
 def test_a_gpu_that_fails_on_the_way_is_said_in_a_line(text: str, weights: str, monkeypatch: Patch) -> None:
     assert not is_out_of_memory(RuntimeError(text))
-    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float16)
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), "float16")
 
     def fail(*_: object) -> None:
         raise RuntimeError(text)

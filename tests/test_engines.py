@@ -28,7 +28,7 @@ from vidcolor.networks.fusing import fuse_batch_norm
 from vidcolor.networks.onnx_graph import Graph
 from vidcolor.networks.onnx_model import recorded
 from vidcolor.sharing import Sharing
-from vidcolor.stages.predict import Predictor, engines_installed, precision_of, resolve_engine
+from vidcolor.stages.predict import Predictor, engines_installed, resolve_engine
 
 pytest.importorskip("onnx")
 
@@ -47,10 +47,10 @@ def generator_of(network: torch.nn.Module) -> Generator:
 
 
 def computed(
-    engine: Engine, network: torch.nn.Module, dtype: torch.dtype = torch.float32, **given: Any
+    engine: Engine, network: torch.nn.Module, precision: str = "float32", **given: Any
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """An engine's network as a function of tensors."""
-    run = EngineNetwork(engine, generator_of(network), precision_of(dtype), **given)
+    run = EngineNetwork(engine, generator_of(network), precision, **given)
     return lambda x: torch.from_numpy(run(x.numpy()))
 
 
@@ -84,24 +84,20 @@ def test_every_generator_gives_torch_s_colours(
     assert torch.allclose(computed(engine, network)(luminance), wanted, atol=5e-3)
 
 
-def dtypes_of(engine: Engine) -> tuple[torch.dtype, ...]:
-    return tuple(getattr(torch, one) for one in engine.runtime.PRECISIONS)
-
-
 def test_colours_depend_neither_on_threads_nor_on_who_else_calls(engine: Engine, weights: str) -> None:
     network = load_generator(weights).network
     pictures = [torch.rand(1, 1, 64, 96) * 100 for _ in range(4)] + [torch.rand(1, 1, 128, 192) * 60]
-    for dtype in dtypes_of(engine):
+    for precision in engine.runtime.PRECISIONS:
         before, found = torch.get_num_threads(), []
         try:
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
-                one_by_one = computed(engine, network, dtype, threads=threads)
+                one_by_one = computed(engine, network, precision, threads=threads)
                 found.append([one_by_one(one) for one in pictures])
         finally:
             torch.set_num_threads(before)
         for at_once in (1, 3):
-            shared = computed(engine, network, dtype, threads=at_once)
+            shared = computed(engine, network, precision, threads=at_once)
             with ThreadPoolExecutor(3, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 found.append(list(pool.map(shared, pictures)))
         assert all(torch.equal(a, b) for one in found for a, b in zip(one, found[0], strict=True))
@@ -264,9 +260,9 @@ def test_what_cannot_be_written_down_is_left_to_torch(engine: Engine, what: str)
     generator = generator_of(Small(REFUSED[what]).eval())
     with pytest.raises(Unsupported):
         recorded(generator.network, torch.zeros(1, 1, 32, 32))
-    assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
+    assert resolve_engine("auto", generator, CPU, "float32") == "torch"
     with pytest.raises(UsageError, match="--engine torch"):
-        resolve_engine(engine.name, generator, CPU, torch.float32)
+        resolve_engine(engine.name, generator, CPU, "float32")
 
 
 def test_what_was_kept_of_the_recorded_picture_is_found(
@@ -290,8 +286,8 @@ def test_rows_and_columns_left_out_elsewhere_than_after_a_convolution(engine: En
 def test_other_colours_than_torch_s_are_refused(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = dict(onnx_operations.OPERATIONS, tanh=onnx_operations.OPERATIONS["relu"])
     monkeypatch.setattr(OPERATIONS, wrong)
-    for dtype in dtypes_of(engine):
-        run = computed(engine, Small(torch.tanh), dtype)
+    for precision in engine.runtime.PRECISIONS:
+        run = computed(engine, Small(torch.tanh), precision)
         with pytest.raises(UsageError, match=r"other colours than torch \(by .*--engine torch"):
             run(torch.zeros(1, 1, 32, 32))
 
@@ -304,30 +300,29 @@ def test_which_engine(engine: Engine, weights: str, monkeypatch: pytest.MonkeyPa
     there = f"{engine.name} {importlib.import_module(engine.name).__version__}".split("-")[0]
     assert engine.installed() == there
     assert engines_installed() == ["torch", there]
-    for dtype in dtypes_of(engine):
-        assert resolve_engine("auto", generator, CPU, dtype) == there
-        assert resolve_engine(engine.name, generator, CPU, dtype) == there
-        assert resolve_engine("torch", generator, CPU, dtype) == "torch"
-    precisions = " or ".join(
-        {torch.float32: "fp32", torch.bfloat16: "bf16"}[one] for one in dtypes_of(engine)
-    )
-    for device, dtype in ((CPU, torch.float16), (torch.device("cuda"), torch.float32)):
-        assert resolve_engine("auto", generator, device, dtype) == "torch"
+    for precision in engine.runtime.PRECISIONS:
+        assert resolve_engine("auto", generator, CPU, precision) == there
+        assert resolve_engine(engine.name, generator, CPU, precision) == there
+        assert resolve_engine("torch", generator, CPU, precision) == "torch"
+    short = {"float32": "fp32", "bfloat16": "bf16"}
+    precisions = " or ".join(short[one] for one in engine.runtime.PRECISIONS)
+    for device, precision in ((CPU, "float16"), (torch.device("cuda"), "float32")):
+        assert resolve_engine("auto", generator, device, precision) == "torch"
         with pytest.raises(UsageError, match=f"is for --device cpu in --precision {precisions};"):
-            resolve_engine(engine.name, generator, device, dtype)
+            resolve_engine(engine.name, generator, device, precision)
     monkeypatch.setattr(engine.runtime, "version", lambda: {}["missing"])
-    assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
+    assert resolve_engine("auto", generator, CPU, "float32") == "torch"
     fault = rf"not installed, or broken: pip install 'vidcolor\[{engine.name}\]'"
     with pytest.raises(UsageError, match=fault):
-        resolve_engine(engine.name, generator, CPU, torch.float32)
+        resolve_engine(engine.name, generator, CPU, "float32")
 
 
 def test_the_engine_that_suits_the_precision_is_taken(weights: str) -> None:
     for name in BY_NAME:
         pytest.importorskip(name)
     generator = load_generator(weights)
-    assert resolve_engine("auto", generator, CPU, torch.float32).split()[0] == "onnxruntime"
-    assert resolve_engine("auto", generator, CPU, torch.bfloat16).split()[0] == "openvino"
+    assert resolve_engine("auto", generator, CPU, "float32").split()[0] == "onnxruntime"
+    assert resolve_engine("auto", generator, CPU, "bfloat16").split()[0] == "openvino"
 
 
 def test_a_worker_takes_the_job_s_engine_or_where_it_is_missing_torch(
@@ -380,9 +375,9 @@ def test_what_an_engine_cannot_do_is_left_to_torch(
         wrong = dict(onnx_operations.OPERATIONS, tanh=onnx_operations.OPERATIONS["relu"])
         monkeypatch.setattr(OPERATIONS, wrong)
     generator = load_generator(weights)
-    assert resolve_engine("auto", generator, CPU, torch.float32) == "torch"
+    assert resolve_engine("auto", generator, CPU, "float32") == "torch"
     with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
-        resolve_engine(engine.name, generator, CPU, torch.float32)
+        resolve_engine(engine.name, generator, CPU, "float32")
     with pytest.raises(UsageError, match=r"(no such operator|other colours).*--engine torch"):
         computed(engine, generator.network)(torch.zeros(1, 1, 32, 32))
 
@@ -390,10 +385,10 @@ def test_what_an_engine_cannot_do_is_left_to_torch(
 def test_predictions_are_those_of_torch(engine: Engine, weights: str) -> None:
     generator = load_generator(weights)
     other = replace(generator, network=load_generator(weights).network)
-    name = resolve_engine(engine.name, generator, CPU, torch.float32)
+    name = resolve_engine(engine.name, generator, CPU, "float32")
     luminance = torch.rand(5, 1, 64, 96) * 100
-    found = Predictor(generator, CPU, torch.float32, Sharing(), name)(luminance, (50, 90))
-    wanted = Predictor(other, CPU, torch.float32)(luminance, (50, 90))
+    found = Predictor(generator, CPU, "float32", Sharing(), name)(luminance, (50, 90))
+    wanted = Predictor(other, CPU, "float32")(luminance, (50, 90))
     assert all(abs(a - b).max() < 1e-3 for a, b in zip(found, wanted, strict=True))
 
 
@@ -401,12 +396,12 @@ def test_openvino_in_bf16_is_as_near_to_fp32_as_torch(weights: str) -> None:
     pytest.importorskip("openvino")
     luminance = torch.rand(2, 1, 64, 96, generator=torch.Generator().manual_seed(3)) * 100
 
-    def colours(dtype: torch.dtype, engine: str) -> torch.Tensor:
-        found = Predictor(load_generator(weights), CPU, dtype, Sharing(), engine)(luminance, (64, 96))
+    def colours(precision: str, engine: str) -> torch.Tensor:
+        found = Predictor(load_generator(weights), CPU, precision, Sharing(), engine)(luminance, (64, 96))
         return torch.stack([torch.from_numpy(one) for one in found])
 
-    exact = colours(torch.float32, "torch")
-    off = {one: (colours(torch.bfloat16, one) - exact).abs().mean() for one in ("torch", "openvino")}
+    exact = colours("float32", "torch")
+    off = {one: (colours("bfloat16", one) - exact).abs().mean() for one in ("torch", "openvino")}
     assert off["openvino"] < 1.5 * off["torch"]
     assert off["torch"] < 0.1 * exact.abs().mean()
 
@@ -433,7 +428,7 @@ def test_memory_that_runs_out_in_an_engine_halves_the_batch(
         return run(self, *args)
 
     monkeypatch.setattr(asked, call, short)
-    predictor = Predictor(load_generator(weights), CPU, torch.float32, engine=engine.name)
+    predictor = Predictor(load_generator(weights), CPU, "float32", engine=engine.name)
     assert len(predictor(torch.rand(4, 1, 32, 32) * 100, (32, 32))) == 4
     assert not failures
     assert "2 pictures a batch" in caplog.text

@@ -127,7 +127,7 @@ def collected(samples: list[Sample], reference: Measures | None = None) -> tuple
 
 
 def test_pictures_are_coloured_from_their_luma_alone(folder: Path, weights: str) -> None:
-    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    predictor = Predictor(load_generator(weights), CPU, "float32")
     pictures = list_pictures([folder]).decoded(lambda name: None)
     samples = list(colour_pictures(pictures, predictor, 64))
     assert [s.name for s in samples] == ["0.png", "1.png", "2.png", "3.png"]
@@ -691,7 +691,7 @@ def test_scores_do_not_depend_on_the_machine_s_arithmetic(
     _, other = load_predictor(weights, "cpu")
     picture = torch.rand(1, 1, 64, 64) * 100
     assert np.array_equal(plain(picture, (64, 64))[0], other(picture, (64, 64))[0])
-    exact = Predictor(load_generator(weights), torch.device("cpu"), torch.float32)
+    exact = Predictor(load_generator(weights), torch.device("cpu"), "float32")
     assert np.array_equal(plain(picture, (64, 64))[0], exact(picture, (64, 64))[0])
 
 

@@ -687,5 +687,5 @@ def test_a_film_without_colours_is_named(tmp_path: Path, caplog: pytest.LogCaptu
     for name, chroma, said in (("grey.mkv", (128, 128), 1), ("colour.mkv", (100, 160), 0)):
         path = save_film(tmp_path / name, greys, chroma)
         caplog.clear()
-        load_film(path, Predictor(load_generator("default"), torch.device("cpu"), torch.float32), 64, 4)
+        load_film(path, Predictor(load_generator("default"), torch.device("cpu"), "float32"), 64, 4)
         assert caplog.text.count("has no colours") == said

@@ -37,7 +37,7 @@ class Plain(torch.nn.Module):
 
 def plain(network: Plain | None = None) -> Predictor:
     generator = Generator(network=network or Plain(), multiple=32, path=Path("plain"), metadata={})
-    return Predictor(generator, torch.device("cpu"), torch.float32)
+    return Predictor(generator, torch.device("cpu"), "float32")
 
 
 def view(seed: int, count: int) -> list[Picture]:

@@ -45,7 +45,7 @@ def packet_of(index: int, size: int = 10) -> Any:
 def corners() -> Predictor:
     """A predictor that costs nothing."""
     generator = Generator(network=Corners(), multiple=32, path=Path("x"), metadata={})
-    return Predictor(generator, torch.device("cpu"), torch.float32)
+    return Predictor(generator, torch.device("cpu"), "float32")
 
 
 class Film:
@@ -77,7 +77,7 @@ class Film:
 def colouring(**given: Any) -> Colouring:
     generator = Generator(network=Corners(), multiple=32, path=Path("corners"), metadata={})
     settings: dict[str, Any] = {
-        "predictor": Predictor(generator, torch.device("cpu"), torch.float32),
+        "predictor": Predictor(generator, torch.device("cpu"), "float32"),
         "temporal": "off",
         "smoothing": 0.0,
         "render_size": 32,
@@ -110,7 +110,7 @@ def test_the_table_of_chroma_is_made_while_the_first_colours_are_predicted() -> 
             return super().forward(lightness)
 
     generator = Generator(network=Waiting(), multiple=32, path=Path("x"), metadata={})
-    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    predictor = Predictor(generator, torch.device("cpu"), "float32")
     with mock.patch("vidcolor.pipeline.tabulated", tabulated):
         assert run((frame_of(i) for i in range(9)), colouring(predictor=predictor), Film()) == 9
     assert made == [BT709]
@@ -359,7 +359,7 @@ def test_frames_that_are_recoloured_at_once_stay_in_order(monkeypatch: pytest.Mo
 
 def test_smoothed_colours_do_not_depend_on_the_batch() -> None:
     generator = Generator(network=Flickering(), multiple=32, path=Path("x"), metadata={})
-    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    predictor = Predictor(generator, torch.device("cpu"), "float32")
     runs = []
     for batch in (1, 3, 16):
         film, found = Film(), []
@@ -409,7 +409,7 @@ def test_fields_keep_their_colours_and_are_smoothed_in_the_order_of_time(
             yield dataclasses.replace(frame, luma=luma, fields=2, bottom_first=bottom_first)
 
     generator = Generator(network=Reminding(), multiple=32, path=Path("x"), metadata={})
-    predictor = Predictor(generator, torch.device("cpu"), torch.float32)
+    predictor = Predictor(generator, torch.device("cpu"), "float32")
     film, found = Film(), []
     film.write_frame = lambda frame, pictures, abs_: found.append((frame, pictures, abs_))  # type: ignore[method-assign]
     given = colouring(predictor=predictor, temporal=temporal, smoothing=0.9, batch_size=3)

@@ -23,7 +23,6 @@ from vidcolor.sharing import Hand, Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
-    precision_of,
     resolve_precision,
 )
 from vidcolor.training.precision import training_precision
@@ -67,7 +66,7 @@ def test_what_torch_imports_late_is_not_imported_to_predict() -> None:
         "import sys, torch; first = set(sys.modules)\n"
         "from vidcolor.checkpoint import load_generator\n"
         "from vidcolor.stages.predict import Predictor\n"
-        "predict = Predictor(load_generator('default'), torch.device('cpu'), torch.float32)\n"
+        "predict = Predictor(load_generator('default'), torch.device('cpu'), 'float32')\n"
         "predict(torch.rand(1, 1, 64, 64) * 100, (64, 64))\n"
         "assert 'sympy' not in set(sys.modules) - first"
     )
@@ -95,24 +94,24 @@ def test_without_fused_operations_the_network_stays_as_it_is(monkeypatch: pytest
     assert not any(isinstance(m, FusedConv2d) for m in network.modules())
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", GENERATORS)
-def test_every_generator_gives_ab_of_the_picture_s_size(name: str, dtype: torch.dtype) -> None:
+def test_every_generator_gives_ab_of_the_picture_s_size(name: str, precision: str) -> None:
     network = lively(name)
     luminance = torch.rand(2, 1, 64, 128) * 100
     with torch.no_grad():
         ab = network(luminance)
     expected = torch.nn.functional.interpolate(ab, size=(64, 128), mode="bilinear", align_corners=False)
     generator = Generator(network=network, multiple=network.multiple, path=Path("x"), metadata={})
-    found = Predictor(generator, CPU, dtype)(luminance, (50, 90))
+    found = Predictor(generator, CPU, precision)(luminance, (50, 90))
     assert [a.shape for a in found] == [(50, 90, 2)] * 2
     assert all(a.dtype == np.float32 for a in found)
     wanted = expected[..., :50, :90].permute(0, 2, 3, 1).numpy()
-    assert np.abs(np.stack(found) - wanted).mean() < (1e-3 if dtype == torch.float32 else 0.1 * wanted.std())
+    assert np.abs(np.stack(found) - wanted).mean() < (1e-3 if precision == "float32" else 0.1 * wanted.std())
 
 
 def test_predictions_have_the_picture_s_shape_and_do_not_depend_on_their_neighbours(weights: str) -> None:
-    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    predictor = Predictor(load_generator(weights), CPU, "float32")
     luminance = torch.rand(3, 1, 64, 96) * 100
     together = predictor(luminance, (50, 90))
     assert [ab.shape for ab in together] == [(50, 90, 2)] * 3
@@ -124,7 +123,7 @@ def test_predictions_have_the_picture_s_shape_and_do_not_depend_on_their_neighbo
 def test_out_of_memory_halves_the_batch_and_colours_every_picture(
     weights: str, error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    predictor = Predictor(load_generator(weights), CPU, torch.float32)
+    predictor = Predictor(load_generator(weights), CPU, "float32")
     forward, sizes = predictor._forward, []
 
     def small_memory(luminance: torch.Tensor, shape: tuple[int, int]) -> list[object]:
@@ -145,7 +144,7 @@ def test_out_of_memory_halves_the_batch_and_colours_every_picture(
 def test_a_gpu_without_memory_for_a_single_picture_is_given_up(
     weights: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), "float32")
     tried: list[int | None] = []
 
     def full(*_: object) -> None:
@@ -161,7 +160,7 @@ def test_a_gpu_without_memory_for_a_single_picture_is_given_up(
 
 
 def test_a_gpu_gets_batches_of_one_size(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), "float32")
     seen: list[int] = []
 
     def colour(run: object, luminance: torch.Tensor, shape: object, count: int) -> list[np.ndarray]:
@@ -181,7 +180,7 @@ def test_a_gpu_gets_batches_of_one_size(weights: str, monkeypatch: pytest.Monkey
 
 
 def test_a_filled_batch_that_is_too_much_is_halved(weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = Predictor(load_generator(weights), torch.device("cuda"), torch.float32)
+    predictor = Predictor(load_generator(weights), torch.device("cuda"), "float32")
     monkeypatch.setattr(predictor, "_ready", lambda: None)
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     most = 8
@@ -209,7 +208,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory() -> None:
 
     generator = Generator(network=Broken(), multiple=32, path=None, metadata={})  # type: ignore[arg-type]
     with pytest.raises(RuntimeError, match="a fault"):
-        Predictor(generator, CPU, torch.float32)(torch.zeros(4, 1, 32, 32), (32, 32))
+        Predictor(generator, CPU, "float32")(torch.zeros(4, 1, 32, 32), (32, 32))
 
 
 def test_precision() -> None:
@@ -236,7 +235,8 @@ def test_a_cpu_computes_in_bf16_where_that_is_quicker(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
     monkeypatch.setattr("vidcolor.networks.bfloat16.cpu_vendor", lambda: vendor)
     expected = "bfloat16" if quick else "float32"
-    assert resolve_precision("auto", CPU) == precision_of(training_precision("auto", CPU)) == expected
+    assert resolve_precision("auto", CPU) == expected
+    assert training_precision("auto", CPU) == getattr(torch, expected)
     assert resolve_precision("auto", CPU, "onnxruntime") == "float32"  # which knows no other
     assert resolve_precision("bf16", CPU, "onnxruntime") == "bfloat16"  # and is refused
 
@@ -305,7 +305,7 @@ def test_a_cpu_s_threads_take_a_picture_each(pictures: int, each: int) -> None:
     network = Telling()
     generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
     luminance = torch.arange(float(pictures)).reshape(-1, 1, 1, 1).expand(-1, 1, 32, 32)
-    found = Predictor(generator, CPU, torch.float32, Sharing())(luminance, (32, 32))
+    found = Predictor(generator, CPU, "float32", Sharing())(luminance, (32, 32))
     assert [float(ab.mean()) for ab in found] == list(range(pictures))
     assert [call[1:] for call in network.calls] == [(1, each)] * pictures
     assert all(name.startswith("vidcolor-share") for name, _, _ in network.calls)
@@ -371,7 +371,7 @@ def test_a_hand_keeps_nothing_that_is_done() -> None:
 def test_a_picture_has_the_threads_of_one_in_a_whole_batch(expected: int, pictures: int, each: int) -> None:
     network = Telling()
     generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
-    predictor = Predictor(generator, CPU, torch.float32, Sharing())
+    predictor = Predictor(generator, CPU, "float32", Sharing())
     predictor.expect(expected)
     predictor(torch.ones(pictures, 1, 32, 32), (32, 32))
     assert [call[1:] for call in network.calls] == [(1, each)] * pictures
@@ -387,7 +387,7 @@ def test_a_single_picture_that_is_too_much_for_a_cpu_is_tried_once() -> None:
 
     network = Full()
     generator = Generator(network=network, multiple=32, path=None, metadata={})  # type: ignore[arg-type]
-    predictor = Predictor(generator, CPU, torch.float32, Sharing())
+    predictor = Predictor(generator, CPU, "float32", Sharing())
     predictor.expect(8)
     with pytest.raises(UsageError, match="single picture"):
         predictor(torch.ones(1, 1, 32, 32), (32, 32))
@@ -401,7 +401,7 @@ def test_a_failure_waits_for_the_other_pictures() -> None:
     luminance = torch.ones(6, 1, 32, 32)
     luminance[0] = -1.0
     with pytest.raises(RuntimeError, match="a fault"):
-        Predictor(generator, CPU, torch.float32, Sharing())(luminance, (32, 32))
+        Predictor(generator, CPU, "float32", Sharing())(luminance, (32, 32))
     assert len(network.calls) == 6
     assert torch.get_num_threads() == 4
 
@@ -429,7 +429,7 @@ def test_what_failed_keeps_no_memory() -> None:
 
 @pytest.mark.usefixtures("four_threads")
 def test_ab_does_not_depend_on_the_number_of_threads(weights: str) -> None:
-    predictor = Predictor(load_generator(weights), CPU, torch.float32, Sharing())
+    predictor = Predictor(load_generator(weights), CPU, "float32", Sharing())
     luminance = torch.rand(5, 1, 64, 96) * 100
     several = predictor(luminance, (50, 90))
     torch.set_num_threads(1)
@@ -445,14 +445,14 @@ def test_inference_on_cuda_is_in_fp16_and_training_in_bf16(monkeypatch: pytest.M
     assert training_precision("auto", cuda) == torch.bfloat16
     assert training_precision("fp32", cuda) == torch.float32
     assert training_precision("auto", older) == torch.float16
-    assert precision_of(training_precision("auto", CPU)) == resolve_precision("auto", CPU)
+    assert training_precision("auto", CPU) == getattr(torch, resolve_precision("auto", CPU))
 
 
 @pytest.mark.parametrize(
-    ("dtype", "advice"), [(torch.float16, "--precision bf16 or fp32"), (torch.float32, "weights")]
+    ("precision", "advice"), [("float16", "--precision bf16 or fp32"), ("float32", "weights")]
 )
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_colours_that_are_no_numbers_are_an_error(dtype: torch.dtype, advice: str, value: float) -> None:
+def test_colours_that_are_no_numbers_are_an_error(precision: str, advice: str, value: float) -> None:
     class Overflowing(torch.nn.Module):
         def forward(self, luminance: torch.Tensor) -> torch.Tensor:
             ab = luminance.expand(-1, 2, -1, -1).clone()
@@ -461,4 +461,4 @@ def test_colours_that_are_no_numbers_are_an_error(dtype: torch.dtype, advice: st
 
     generator = Generator(network=Overflowing(), multiple=32, path=None, metadata={})  # type: ignore[arg-type]
     with pytest.raises(WeightsError, match=advice):
-        Predictor(generator, CPU, dtype)(torch.zeros(4, 1, 32, 32), (32, 32))
+        Predictor(generator, CPU, precision)(torch.zeros(4, 1, 32, 32), (32, 32))

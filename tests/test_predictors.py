@@ -64,13 +64,11 @@ def test_photographs_share_a_generator(tmp_path: Path, weights: str) -> None:
         film = make_film(tmp_path / "film.mp4", frames=2)
         colorize(film, tmp_path / "film.mkv", options(str(own)))
         assert loaded.call_count == 3  # a film may change what it is given
-    assert cached_predictor(own, CPU, torch.float32, "auto") is cached_predictor(
-        own, CPU, torch.float32, "auto"
-    )
-    assert cached_predictor(own, CPU, torch.bfloat16, "auto").precision == "bfloat16"
+    assert cached_predictor(own, CPU, "float32", "auto") is cached_predictor(own, CPU, "float32", "auto")
+    assert cached_predictor(own, CPU, "bfloat16", "auto").precision == "bfloat16"
     with ThreadPoolExecutor(1) as other:  # which may be colouring another picture at the same time
-        theirs = other.submit(cached_predictor, own, CPU, torch.float32, "auto").result()
-    assert theirs is not cached_predictor(own, CPU, torch.float32, "auto")
+        theirs = other.submit(cached_predictor, own, CPU, "float32", "auto").result()
+    assert theirs is not cached_predictor(own, CPU, "float32", "auto")
 
 
 @pytest.mark.parametrize("engine", list(BY_NAME))

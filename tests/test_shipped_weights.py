@@ -58,7 +58,7 @@ WITHOUT_COLOUR = {
 
 @pytest.fixture(scope="module", params=["default", "steady"])
 def predictor(request: pytest.FixtureRequest) -> Predictor:
-    return Predictor(load_generator(request.param), torch.device("cpu"), torch.float32)
+    return Predictor(load_generator(request.param), torch.device("cpu"), "float32")
 
 
 @pytest.mark.parametrize("name", ["default", "steady"])

@@ -125,7 +125,7 @@ def test_every_recipe_writes_a_generator_that_the_colorizer_takes(
     result = train(folder, out, recipe, features=features)
     assert result.exit_code == 0, result.output
     generator = load_generator(str(out))
-    predict = Predictor(generator, torch.device("cpu"), torch.float32)
+    predict = Predictor(generator, torch.device("cpu"), "float32")
     ab = predict(torch.rand(1, 1, 64, 64) * 100, (60, 64))[0]
     assert ab.shape == (60, 64, 2)
     assert "11 pictures" in generator.metadata["data"]

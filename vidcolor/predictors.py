@@ -16,12 +16,11 @@ from vidcolor.networks.engines import BY_NAME, Sessions
 from vidcolor.options import TORCH, Options
 from vidcolor.recorder import Recorder, may_record
 from vidcolor.sharing import Sharing
-from vidcolor.stages.predict import Predictor, precision_of, resolve_engine
+from vidcolor.stages.predict import Predictor, resolve_engine
 from vidcolor.torchthreads import Told, stand_in
 from vidcolor.writing import stamp
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from vidcolor.checkpoint import Generator
@@ -35,7 +34,7 @@ def load_generator(name: str) -> Generator:
 
 
 def make_predictor(
-    weights: Path, device: Device, dtype: torch.dtype | str, engine: str, *, few: bool = False
+    weights: Path, device: Device, precision: str, engine: str, *, few: bool = False
 ) -> Predictor:
     """A predictor of the caller's own, whose engine and arithmetic can still be changed.
 
@@ -50,8 +49,8 @@ def make_predictor(
     generator, changed = _loaded(weights)
     sessions = _sessions(weights, changed)
     sessions.trim()
-    chosen = resolve_engine(engine, generator, device, dtype, few, sessions)
-    return Predictor(generator, device, dtype, Sharing(), chosen, sessions)
+    chosen = resolve_engine(engine, generator, device, precision, few, sessions)
+    return Predictor(generator, device, precision, Sharing(), chosen, sessions)
 
 
 def _loaded(weights: Path) -> tuple[Generator, tuple[int, ...]]:
@@ -134,12 +133,12 @@ def _asked(options: Options) -> tuple[str, str, str]:
     return options.device, options.precision, options.engine
 
 
-def cached_predictor(weights: Path, device: Device, dtype: torch.dtype | str, engine: str) -> Predictor:
+def cached_predictor(weights: Path, device: Device, precision: str, engine: str) -> Predictor:
     """The last one again, if it was made for the same by this thread; else a new one, for few pictures.
 
     For one photograph after another: to load a generator takes longer than to colour a picture.
     """
-    return _kept(weights, _changed(weights), device, precision_of(dtype), engine, threading.get_ident())
+    return _kept(weights, _changed(weights), device, precision, engine, threading.get_ident())
 
 
 @lru_cache(maxsize=1)

@@ -110,8 +110,8 @@ def make_preview(
     rows = [("grey", [_grey(frame) for frame in frames])]
     _require_room(Path(wanted), rows[0][1])
     for look in looks:
-        dtype = resolve_precision(look.precision, device, look.engine)
-        predictor = cached_predictor(find_weights(look.weights), device, dtype, look.engine)
+        precision = resolve_precision(look.precision, device, look.engine)
+        predictor = cached_predictor(find_weights(look.weights), device, precision, look.engine)
         recolor = Recolorer("444", look.saturation)
         pictures = list[Rgb]()
         for frame in frames:

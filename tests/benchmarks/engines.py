@@ -35,11 +35,11 @@ Forward = Callable[[], NDArray[Any]]
 
 
 def vidcolor_forward(
-    generator: Generator, pictures: torch.Tensor, engine: str, dtype: torch.dtype = torch.float32
+    generator: Generator, pictures: torch.Tensor, engine: str, precision: str = "float32"
 ) -> Forward:
     """As vidcolor runs it: its threads take a picture each."""
     own = replace(generator, network=deepcopy(generator.network))
-    predictor = Predictor(own, CPU, dtype, Sharing(), engine)
+    predictor = Predictor(own, CPU, precision, Sharing(), engine)
     shape = (pictures.shape[-2], pictures.shape[-1])
     return lambda: np.stack(predictor(pictures, shape))
 
@@ -64,11 +64,11 @@ def enlarged(ab: torch.Tensor, pictures: torch.Tensor) -> NDArray[Any]:
 
 
 def shared_forward(
-    engine: Engine, model: bytes, pictures: torch.Tensor, dtype: torch.dtype, threads: int
+    engine: Engine, model: bytes, pictures: torch.Tensor, precision: str, threads: int
 ) -> Forward:
     """Another engine, its threads likewise sharing the layers of a whole batch."""
-    session = engine.runtime.session(model, dtype, threads, 1)
-    return lambda: enlarged(session(pictures), pictures)
+    session = engine.runtime.session(model, precision, threads, 1)
+    return lambda: enlarged(torch.from_numpy(session(pictures.numpy())), pictures)
 
 
 def main() -> None:
@@ -85,10 +85,10 @@ def main() -> None:
     generator = load_generator(given.weights)
     network = generator.network
     pictures = torch.rand(given.batch, 1, *given.size, generator=torch.Generator().manual_seed(1)) * 100
-    dtypes = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    precisions = {"fp32": "float32", "bf16": "bfloat16"}
     engines = {
-        f"torch, {name}": vidcolor_forward(generator, pictures, TORCH, dtype)
-        for name, dtype in dtypes.items()
+        f"torch, {name}": vidcolor_forward(generator, pictures, TORCH, precision)
+        for name, precision in precisions.items()
     }
     fuse_batch_norm(network)
     engines["torch, layers shared, fp32"] = layers_forward(network, pictures)
@@ -97,11 +97,13 @@ def main() -> None:
             print(f"{engine.title}: left out, it or onnx is not installed")
             continue
         model = recorded(network, pictures)
-        for name, dtype in dtypes.items():
-            if dtype in engine.runtime.DTYPES:
-                engines[f"{engine.name}, {name}"] = vidcolor_forward(generator, pictures, engine.name, dtype)
+        for name, precision in precisions.items():
+            if precision in engine.runtime.PRECISIONS:
+                engines[f"{engine.name}, {name}"] = vidcolor_forward(
+                    generator, pictures, engine.name, precision
+                )
                 engines[f"{engine.name}, layers shared, {name}"] = shared_forward(
-                    engine, model, pictures, dtype, given.threads
+                    engine, model, pictures, precision, given.threads
                 )
     measure(engines, given.repeat, given.batch)
 

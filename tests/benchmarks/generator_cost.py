@@ -27,8 +27,8 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     network = load_generator(given.weights).network
     fuse_batch_norm(network)
-    dtype = resolve_precision("auto", torch.device("cpu"))
-    network = network.to(dtype).to(memory_format=torch.channels_last)
+    precision = resolve_precision("auto", torch.device("cpu"))
+    network = network.to(getattr(torch, precision)).to(memory_format=torch.channels_last)
     fuse_activations(network)
     frame = (torch.rand(4, 1, *given.size) * 100).contiguous(memory_format=torch.channels_last)
     times: dict[str, list[float]] = {"encoder": [], "generator": []}
@@ -39,7 +39,7 @@ def main() -> None:
                 call(frame)
                 times[name].append(time.perf_counter() - started)
     encoder, generator = (statistics.median(times[n][2:]) for n in ("encoder", "generator"))
-    print(f"{given.size[0]}x{given.size[1]}, {dtype}, {given.threads} threads, batch of 4")
+    print(f"{given.size[0]}x{given.size[1]}, {precision}, {given.threads} threads, batch of 4")
     print(f"encoder {1e3 * encoder / 4:.1f} ms a frame, generator {1e3 * generator / 4:.1f} ms")
     print(f"ratio {generator / encoder:.2f}")
 

@@ -91,7 +91,7 @@ def main(compiled: bool) -> None:
                 click.echo(
                     f"  batch {batch:3} {name:15} {rate:9.0f} pictures/s {rate * operations / most:7.1%}"
                 )
-    predictor = Predictor(load_generator("default"), torch.device("cuda"), torch.float16)
+    predictor = Predictor(load_generator("default"), torch.device("cuda"), "float16")
     luminance = torch.rand(32, 1, *_SHAPE) * 100.0
     rate = 32 / seconds(lambda: predictor(luminance, _SHAPE))
     click.echo(f"Predictor, fp16, batch 32, with the ways there and back: {rate:.0f} pictures/s")

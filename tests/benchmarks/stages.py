@@ -156,10 +156,10 @@ def main(
         film = Path(folder) / "film.mkv"
         prepare(clip, film, height, bits, frames)
         clock = Clock()
-        place = resolve_device(device)
-        generator, dtype = load_generator("default"), resolve_precision("auto", place)
-        engine = resolve_engine("auto", generator, place, dtype)
-        predictor = Predictor(generator, place, dtype, Sharing(), engine)
+        chosen = resolve_device(device)
+        generator, precision = load_generator("default"), resolve_precision("auto", chosen)
+        engine = resolve_engine("auto", generator, chosen, precision)
+        predictor = Predictor(generator, chosen, precision, Sharing(), engine)
         whole = short = None
         if not stages_only:
             asked = ["-q", "--render-size", str(render_size), "--device", device, str(film)]

@@ -156,8 +156,6 @@ def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
 
     It computes in fp32 everywhere: scores are of weights, not of the machine's arithmetic.
     """
-    import torch
-
     from vidcolor.checkpoint import load_generator
     from vidcolor.devices import resolve_device
     from vidcolor.memory import keep_freed_memory
@@ -167,7 +165,7 @@ def load_predictor(weights: str, device: str) -> tuple[Generator, Predictor]:
     keep_freed_memory()
     chosen = resolve_device(device)
     generator = load_generator(weights)
-    return generator, Predictor(generator, chosen, torch.float32, Sharing())
+    return generator, Predictor(generator, chosen, "float32", Sharing())
 
 
 class Damaged:

@@ -33,11 +33,6 @@ _BYTES_PER_PIXEL = 1500
 """Memory that a forward pass takes for a pixel of the input, measured for the default generator."""
 
 
-def precision_of(dtype: torch.dtype | str) -> str:
-    """Arithmetic by torch's name for it: ``float32``, ``bfloat16`` or ``float16``."""
-    return str(dtype).removeprefix("torch.")
-
-
 def resolve_precision(name: str, device: Device, engine: str = "auto") -> str:
     """The arithmetic of inference that ``auto`` or a name stands for on ``device``, as torch calls it.
 
@@ -66,7 +61,7 @@ def resolve_engine(
     name: str,
     generator: Generator,
     device: Device,
-    dtype: torch.dtype | str,
+    precision: str,
     few: bool = False,
     sessions: Sessions | None = None,
 ) -> str:
@@ -83,7 +78,7 @@ def resolve_engine(
     """
     asked = BY_NAME.get(name)
     for engine in (asked,) if asked else () if few or name == TORCH else BY_NAME.values():
-        found, fault = _tried(engine, generator, device, precision_of(dtype), sessions or Sessions())
+        found, fault = _tried(engine, generator, device, precision, sessions or Sessions())
         if found is not None:
             return found
         if asked:
@@ -170,7 +165,7 @@ class Predictor:
         self,
         generator: HasNetwork,
         device: Device,
-        dtype: torch.dtype | str,
+        precision: str,
         share: Share = one_by_one,
         engine: str = TORCH,
         sessions: Sessions | None = None,
@@ -178,7 +173,7 @@ class Predictor:
         self.sessions = sessions
         self._generator = Fused(generator)
         self._run: Run | None = None
-        self.precision = precision_of(dtype)
+        self.precision = precision
         self.engine = engine
         self.device = device
         self.limit: int | None = None
