@@ -53,7 +53,7 @@ def quickly(network: nn.Module | None = None, path: str = __file__) -> Iterator[
 
 def _forget() -> None:
     """What was made of another network, as its weights would be others, too."""
-    predictors._kept.cache_clear()
+    predictors._cached.cache_clear()
     predictors._sessions.cache_clear()
 
 

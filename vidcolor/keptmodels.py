@@ -71,15 +71,15 @@ class KeptModels:
 
     Args:
         weights: the generator's file.
-        changed: its :func:`~vidcolor.writing.stamp` when the generator was read; nothing is kept, or found,
-            where it is another by now.
+        read_stamp: its :func:`~vidcolor.writing.stamp` when the generator was read; nothing is kept, or
+            found, where it is another by now.
 
     Attributes:
         elsewhere: has a model for inputs of a shape kept by another process, and says whether it may be.
     """
 
-    def __init__(self, weights: Path, changed: tuple[int, ...]) -> None:
-        self._weights, self._changed = weights, changed
+    def __init__(self, weights: Path, read_stamp: tuple[int, ...]) -> None:
+        self._weights, self._read_stamp = weights, read_stamp
         self.elsewhere: Callable[[tuple[int, ...]], bool] | None = None
 
     @property
@@ -98,7 +98,7 @@ class KeptModels:
             return None
         try:
             digest = hashlib.sha256(self._weights.read_bytes())
-            if stamp(self._weights) != self._changed:
+            if stamp(self._weights) != self._read_stamp:
                 return None
         except OSError:
             return None
@@ -163,7 +163,7 @@ def _name_of(asked: tuple[str, ...]) -> str:
 
 def _tidy(place: Path) -> None:
     """Let go of models that are too many, of choices without a model, and of fragments."""
-    models = sorted(place.glob(f"*/*{_SUFFIX}"), key=_changed)
+    models = sorted(place.glob(f"*/*{_SUFFIX}"), key=_time_of_change)
     for path in models[:-_MOST_MODELS]:
         path.unlink()
         if not any(path.parent.glob(f"*{_SUFFIX}")):
@@ -172,11 +172,11 @@ def _tidy(place: Path) -> None:
             with suppress(OSError):  # somebody is writing there
                 path.parent.rmdir()
     for part in place.glob(f"*/*{_PART}"):
-        if time.time() - _changed(part) > _ABANDONED_SECONDS:
+        if time.time() - _time_of_change(part) > _ABANDONED_SECONDS:
             part.unlink()
 
 
-def _changed(path: Path) -> float:
+def _time_of_change(path: Path) -> float:
     return path.stat().st_mtime
 
 

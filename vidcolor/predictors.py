@@ -46,8 +46,8 @@ def make_predictor(
     Raises:
         WeightsError, UsageError: the file is of no use, or the engine not to be had.
     """
-    generator, changed = _loaded(weights)
-    sessions = _sessions(weights, changed)
+    generator, read_stamp = _loaded(weights)
+    sessions = _sessions(weights, read_stamp)
     sessions.trim()
     chosen = resolve_engine(engine, generator, device, precision, few, sessions)
     return Predictor(generator, device, precision, Sharing(), chosen, sessions)
@@ -56,27 +56,27 @@ def make_predictor(
 def _loaded(weights: Path) -> tuple[Generator, tuple[int, ...]]:
     """A generator, and what tells its file from what may take its place: models are kept as that one's."""
     while True:
-        changed = _changed(weights)
+        read_stamp = _stamp(weights)
         generator = load_generator(str(weights))
-        if changed == _changed(weights):
-            return generator, changed
+        if read_stamp == _stamp(weights):
+            return generator, read_stamp
 
 
 @lru_cache(maxsize=1)
-def _sessions(weights: Path, changed: tuple[int, ...]) -> Sessions:
-    return Sessions(_kept_models(weights, changed))
+def _sessions(weights: Path, read_stamp: tuple[int, ...]) -> Sessions:
+    return Sessions(_kept_models(weights, read_stamp))
 
 
 @lru_cache(maxsize=1)
-def _kept_models(weights: Path, changed: tuple[int, ...]) -> KeptModels:
-    return KeptModels(weights, changed)
+def _kept_models(weights: Path, read_stamp: tuple[int, ...]) -> KeptModels:
+    return KeptModels(weights, read_stamp)
 
 
 class _Deferred:
     """A generator whose network is loaded, and torch imported, when it is asked for."""
 
-    def __init__(self, weights: Path, changed: tuple[int, ...], multiple: int) -> None:
-        self._weights, self._changed, self.multiple = weights, changed, multiple
+    def __init__(self, weights: Path, read_stamp: tuple[int, ...], multiple: int) -> None:
+        self._weights, self._read_stamp, self.multiple = weights, read_stamp, multiple
 
     @cached_property
     def network(self) -> nn.Module:
@@ -86,7 +86,7 @@ class _Deferred:
             WeightsError: the file is not what it was, or of no use.
         """
         network = load_generator(str(self._weights)).network
-        if _changed(self._weights) != self._changed:
+        if _stamp(self._weights) != self._read_stamp:
             raise WeightsError(f"{self._weights}: has changed while a film was coloured with it")
         return network
 
@@ -101,8 +101,8 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
         return None
     if options.engine == TORCH or (options.device == "auto" and may_have_gpu()) or not may_record():
         return None
-    changed = _changed(weights)
-    sessions, kept = _sessions(weights, changed), _kept_models(weights, changed)
+    read_stamp = _stamp(weights)
+    sessions, kept = _sessions(weights, read_stamp), _kept_models(weights, read_stamp)
     recorder = Recorder(weights, *_asked(options))
     choice = kept.choice(*_asked(options))
     if choice is None and kept.writable and recorder.start():
@@ -114,7 +114,7 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     stand_in(choice.told)
     kept.elsewhere = recorder.record
     sessions.trim()
-    generator = _Deferred(weights, changed, choice.multiple)
+    generator = _Deferred(weights, read_stamp, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
 
 
@@ -138,13 +138,13 @@ def cached_predictor(weights: Path, device: Device, precision: str, engine: str)
 
     For one photograph after another: to load a generator takes longer than to colour a picture.
     """
-    return _kept(weights, _changed(weights), device, precision, engine, threading.get_ident())
+    return _cached(weights, _stamp(weights), device, precision, engine, threading.get_ident())
 
 
 @lru_cache(maxsize=1)
-def _kept(
+def _cached(
     weights: Path,
-    changed: tuple[int, ...],
+    read_stamp: tuple[int, ...],
     device: Device,
     precision: str,
     engine: str,
@@ -153,7 +153,7 @@ def _kept(
     return make_predictor(weights, device, precision, engine, few=True)
 
 
-def _changed(weights: Path) -> tuple[int, ...]:
+def _stamp(weights: Path) -> tuple[int, ...]:
     with suppress(OSError):  # gone since it was found: loading says so in words
         return stamp(weights)
     return ()
