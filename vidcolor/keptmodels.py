@@ -75,12 +75,12 @@ class KeptModels:
             found, where it is another by now.
 
     Attributes:
-        elsewhere: has a model for inputs of a shape kept by another process, and says whether it may be.
+        make_elsewhere: has a model for inputs of a shape kept by another process, and says whether it may be.
     """
 
     def __init__(self, weights: Path, read_stamp: tuple[int, ...]) -> None:
         self._weights, self._read_stamp = weights, read_stamp
-        self.elsewhere: Callable[[tuple[int, ...]], bool] | None = None
+        self.make_elsewhere: Callable[[tuple[int, ...]], bool] | None = None
 
     @property
     def writable(self) -> bool:
@@ -135,9 +135,9 @@ class KeptModels:
             os.utime(path)
         return content[_DIGEST:]
 
-    def has_made(self, shape: tuple[int, ...]) -> bool:
+    def have_made(self, shape: tuple[int, ...]) -> bool:
         """Have a model for inputs of that shape kept by another process; whether it may be."""
-        return self.elsewhere is not None and self.elsewhere(shape)
+        return self.make_elsewhere is not None and self.make_elsewhere(shape)
 
     def keep_model(self, name: str, model: bytes) -> None:
         """Keep a model under that name; those used longest ago go."""

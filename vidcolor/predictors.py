@@ -112,7 +112,7 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     if BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     stand_in(choice.told)
-    kept.elsewhere = recorder.record
+    kept.make_elsewhere = recorder.record
     sessions.trim()
     generator = _Deferred(weights, read_stamp, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)

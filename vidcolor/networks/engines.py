@@ -104,7 +104,7 @@ class Keeps(Protocol):
     def model(self, name: str) -> bytes | None:
         """One that is kept under that name."""
 
-    def has_made(self, shape: tuple[int, ...]) -> bool:
+    def have_made(self, shape: tuple[int, ...]) -> bool:
         """Have one for inputs of that shape kept by another process; whether it may be."""
 
     def keep_model(self, name: str, model: bytes) -> None:
@@ -240,7 +240,7 @@ def begin(
     """
     name = f"{engine.name} {engine.runtime.version()} {precision} {'x'.join(map(str, shape))}"
     model = kept.model(name) if kept is not None else None
-    if model is None and kept is not None and kept.has_made(shape):
+    if model is None and kept is not None and kept.have_made(shape):
         model = kept.model(name)
     if model is not None:
         try:
