@@ -7,7 +7,7 @@ from fractions import Fraction
 import av
 from av.video.stream import VideoStream
 
-_PROGRESSIVE, _TOP_FIRST, _BOTTOM_FIRST = 1, 2, 3  # AVFieldOrder; TT, BB
+PROGRESSIVE, _TOP_FIRST, _BOTTOM_FIRST = 1, 2, 3  # AVFieldOrder; TT, BB
 
 
 def field_order_of(stream: VideoStream, video: av.VideoFrame | None = None, *, whole: bool = False) -> int:
@@ -23,16 +23,25 @@ def field_order_of(stream: VideoStream, video: av.VideoFrame | None = None, *, w
     context = stream.codec_context
     told = int(getattr(context, "field_order", 0))
     if whole:
-        return _PROGRESSIVE
+        return PROGRESSIVE
     if video is None or not video.interlaced_frame:
         return told
     if told == 0 and context.name == "dvvideo":
         return _BOTTOM_FIRST
     container = getattr(stream, "container", None)
-    doubtful = told <= _PROGRESSIVE or (container is not None and container.format.name == "mxf")
+    doubtful = told <= PROGRESSIVE or (container is not None and container.format.name == "mxf")
     if not doubtful or not hasattr(context, "field_order"):
         return told
     return _BOTTOM_FIRST if _shows_bottom_first(video) else _TOP_FIRST
+
+
+def is_bottom_first(field_order: int) -> bool:
+    """Whether the lower field is shown first, by an AVFieldOrder: BB, or BT.
+
+    FFmpeg's header has TB and BT the other way round, but its programs and decoders, QuickTime (9 and 14) and
+    Matroska (RFC 9559) mean by TB that the top field is the earlier one.
+    """
+    return field_order in (3, 5)
 
 
 def _shows_bottom_first(video: av.VideoFrame) -> bool:

@@ -17,7 +17,7 @@ from vidcolor.errors import InputError
 from vidcolor.frames import Frame, Orientation
 from vidcolor.media.continuity import demuxed
 from vidcolor.media.deinterlace import Deinterlacer
-from vidcolor.media.fieldorder import field_order_of
+from vidcolor.media.fieldorder import field_order_of, is_bottom_first
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of, without_refused_codes
 from vidcolor.media.repair import FirstShape, FrameClock, backdated
@@ -31,10 +31,6 @@ log = logging.getLogger(__name__)
 
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
-_BOTTOM_FIRST = (3, 5)
-"""Shown first (AVFieldOrder): BB, and BT. FFmpeg's header has TB and BT the other way round, but its programs
-and decoders, QuickTime (9 and 14) and Matroska (RFC 9559) mean by TB that the top field is the earlier one.
-"""
 _TURNED_BY_KEY_FRAMES = ("h264", "hevc")
 """Decoders that tell how a picture is turned with key frames alone (display orientation SEI)."""
 
@@ -280,7 +276,7 @@ def _describe(
         duration=clock.duration(video),
         time_base=clock.time_base,
         fields=2 if interlaced else 1,
-        bottom_first=bool(interlaced) and field_order_of(stream, video) in _BOTTOM_FIRST,
+        bottom_first=bool(interlaced) and is_bottom_first(field_order_of(stream, video)),
         orientation=orientation,
         # the decoder's where the beginning of the file told nothing
         aspect=stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio or Fraction(1),

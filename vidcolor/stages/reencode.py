@@ -18,6 +18,7 @@ from vidcolor.errors import OutputError, UsageError
 from vidcolor.frames import Codes, Frame
 from vidcolor.matrices import BT470BG
 from vidcolor.media.encoders import EncoderPlan
+from vidcolor.media.fieldorder import PROGRESSIVE, is_bottom_first
 from vidcolor.media.parameters import refused_option
 from vidcolor.media.pixels import depth_of, is_rgb, plane_array
 from vidcolor.media.priority import ordinary_priority
@@ -25,7 +26,6 @@ from vidcolor.media.priority import ordinary_priority
 _UNSPECIFIED = (0, 2)
 _RGB_MATRIX = 0
 _LIMITED, _FULL = 1, 2
-_PROGRESSIVE = 1
 _HARDWARE = re.compile("_(nvenc|qsv|vaapi|amf|videotoolbox|vulkan|v4l2m2m|mf)$")
 # primaries and transfer that go with a matrix, where the source names none (ITU-T H.273)
 _COMPANIONS = {1: (1, 1), 4: (4, 4), 5: (5, 6), 6: (6, 6), 7: (7, 7), 9: (9, 14)}
@@ -41,7 +41,6 @@ _OF_DNXHD = (
     "DNxHD has a few sizes, rates and bit rates (b=120M) alone; --encoder-option profile=dnxhr_hqx (10 bits) "
     "or dnxhr_hq with --pix-fmt yuv422p takes whole frames from 256×120 on"
 )
-_TOP_FIRST = (0, 1, 2, 4)  # unknown, progressive, top first (AVFieldOrder; see _BOTTOM_FIRST in decode)
 
 
 def color_tags(frame: Frame, plan: EncoderPlan) -> dict[str, int]:
@@ -79,7 +78,7 @@ def ticks_of(pts: int, time_base: Fraction, tick: Fraction, last: int | None) ->
 
 def is_interlaced(first: Frame, field_order: int) -> bool:
     """Whether to encode as fields: the first frame has them, or the container says so (AVFieldOrder)."""
-    return first.fields == 2 or field_order > _PROGRESSIVE
+    return first.fields == 2 or field_order > PROGRESSIVE
 
 
 def add_video_stream(
@@ -100,7 +99,7 @@ def add_video_stream(
     settings = dict(settings) | ({"field_order": str(field_order)} if field_order else {})
     interlaced = is_interlaced(first, field_order)
     if interlaced and plan.codec == "libx264":
-        extra = ["tff=1" if field_order in _TOP_FIRST else "bff=1"]
+        extra = ["bff=1" if is_bottom_first(field_order) else "tff=1"]
         if settings.get("qp") == "0":
             extra.append("keyint=1")  # predicted fields come back with a few samples off by one
         settings["x264-params"] = ":".join(filter(None, (settings.get("x264-params"), *extra)))
@@ -206,9 +205,9 @@ class Reencoder:
         if self._plan.codec == "ffv1":
             aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
             return f"setsar={aspect.numerator}/{aspect.denominator}"
-        if self._field_order <= _PROGRESSIVE or frame.video.interlaced_frame:
+        if self._field_order <= PROGRESSIVE or frame.video.interlaced_frame:
             return None
-        return "setfield=tff" if self._field_order in _TOP_FIRST else "setfield=bff"
+        return "setfield=bff" if is_bottom_first(self._field_order) else "setfield=tff"
 
     def _filtered(self, video: av.VideoFrame, mark: str) -> av.VideoFrame:
         if self._graph is None:
