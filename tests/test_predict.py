@@ -321,7 +321,7 @@ def test_a_hand_has_the_caller_s_threads_whatever_others_set_meanwhile() -> None
         others.wait()
         return torch.get_num_threads()
 
-    with Hand("test").lent() as submit:
+    with Hand().lent() as submit:
         task = submit(work)
         begun.wait()
         other = threading.Thread(target=torch.set_num_threads, args=(1,))
@@ -338,7 +338,7 @@ def test_what_a_hand_has_not_begun_is_dropped() -> None:
         go.wait()
         done.append(number)
 
-    hand = Hand("test")
+    hand = Hand()
     with hand.lent() as submit:
         tasks = [submit(work, number) for number in range(3)]
         while not tasks[0].running():
@@ -357,7 +357,7 @@ def test_a_hand_keeps_nothing_that_is_done() -> None:
         pass
 
     kept: list[weakref.ref[Large]] = []
-    with Hand("test").lent() as submit:
+    with Hand().lent() as submit:
         for _ in range(5):
             kept.append(weakref.ref(submit(Large).result()))
         submit(int).result()

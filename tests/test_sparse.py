@@ -221,7 +221,7 @@ def test_what_failed_keeps_no_memory() -> None:
         raise MemoryError
 
     def colour_it() -> None:
-        with Hand("test").lent() as submit:
+        with Hand().lent() as submit:
             sparse: Sparse[int] = Sparse(lambda asked: submit(fail, asked), 1)
             sparse.push(0, Link(begins=True, area=AREA))
             sparse.finish()

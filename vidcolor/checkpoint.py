@@ -27,7 +27,6 @@ from vidcolor.torchthreads import torch_threads
 from vidcolor.weightfiles import find_weights, unreadable
 from vidcolor.writing import write_whole
 
-DEFAULT_WEIGHTS = "default"
 _FORMAT = "vidcolor-1"
 _ARCHITECTURES: dict[str, type[ColourNetwork]] = {
     network.architecture: network
@@ -54,7 +53,7 @@ class Generator:
 
 
 @torch_threads(1)
-def load_generator(name: str = DEFAULT_WEIGHTS) -> Generator:
+def load_generator(name: str) -> Generator:
     """Load the generator that ``name`` stands for (see :func:`~vidcolor.weightfiles.find_weights`).
 
     Raises:

@@ -61,7 +61,7 @@ class Tools:
     anchors: Callable[[], Mapping[Key, Anchor]]
     meter: Meter
     cancel: threading.Event
-    hand: Hand = field(default_factory=lambda: Hand("vidcolor-predict"))
+    hand: Hand = field(default_factory=Hand)
 
     def colouring(
         self, options: Options, batch_size: int, progress: Callable[[Frame, int], None], **given: Any

@@ -83,7 +83,7 @@ class Colouring:
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
-    hand: Hand = field(default_factory=lambda: Hand("vidcolor-predict"))
+    hand: Hand = field(default_factory=Hand)
     every_frame: bool = False
     segment_frames: Callable[[Frame], int] | None = None
     flush_on_cancel: bool = True

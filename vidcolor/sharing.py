@@ -21,13 +21,13 @@ class Submit(Protocol):
 
 
 class Hand:
-    """A thread that works for another.
+    """A thread that predicts for another.
 
     It is kept for as long as there is work: what cuDNN plans for a thread is not given back when that ends.
     """
 
-    def __init__(self, name: str) -> None:
-        self._thread = ThreadPoolExecutor(1, name)
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "vidcolor-predict")
 
     @contextmanager
     def lent(self) -> Iterator[Submit]:
