@@ -316,12 +316,9 @@ def test_a_damaged_tar_is_an_input_error(folder: Path, tmp_path: Path, kind: str
 
 def test_large_pictures_are_reduced(folder: Path, tmp_path: Path) -> None:
     save(photograph(9, 400, 800), folder / "large.jpg")
-    photos = load_photos([folder], tmp_path / "cache", smallest=64, largest=100)
+    photos = load_photos([folder], tmp_path / "cache", smallest=64)
     shapes = {photos.name_of(i): photos.picture(i).shape for i in range(len(photos))}
-    assert shapes["large.jpg"] == (100, 200, 3) and shapes["0.png"] == (96, 128, 3)
-    assert load_photos([folder], tmp_path / "cache", smallest=64).picture(6).shape == (320, 640, 3)
-    with pytest.raises(UsageError, match="too small for crops of 128 px"):
-        load_photos([folder], tmp_path / "cache", smallest=128, largest=100)
+    assert shapes["large.jpg"] == (320, 640, 3) and shapes["0.png"] == (96, 128, 3)
 
 
 def test_a_picture_that_lies_right_is_not_copied_on_the_way() -> None:
@@ -728,15 +725,16 @@ def test_jpegs_of_rarer_names_are_found_in_folders(folder: Path, tmp_path: Path,
     assert name in [listed for listed, _ in load_photos([folder], tmp_path / "cache", smallest=64).listing]
 
 
-def test_films_and_pictures_mix(folder: Path, tmp_path: Path) -> None:
+def test_films_and_pictures_mix(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vidcolor.training.data.LARGEST_PX", 80)
     film = colour_film(tmp_path / "film.mp4", [(11, 50), (12, 50)])
     (folder / "deeper" / "film.mp4").symlink_to(colour_film(tmp_path / "other.mp4", [(13, 50)]))
-    photos = load_photos([folder, film], tmp_path / "cache", smallest=64, largest=80)
+    photos = load_photos([folder, film], tmp_path / "cache", smallest=64)
     assert len(photos) >= 8
     films = [(number, name.split("@")[0]) for number, (name, _) in enumerate(photos.listing) if "@" in name]
     assert {name for _, name in films} == {"deeper/film.mp4", "film.mp4"}
     assert {photos.picture(i).shape[0] for i, _ in films} == {80}
-    again = load_photos([folder, film], tmp_path / "other", smallest=64, largest=80)
+    again = load_photos([folder, film], tmp_path / "other", smallest=64)
     assert again.digest == photos.digest
 
 

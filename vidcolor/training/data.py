@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vidcolor.errors import InputError, UsageError
+from vidcolor.errors import InputError
 from vidcolor.training.cache import Index, Progress, Request, cached
 from vidcolor.training.screening import ALIKE, Report
 
 LARGEST_PX = 320
+"""Short side to which bigger pictures are reduced; to the crop where that is larger."""
 FEWEST_PICTURES = 4
 _EACH_SHOT, _GAP_SECONDS = 2, Fraction(1)
 
@@ -86,7 +87,6 @@ def load_photos(
     cache: Path,
     *,
     smallest: int,
-    largest: int | None = None,
     progress: Progress | None = None,
 ) -> PhotoSet:
     """Open the cache of ``sources``, decoding them first where ``cache`` does not hold them as they are now.
@@ -95,21 +95,15 @@ def load_photos(
         sources: picture files, films, folders and tars.
         cache: folder for decoded pictures; may be shared by runs, at once and with other sources.
         smallest: pictures with a side below this many pixels are left out.
-        largest: short side to which bigger pictures are reduced; by default ``LARGEST_PX``, or the crop
-            where that is larger.
         progress: called with the number of pictures done, and of all where it is known.
 
     Raises:
         InputError: a source cannot be read, or fewer than ``FEWEST_PICTURES`` can be used.
         OutputError: the cache cannot be written.
-        UsageError: ``largest`` is less than ``smallest``.
     """
-    largest = max(LARGEST_PX, smallest) if largest is None else largest
-    if largest < smallest:
-        raise UsageError(f"pictures reduced to {largest} px are too small for crops of {smallest} px")
     request = Request(
         sources=tuple(str(source.absolute()) for source in sources),
-        largest=largest,
+        largest=max(LARGEST_PX, smallest),
         each_shot=_EACH_SHOT,
         gap_seconds=str(_GAP_SECONDS),
     )
