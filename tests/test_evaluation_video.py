@@ -25,7 +25,7 @@ from vidcolor.errors import UsageError, WeightsError
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
 from vidcolor.evaluation.film import Film, load_film, shot_numbers, spans_of, steps_of
-from vidcolor.evaluation.motion import Motion, between, farneback, warp
+from vidcolor.evaluation.motion import Motion, between, farneback
 from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.raft import Raft
 from vidcolor.evaluation.strips import draw_strips, save_strips
@@ -389,13 +389,6 @@ def scored(truth: float, raw: float, ours: float, *, near: float = 1.0, still_db
             name: np.full((10, 40, 3), 99, np.uint8) for name in ("truth", "raw", "average", "ours", "grey")
         },
     )
-
-
-def test_pictures_are_sampled_where_the_flow_leads_to() -> None:
-    places = np.indices((8, 9), dtype=np.float32)
-    flow = np.broadcast_to(np.array([1.5, 2.0], np.float32), (8, 9, 2)).copy()
-    moved = warp(10 * places[0] + places[1], flow)
-    assert np.allclose(moved, 10 * np.minimum(places[0] + 2, 7) + np.minimum(places[1] + 1.5, 8))
 
 
 def test_the_excess_is_that_of_the_clips_where_there_is_one() -> None:

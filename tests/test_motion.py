@@ -126,11 +126,11 @@ def test_threads_and_their_order_do_not_tell_in_the_result() -> None:
             assert np.array_equal(one.trust_there, other.trust_there)
 
 
-def test_fetch_samples_between_pixels() -> None:
-    ramp = np.broadcast_to(np.arange(20, dtype=np.float32), (10, 20)).copy()
-    flow = np.zeros((10, 20, 2), np.float32)
-    flow[..., 0] = 0.5
-    assert np.allclose(fetch(ramp, flow)[:, :-1], ramp[:, :-1] + 0.5)
+def test_fetch_samples_where_the_flow_leads_to() -> None:
+    places = np.indices((8, 9), dtype=np.float32)
+    flow = np.broadcast_to(np.array([1.5, 2.0], np.float32), (8, 9, 2)).copy()
+    moved = fetch(10 * places[0] + places[1], flow)
+    assert np.allclose(moved, 10 * np.minimum(places[0] + 2, 7) + np.minimum(places[1] + 1.5, 8))
 
 
 def test_shrinking_averages() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidcolor.frames import Floats
+from vidcolor.motion import fetch, places
 
 Mask = NDArray[np.bool_]
 FlowMethod = Callable[[Floats, Floats], Floats]
@@ -33,7 +34,7 @@ class Motion:
 
     def fetch(self, second: Floats) -> Floats:
         """``second`` ``(h, w, ...)`` moved to where the first picture has it."""
-        return warp(second, self.flow)
+        return fetch(second, self.flow)
 
 
 def farneback(one: Floats, other: Floats) -> Floats:
@@ -53,26 +54,12 @@ def between(forward: Floats, backward: Floats) -> Motion:
         forward, backward: flow ``(h, w, 2)`` from the first picture to the second, and from that back.
     """
     height, width = forward.shape[:2]
-    returning = warp(backward, forward)
+    returning = fetch(backward, forward)
     home = forward + returning
     length = (forward**2).sum(-1) + (returning**2).sum(-1)
-    rows, columns = np.indices((height, width), dtype=np.float32)
-    x, y = columns + forward[..., 0], rows + forward[..., 1]
+    x, y = places(forward)
     gone = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
     hidden = ((home**2).sum(-1) > 0.01 * length + 0.5) | gone
     slopes = sum(np.gradient(forward[..., c], axis=a) ** 2 for c in (0, 1) for a in (0, 1))
     edge = slopes > 0.01 * (forward**2).sum(-1) + 0.002
     return Motion(flow=forward, hidden=hidden, unsure=hidden | edge)
-
-
-def warp(picture: Floats, flow: Floats) -> Floats:
-    """``picture`` ``(h, w, ...)`` sampled where ``flow`` leads to, bilinear; edges repeated."""
-    rows, columns = np.indices(flow.shape[:2], dtype=np.float32)
-    moved = cv2.remap(
-        picture,
-        columns + flow[..., 0],
-        rows + flow[..., 1],
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(moved, np.float32)
