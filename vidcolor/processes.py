@@ -18,6 +18,7 @@ from typing import Any
 from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.hearing import Ear, Warned
+from vidcolor.interpreter import switched_on
 from vidcolor.making import Maker
 from vidcolor.memory import keep_freed_memory
 from vidcolor.packing import Place
@@ -78,20 +79,7 @@ def refuse_daemon() -> None:
         )
 
 
-@contextmanager
-def _no_modules_of_the_current_folder() -> Iterator[None]:
-    """Processes that are started in here run nothing that lies beside the films (from Python 3.11 on)."""
-    name = "PYTHONSAFEPATH"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
-    try:
-        yield
-    finally:
-        os.environ.pop(name)
-        os.environ.update({} if before is None else {name: before})
-
-
-@_no_modules_of_the_current_folder()
+@switched_on("PYTHONSAFEPATH")  # workers run nothing that lies beside the films (from Python 3.11 on)
 def make_in_processes(maker: Maker) -> None:
     """Make the segments that are missing in worker processes, one for each device.
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from vidcolor.frames import Floats
+from vidcolor.interpreter import switched_on
 
 PRECISIONS = ("float32",)
 _TELLS_NOBODY = "ORT_DISABLE_TELEMETRY"
@@ -38,22 +37,8 @@ def session(model: bytes, precision: str, threads: int, calls: int) -> Callable[
 
 
 def _onnxruntime() -> ModuleType:
-    with _importing, _silent():
+    with _importing, switched_on(_TELLS_NOBODY):
         return importlib.import_module("onnxruntime")
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """What a program that this is a part of starts afterwards is as it would have been."""
-    given = os.environ.get(_TELLS_NOBODY)
-    os.environ[_TELLS_NOBODY] = "1"
-    try:
-        yield
-    finally:
-        if given is None:
-            del os.environ[_TELLS_NOBODY]
-        else:
-            os.environ[_TELLS_NOBODY] = given
 
 
 def _answer(made: Any, x: Floats) -> Floats:
