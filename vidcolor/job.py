@@ -1,4 +1,4 @@
-"""What can be told of a job before it begins, without what takes seconds to import; and the job itself."""
+"""Colours a film: what can be refused before anything slow is imported is; then :mod:`vidcolor.filmjob`."""
 
 from __future__ import annotations
 

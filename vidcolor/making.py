@@ -142,7 +142,7 @@ class Maker:
             self.terms = replace(self.terms, batch_limit=predictor.limit)
             self.terms.write(self.work.manifest)
             if not self.source.comes_again:
-                break  # its frames do not come again
+                break
             writer.abandon()
         endings.add(number, lambda: self.kept.store.write(writer.end(number, after)))
         return after

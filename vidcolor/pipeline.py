@@ -1,9 +1,9 @@
 """Composes the stages; owns every thread and queue.
 
     reader thread: decode, luminance, shots │ caller's thread: interpolate, propagate │ writer thread:
-    reencode, remux; more threads: motion, predict for the caller, recolor for the writer
+    compare, reencode, remux; more threads: motion, predict for the caller, recolor for the writer
 
-Each arrow is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
+Each bar is a queue bounded in bytes, so that memory depends on the size of a frame, not on their number.
 """
 
 from __future__ import annotations

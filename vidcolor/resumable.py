@@ -1,4 +1,4 @@
-"""A job from file to file, in segments: what is finished stays, and the same command goes on from there."""
+"""A film that goes to a file, in segments: what is finished stays, the same command goes on from there."""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The path of a frame: decode, luminance, shots, predict, propagate, recolor, compare, reencode, remux."""
+"""The path of a frame.
+
+It is decode, luminance, shots, predict, interpolate, propagate, recolor, compare, reencode, remux.
+"""
