@@ -137,17 +137,17 @@ def _predictor_of(setup: Setup, device: str) -> Predictor:
     """One that computes as the terms say, with torch where there is no other way."""
     machine = setup.terms.machine
     precision, threads = str(machine["precision"]), int(machine["torch threads"])
-    terms = precision, machine["engine"], threads
+    wanted = precision, machine["engine"], threads
     found = predictor_without_torch(setup.weights, setup.options)
-    if found is not None and (found.precision, found.engine, thread_count()) == terms:
+    if found is not None and (found.precision, found.engine, thread_count()) == wanted:
         return found
     from vidcolor.checkpoint import load_generator
 
     generator = load_generator(str(setup.weights))
     set_thread_count(threads)
-    place = resolve_device(str(machine["device"]) if device == "auto" else device)
-    engine = engine_here(setup.terms, generator, place, precision)
-    return Predictor(generator, place, precision, Sharing(), engine)
+    chosen = resolve_device(str(machine["device"]) if device == "auto" else device)
+    engine = engine_here(setup.terms, generator, chosen, precision)
+    return Predictor(generator, chosen, precision, Sharing(), engine)
 
 
 def engine_here(terms: Manifest, generator: Generator, device: Device, precision: str) -> str:

@@ -48,7 +48,7 @@ class Encoding:
         reading: of the source.
         first: its first frame that is wanted.
         target: where the film goes.
-        count: encode as a machine of so many processors does; None: as this one does.
+        processor_count: encode as a machine of so many processors does; None: as this one does.
 
     Attributes:
         first, target, options: as given.
@@ -70,7 +70,7 @@ class Encoding:
         first: Frame,
         target: Target,
         options: Options,
-        count: int | None = None,
+        processor_count: int | None = None,
     ) -> None:
         source, stream = reading.container, reading.stream
         self.first, self.target, self.options, self.coloured = first, target, options, stream.index
@@ -86,11 +86,11 @@ class Encoding:
             codec, muxer=muxer, crf=options.crf, preset=options.preset, extra=options.encoder_options
         )
         height = shown.luma.shape[0]
-        ahead = {} if options.preset else lookahead_of(codec, count or processors(), height)
+        ahead = {} if options.preset else lookahead_of(codec, processor_count or processors(), height)
         for key, value in (*hdr_settings(first.video, codec).items(), *ahead.items()):
             settings[key] = ":".join(filter(None, (value, settings.get(key))))
-        if count not in (None, processors()):
-            settings = settings_of(codec, count, height, settings)
+        if processor_count not in (None, processors()):
+            settings = settings_of(codec, processor_count, height, settings)
         self._settings, self._rate = settings, rate
         number = film_times.first_number(source, target)
         if number is None:

@@ -117,8 +117,8 @@ class FilmJob:
     def _predictor(self) -> Predictor:
         single, weights = self._is_single, self.weights
         if not single:  # it may wait for another process
-            seek = partial(predictor_without_torch, weights, self.options)
-            found = unless_cancelled("vidcolor-load", seek, self.cancel)
+            find = partial(predictor_without_torch, weights, self.options)
+            found = unless_cancelled("vidcolor-load", find, self.cancel)
             if found is not None:
                 return found
         device = self._device()

@@ -146,13 +146,13 @@ def _read_no_more(pool: ProcessPoolExecutor) -> None:
 class _Count:
     """Counts the frames of this process, in its place in an array."""
 
-    def __init__(self, counts: Any, place: int) -> None:
-        self._counts, self._place = counts, place
+    def __init__(self, counts: Any, number: int) -> None:
+        self._counts, self._number = counts, number
         self.last = 0
 
     def __call__(self, now: Progress) -> None:
         more, self.last = max(now.frames - self.last, 0), now.frames
-        self._counts[self._place] += more
+        self._counts[self._number] += more
 
 
 _maker: Maker | None = None
@@ -170,8 +170,8 @@ def _begin(setup: Setup, shared: _Shared) -> None:
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
     keep_freed_memory()
-    place, device = shared.devices.get()
-    _count = _Count(shared.frames, place)
+    number, device = shared.devices.get()
+    _count = _Count(shared.frames, number)
     with suppress(Interrupted):  # told to stop before it has begun: its tasks end it, and nobody is alarmed
         _maker = maker_of(setup, device, cancel, _count)
 

@@ -32,9 +32,9 @@ def serve(weights: str, device: str, precision: str, engine: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent
     told = import_torch()
     try:
-        place = resolve_device(device)
-        able = resolve_precision(precision, place, engine)
-        predictor = make_predictor(Path(weights), place, able, engine)
+        chosen = resolve_device(device)
+        able = resolve_precision(precision, chosen, engine)
+        predictor = make_predictor(Path(weights), chosen, able, engine)
     except VidcolorError as error:
         _say(json.dumps([type(error).__name__, str(error)]))
         return

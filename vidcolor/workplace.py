@@ -59,15 +59,15 @@ class Workplace:
         if parent is None:
             self.folder = final.parent / hidden_name(final, ".vidcolor")
         else:  # films of the same name may come from several folders
-            place = hashlib.sha256(os.fsencode(os.path.abspath(final))).hexdigest()[:8]
-            self.folder = Path(parent) / hidden_name(final, f"-{place}.vidcolor")
+            digest = hashlib.sha256(os.fsencode(os.path.abspath(final))).hexdigest()[:8]
+            self.folder = Path(parent) / hidden_name(final, f"-{digest}.vidcolor")
         self._name = str(final)
 
     def absolute(self) -> Workplace:
         """The same, for a process with another current folder."""
-        place = copy(self)
-        place.folder = self.folder.absolute()
-        return place
+        same = copy(self)
+        same.folder = self.folder.absolute()
+        return same
 
     @property
     def manifest(self) -> Path:

@@ -129,7 +129,7 @@ def measure(
     cancel = cancel or threading.Event()
     given = options or Options()
     rate = given.framerate or _rate_of(before, after, given)
-    source, made = (_of(name, given, rate) for name in (before, after))
+    source, made = (_opening_options(name, given, rate) for name in (before, after))
     found = _read(after, made, cancel, progress)
     shots = _shots_of(found)
     # where it begins is not where it was asked to: containers move all tracks
@@ -163,7 +163,7 @@ def measure(
     )
 
 
-def _of(name: str, options: Options, rate: Fraction | None) -> Options:
+def _opening_options(name: str, options: Options, rate: Fraction | None) -> Options:
     """How to open a film: as it was coloured, or, of a sequence, as the other one counts its frames."""
     return replace(options, framerate=rate if is_image_sequence(name) else None)
 
