@@ -26,7 +26,7 @@ from vidcolor.networks.base import ColourNetwork
 from vidcolor.networks.engines import BY_NAME, Engine, EngineNetwork, Session, Sessions, begin
 from vidcolor.networks.fusing import fuse_batch_norm
 from vidcolor.networks.onnx_graph import Graph
-from vidcolor.networks.onnx_model import recorded
+from vidcolor.networks.onnx_model import exported
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, engines_installed, resolve_engine
 
@@ -259,7 +259,7 @@ REFUSED: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 def test_what_cannot_be_written_down_is_left_to_torch(engine: Engine, what: str) -> None:
     generator = generator_of(Small(REFUSED[what]).eval())
     with pytest.raises(Unsupported):
-        recorded(generator.network, torch.zeros(1, 1, 32, 32))
+        exported(generator.network, torch.zeros(1, 1, 32, 32))
     assert resolve_engine("auto", generator, CPU, "float32") == "torch"
     with pytest.raises(UsageError, match="--engine torch"):
         resolve_engine(engine.name, generator, CPU, "float32")

@@ -25,13 +25,13 @@ from vidcolor import crew, keptmodels, predictors, torchthreads
 from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
 from vidcolor.errors import Interrupted, UsageError, WeightsError
+from vidcolor.exporter import Exporter
 from vidcolor.job import colorize
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks import openvino_runtime
 from vidcolor.networks.engines import BY_NAME
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.options import Options
-from vidcolor.recorder import Recorder
 from vidcolor.result import Progress
 from vidcolor.torchthreads import Told
 from vidcolor.writing import stamp
@@ -231,7 +231,7 @@ def test_who_needs_no_torch(given: dict[str, Any], found: bool, weights: str, mo
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
     kept_of(weights).keep_choice(_choice(), "auto", "auto", "auto")
-    monkeypatch.setattr(predictors.Recorder, "start", lambda self: False)
+    monkeypatch.setattr(predictors.Exporter, "start", lambda self: False)
     made = predictors.predictor_without_torch(Path(weights), Options(weights=weights, **given))
     assert (made is not None) is found
     if made is not None:
@@ -494,11 +494,11 @@ def test_what_cannot_be_is_said_by_whoever_finds_it(given: list[str], film: Path
 
 
 def test_what_engines_cannot_do_is_asked_once(film: Path, weights: str, monkeypatch: Patch) -> None:
-    recorder = Recorder(Path(weights), "cpu", "bf16", "onnxruntime")
+    exporter = Exporter(Path(weights), "cpu", "bf16", "onnxruntime")
     with pytest.raises(UsageError, match="--engine onnxruntime is for --device cpu in --precision fp32"):
-        recorder.start()
+        exporter.start()
     kept_of(weights).keep_choice(replace(_choice(), engine="torch"), "auto", "auto", "auto")
-    monkeypatch.setattr(predictors.Recorder, "start", lambda self: pytest.fail("asked again"))
+    monkeypatch.setattr(predictors.Exporter, "start", lambda self: pytest.fail("asked again"))
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
     with no_torch():
         assert predictors.predictor_without_torch(Path(weights), Options(weights=weights)) is None
@@ -509,10 +509,10 @@ def test_another_process_that_cannot_begin_or_is_killed_is_done_without(
 ) -> None:
     for program in ("/nowhere/python", "/bin/false", "/bin/echo"):
         monkeypatch.setattr(sys, "executable", program)
-        recorder = Recorder(Path(weights), "cpu", "fp32", "auto")
-        assert not recorder.start()
+        exporter = Exporter(Path(weights), "cpu", "fp32", "auto")
+        assert not exporter.start()
         with no_torch():
-            assert not recorder.record((1, 1, 32, 32))
+            assert not exporter.export((1, 1, 32, 32))
 
 
 def test_a_signal_does_not_wait_for_another_process(film: Path, weights: str, monkeypatch: Patch) -> None:
@@ -534,22 +534,22 @@ def test_a_signal_does_not_wait_for_another_process(film: Path, weights: str, mo
 
 def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, cache: Path) -> None:
     pytest.importorskip("onnxruntime")
-    recorder = Recorder(Path(weights), "cpu", "fp32", "onnxruntime")
-    assert recorder.start()
-    process = recorder._process
+    exporter = Exporter(Path(weights), "cpu", "fp32", "onnxruntime")
+    assert exporter.start()
+    process = exporter._process
     assert process is not None
     assert process.poll() is None
     with no_torch():
-        assert recorder.record((1, 1, 64, 32))
+        assert exporter.export((1, 1, 64, 32))
     assert process.poll() == 0
     assert any("1x1x64x32" in path.name for path in cache.glob("*/*.onnx"))
-    assert not recorder.record((1, 1, 32, 32))  # for who has torch
+    assert not exporter.export((1, 1, 32, 32))  # for who has torch
     with no_torch():
-        assert recorder.start()
-        assert recorder._process is not None
-        recorder._process.kill()
-        recorder._process.wait()
-        assert recorder.record((1, 1, 32, 64))
+        assert exporter.start()
+        assert exporter._process is not None
+        exporter._process.kill()
+        exporter._process.wait()
+        assert exporter.export((1, 1, 32, 64))
     assert any("1x1x32x64" in path.name for path in cache.glob("*/*.onnx"))
 
 
@@ -590,7 +590,7 @@ def test_openvino_is_called_once_before_threads_call_it(
     monkeypatch: Patch, cache: Path, weights: str
 ) -> None:
     pytest.importorskip("openvino")
-    from vidcolor.networks.onnx_model import recorded
+    from vidcolor.networks.onnx_model import exported
 
     asked: list[tuple[int, ...]] = []
 
@@ -599,6 +599,6 @@ def test_openvino_is_called_once_before_threads_call_it(
         assert openvino_runtime._beginning.locked()
 
     monkeypatch.setattr(openvino_runtime, "_answer", answer)
-    model = recorded(load_generator(weights).network, torch.zeros(1, 1, 32, 64))
+    model = exported(load_generator(weights).network, torch.zeros(1, 1, 32, 64))
     openvino_runtime.session(model, "float32", 1, 2)
     assert asked == [(1, 1, 32, 64)]

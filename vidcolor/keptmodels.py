@@ -2,7 +2,7 @@
 
 To import torch takes one to two seconds and, where it is built for CUDA, up to 480 MB. It is needed to write
 a generator down for an engine, and to try what the engine makes of it, which another process can do
-(:mod:`vidcolor.recorder`); after that the model is enough.
+(:mod:`vidcolor.exporter`); after that the model is enough.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from vidcolor.devices import Cpu, Device, may_have_gpu
 from vidcolor.errors import WeightsError
+from vidcolor.exporter import Exporter, may_export
 from vidcolor.keptmodels import Choice, KeptModels
 from vidcolor.networks.engines import BY_NAME, Sessions
 from vidcolor.options import TORCH, Options
-from vidcolor.recorder import Recorder, may_record
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine
 from vidcolor.torchthreads import Told, stand_in
@@ -99,20 +99,20 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     """
     if "torch" in sys.modules or options.ray is not None or options.device not in ("auto", "cpu"):
         return None
-    if options.engine == TORCH or (options.device == "auto" and may_have_gpu()) or not may_record():
+    if options.engine == TORCH or (options.device == "auto" and may_have_gpu()) or not may_export():
         return None
     read_stamp = _stamp(weights)
     sessions, kept = _sessions(weights, read_stamp), _kept_models(weights, read_stamp)
-    recorder = Recorder(weights, *_asked(options))
+    exporter = Exporter(weights, *_asked(options))
     choice = kept.choice(*_asked(options))
-    if choice is None and kept.writable and recorder.start():
+    if choice is None and kept.writable and exporter.start():
         choice = kept.choice(*_asked(options))
     if choice is None or choice.engine == TORCH:
         return None
     if BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     stand_in(choice.told)
-    kept.make_elsewhere = recorder.record
+    kept.make_elsewhere = exporter.export
     sessions.trim()
     generator = _Deferred(weights, read_stamp, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)

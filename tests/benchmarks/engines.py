@@ -25,7 +25,7 @@ from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.memory import keep_freed_memory
 from vidcolor.networks.engines import BY_NAME, Engine
 from vidcolor.networks.fusing import fuse_activations, fuse_batch_norm
-from vidcolor.networks.onnx_model import recorded
+from vidcolor.networks.onnx_model import exported
 from vidcolor.options import TORCH
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor
@@ -96,7 +96,7 @@ def main() -> None:
         if engine.installed() is None:
             print(f"{engine.title}: left out, it or onnx is not installed")
             continue
-        model = recorded(network, pictures)
+        model = exported(network, pictures)
         for name, precision in precisions.items():
             if precision in engine.runtime.PRECISIONS:
                 engines[f"{engine.name}, {name}"] = vidcolor_forward(

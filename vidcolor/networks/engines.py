@@ -230,7 +230,7 @@ def begin(
     calls: int = 1,
     kept: Keeps | None = None,
 ) -> Session:
-    """A function of inputs of one shape, tried on another than it was recorded with.
+    """A function of inputs of one shape, tried on another than it was traced with.
 
     Args:
         kept: where a model may be found that has been tried before; one that is made goes there.
@@ -249,12 +249,12 @@ def begin(
             log.debug("%s is of no use: %r", name, error)
     import torch  # here, because what has been made is called without it
 
-    from vidcolor.networks.onnx_model import recorded
+    from vidcolor.networks.onnx_model import exported
 
     network = generator.network
     x = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 100.0
     try:
-        model = recorded(network, x)
+        model = exported(network, x)
         session = engine.runtime.session(model, precision, threads, calls)
         with torch.inference_mode():
             wanted = network(100.0 - x).numpy()

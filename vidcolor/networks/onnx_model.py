@@ -1,6 +1,6 @@
-"""Generators written down as ONNX models, for engines that compute those.
+"""Exports generators as ONNX models, for engines that compute those.
 
-What a network does to a picture is recorded while torch does it once, operation by operation, for that size
+What a network does to a picture is traced while torch does it once, operation by operation, for that size
 of picture. torch's own exporters take seconds and 270 MB for that.
 """
 
@@ -18,7 +18,7 @@ from vidcolor.networks.onnx_graph import Graph
 from vidcolor.networks.onnx_operations import OPERATIONS
 
 
-def recorded(network: nn.Module, x: Tensor) -> bytes:
+def exported(network: nn.Module, x: Tensor) -> bytes:
     """The network as an ONNX model for inputs of the shape of ``x``.
 
     Raises:
@@ -27,12 +27,12 @@ def recorded(network: nn.Module, x: Tensor) -> bytes:
     with torch.inference_mode(False), torch.no_grad():
         seen = x.clone()
         graph = Graph(seen)
-        with _Recorder(graph):
+        with _Tracer(graph):
             y: Tensor = network(seen)
     return graph.model(seen, y)
 
 
-class _Recorder(TorchFunctionMode):
+class _Tracer(TorchFunctionMode):
     """Writes down what torch is asked to do with what comes of a graph's input."""
 
     def __init__(self, graph: Graph) -> None:

@@ -1,4 +1,4 @@
-"""What another process does for one without torch; :mod:`vidcolor.recorder` is the other end."""
+"""What another process does to export a generator for one without torch; :mod:`vidcolor.exporter` asks it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from vidcolor.devices import resolve_device
 from vidcolor.errors import VidcolorError
+from vidcolor.exporter import READY
 from vidcolor.options import TORCH, Options
 from vidcolor.predictors import make_predictor, note_choice
-from vidcolor.recorder import READY
 from vidcolor.stages.predict import resolve_precision
 from vidcolor.torchthreads import import_torch
 

@@ -1,4 +1,4 @@
-"""Has another process write a generator down for an engine, so that this one does without torch."""
+"""Has another process export a generator to ONNX for an engine, so that this one does without torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ READY = "ready"
 """What the other process says when it waits for a shape; else the kind and the words of an error, in JSON."""
 
 
-def may_record() -> bool:
-    """Whether there seems to be an engine to record for."""
+def may_export() -> bool:
+    """Whether there seems to be an engine to export for."""
     return importlib.util.find_spec("onnx") is not None and any(map(importlib.util.find_spec, BY_NAME))
 
 
-class Recorder:
+class Exporter:
     """A process that keeps, for others, what options come to, and then a model of one shape.
 
     Args:
@@ -42,7 +42,7 @@ class Recorder:
         Raises:
             WeightsError, UsageError: as for the options in this process.
         """
-        command, environment = calling("vidcolor.recording", "serve", *self._given)
+        command, environment = calling("vidcolor.export_server", "serve", *self._given)
         try:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -50,7 +50,7 @@ class Recorder:
             )  # fmt: skip
             answer = self._process.stdout.readline().strip() if self._process.stdout else ""
         except (OSError, ValueError) as error:
-            log.debug("nothing is recorded in another process: %r", error)
+            log.debug("nothing is exported in another process: %r", error)
             return False
         if answer == READY:
             return True
@@ -59,11 +59,11 @@ class Recorder:
             kind, text = json.loads(answer)
             fault = getattr(errors, kind)(text)
         except (ValueError, TypeError, AttributeError):  # it has been stopped, or has not begun
-            log.debug("nothing is recorded in another process: %r", answer)
+            log.debug("nothing is exported in another process: %r", answer)
             return False
         raise fault
 
-    def record(self, shape: tuple[int, ...]) -> bool:
+    def export(self, shape: tuple[int, ...]) -> bool:
         """Have a model for inputs of that shape kept; whether it may be."""
         if "torch" in sys.modules:
             return False
