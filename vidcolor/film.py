@@ -42,7 +42,7 @@ class Film:
         source: the open source.
         encoding: of the picture; says where it goes, too.
         rehearsed: write into memory, for :func:`rehearse`.
-        label: goes into the metadata as the program's name.
+        mark: goes into the metadata, see :mod:`vidcolor.marks`.
 
     Attributes:
         encoding: as given.
@@ -58,7 +58,7 @@ class Film:
         encoding: Encoding,
         *,
         rehearsed: bool = False,
-        label: str | None = None,
+        mark: str | None = None,
     ) -> None:
         first, target, muxer = encoding.first, encoding.target, encoding.target.muxer
         self.encoding, self._target = encoding, target
@@ -86,8 +86,8 @@ class Film:
             with mapped_errors(target.name):
                 self.picture = self._remuxer.add_streams(lambda: encoding.add_stream(self._output))
                 make_room(muxer, self.picture, first.aspect)
-            if label is not None:
-                _label_film(self._output, label)
+            if mark is not None:
+                _mark_film(self._output, mark)
         except BaseException:
             self.close()
             raise
@@ -155,14 +155,14 @@ def rehearse(source: InputContainer, encoding: Encoding) -> None:
         film.start()
 
 
-def _label_film(output: OutputContainer, name: str) -> None:
-    """Put a label where the container keeps the name of the program, or where else it has room for it.
+def _mark_film(output: OutputContainer, mark: str) -> None:
+    """Put a mark where the container keeps the name of the program, or where else it has room for it.
 
     FFmpeg itself fills in the usual place in some. A comment of the source stays.
     """
     key = traits_of(output.format.name).mark
     if key != "comment" or key not in map(str.lower, output.metadata):  # Matroska's names are in capitals
-        output.metadata[key] = name
+        output.metadata[key] = mark
 
 
 def _container_options(target: Target, first: Frame, source: InputContainer) -> dict[str, str]:

@@ -11,8 +11,8 @@ import av
 from av.container import InputContainer
 
 from vidcolor.errors import ResumeMismatch, VidcolorError
-from vidcolor.labels import PLACES, label_of
 from vidcolor.manifest import Manifest, describe_options, digest_weights, fingerprint, identify
+from vidcolor.marks import KEYS, mark_text
 from vidcolor.media.opening import is_image_sequence, open_source, reads_once
 from vidcolor.media.streams import pick_video
 from vidcolor.options import Options
@@ -31,8 +31,8 @@ def keeps(name: str) -> bool:
 
 def marks_of(target: str, container: InputContainer) -> list[str]:
     """What vidcolor noted about a film that it finished; empty for those of others."""
-    labels = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in PLACES)]
-    return [label for label in labels if label.startswith("vidcolor ")]
+    marks = [mark_of(Path(target)), *(container.metadata.get(key, "") for key in KEYS)]
+    return [mark for mark in marks if mark.startswith("vidcolor ")]
 
 
 def frames_marked(target: str) -> int:
@@ -72,8 +72,8 @@ def already_done(
         if reads_once(name) and terms is None:
             return None
         with open_source(target) as container:
-            labels = marks_of(target, container)
-            if not labels:
+            marks = marks_of(target, container)
+            if not marks:
                 return None
             # the whole file is read only where there is reason to: it may have been cut off since
             stream = pick_video(container, target)
@@ -87,9 +87,9 @@ def already_done(
     weights = digest_weights(find_weights(options.weights))
     source = terms.source if terms is not None else identify(name)
     own_print = fingerprint(source, describe_options(options), weights)
-    own = label_of(own_print, frames)
+    own = mark_text(own_print, frames)
     losses = re.compile(re.escape(own) + r"(?: lost (\d+))?(?: silent (\d+))?")
-    found = next(filter(None, map(losses.fullmatch, labels)), None)
+    found = next(filter(None, map(losses.fullmatch, marks)), None)
     if found is None:
         return None
     if left.folder.is_dir() and not left.busy() and _is_of(left, own_print):

@@ -15,9 +15,9 @@ from vidcolor.film import Film, rehearse
 from vidcolor.frames import Frame
 from vidcolor.framesource import AHEAD, FrameSource, PipeSource
 from vidcolor.hearing import hushed
-from vidcolor.labels import label_of, losses_of
 from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
+from vidcolor.marks import losses_of, mark_text
 from vidcolor.media.opening import reads_once
 from vidcolor.media.processors import goes_anywhere
 from vidcolor.media.quality import LOSSLESS
@@ -245,13 +245,12 @@ class ResumableJob:
         assert target.final is not None
         target.create(part_of(target.final, target.name))
         described = replace(self.wanted, source=maker.terms.source)  # as who looks for it will do
-        name = label_of(described.fingerprint, last.frames)
-        label = name + losses_of(last.lost, 0)
+        mark = mark_text(described.fingerprint, last.frames)
         delay = max(SegmentStore.describe(path).delay for path in paths)
         with maker.source.others() as (container, others):
             try:
                 with hushed():
-                    film = Film(container, maker.encoding, label=label)
+                    film = Film(container, maker.encoding, mark=mark + losses_of(last.lost, 0))
                 with closing(film):
                     assemble(film, (self._part(path) for path in paths), delay, others)
             except OutputError as error:
@@ -259,7 +258,7 @@ class ResumableJob:
                     f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
                     "that is mended"
                 ) from error
-        target.commit(name + losses_of(last.lost, film.silent))
+        target.commit(mark + losses_of(last.lost, film.silent))
         return film.silent
 
     def _part(self, path: Path) -> Coded:

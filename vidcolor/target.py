@@ -84,11 +84,11 @@ class Target:
         except OSError as error:
             raise OutputError(f"{self.name}: cannot be created ({error.strerror})") from error
 
-    def commit(self, label: str = "") -> None:
+    def commit(self, mark_text: str = "") -> None:
         """Give the finished file its name; it is on disk before it has it.
 
         Args:
-            label: noted about the file, too, for containers that have no place for it.
+            mark_text: noted about the file, too, for containers that have no place for a mark.
 
         Raises:
             OutputError: the disk refuses, or something has that name by now.
@@ -97,8 +97,8 @@ class Target:
             return
         try:
             with open(self.working, "rb+") as file:
-                if label:
-                    mark(self.working, label)
+                if mark_text:
+                    mark(self.working, mark_text)
                 os.fsync(file.fileno())
             if self.overwrite:
                 os.replace(self.working, self.final)
