@@ -26,7 +26,7 @@ from media import fill_plane, make_film
 from test_resume import Stop, fingerprint, left_in, run, short_segments
 
 from vidcolor.batches import Batch, Batcher
-from vidcolor.crew import Crew, Hands
+from vidcolor.crew import Crew, WorkerPool
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import WITNESSES, FrameSource
 from vidcolor.job import colorize
@@ -172,7 +172,7 @@ def test_what_one_process_began_several_finish_and_the_other_way_round(tmp_path:
 
 
 def test_what_several_workers_warn_of_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    class Some(Hands):
+    class Some(WorkerPool):
         def submit(self, number: int, place: Any) -> None:
             pass
 
@@ -185,10 +185,10 @@ def test_what_several_workers_warn_of_is_said_once(tmp_path: Path, caplog: pytes
         def frames(self) -> int:
             return 0
 
-    hands = Some()
+    workers = Some()
     with caplog.at_level("WARNING", logger="vidcolor"):
         for at in ("00:00:00", "00:00:06"):
-            hands.hear([("colours at %s", f"colours at {at}"), ("fields", "fields")])
+            workers.hear([("colours at %s", f"colours at {at}"), ("fields", "fields")])
     assert [record.getMessage() for record in caplog.records] == ["colours at 00:00:00", "fields"]
 
 
@@ -307,7 +307,7 @@ def test_processes_are_as_many_as_devices_or_as_asked_for() -> None:
 
 
 def test_the_planner_ends_when_a_worker_has_failed() -> None:
-    class Failing(Hands):
+    class Failing(WorkerPool):
         def submit(self, number: int, place: Place | None) -> None:
             """Take it."""
 
@@ -330,7 +330,7 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
     tools = SimpleNamespace(meter=meter, cancel=threading.Event())
     maker = SimpleNamespace(tools=tools, kept=SimpleNamespace(first_missing=lambda: (0, None)))
     with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
-        Crew(maker=maker, hands=Failing()).work()  # type: ignore[arg-type]
+        Crew(maker=maker, workers=Failing()).work()  # type: ignore[arg-type]
     assert stopped.wait(5)
 
 
@@ -351,7 +351,7 @@ def test_a_worker_that_is_stopped_before_it_has_begun_says_nothing() -> None:
 
 
 def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> None:
-    class Slow(Hands):
+    class Slow(WorkerPool):
         def __init__(self) -> None:
             super().__init__()
             self.left, self.most, self.taken = 0, 0, 0
@@ -382,15 +382,15 @@ def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> Non
         terms=SimpleNamespace(segment_frames=8),
         encoding=SimpleNamespace(ticks=None),
     )
-    hands = Slow()
+    workers = Slow()
     planner = SimpleNamespace(beginnings=lambda number, place: iter(places))
     with (
         mock.patch("vidcolor.crew._MOST_AHEAD", 3),
         mock.patch("vidcolor.crew._POLL_SECONDS", 0.01),
         mock.patch("vidcolor.crew.Planner", return_value=planner),
     ):
-        Crew(maker=maker, hands=hands).work()  # type: ignore[arg-type]
-    assert (hands.taken, hands.most) == (12, 3)
+        Crew(maker=maker, workers=workers).work()  # type: ignore[arg-type]
+    assert (workers.taken, workers.most) == (12, 3)
 
 
 def test_where_shots_begin_is_found_without_motion(tmp_path: Path) -> None:

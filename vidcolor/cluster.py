@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from vidcolor.checkpoint import load_generator
-from vidcolor.crew import Crew, Hands, Setup, engine_here, maker_of, setup_of
+from vidcolor.crew import Crew, Setup, WorkerPool, engine_here, maker_of, setup_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, VidcolorError, first_line
 from vidcolor.hearing import Ear, Warned
 from vidcolor.machine import describe_machine
@@ -52,18 +52,18 @@ def make_on_cluster(maker: Maker) -> None:
     address = options.ray
     assert address is not None
     with _connected(address, maker.tools.cancel) as ray:
-        hands: _Tasks | None = None
+        workers: _Tasks | None = None
         try:
-            hands = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
-            Crew(maker=maker, hands=hands).work()
+            workers = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
+            Crew(maker=maker, workers=workers).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
                 f"{maker.order.target.name}: the cluster gave up ({first_line(error)}); what is finished is "
                 "kept: run the same command again"
             ) from error
         finally:
-            if hands is not None:
-                hands.cancel()
+            if workers is not None:
+                workers.cancel()
     maker.kept.find()
 
 
@@ -118,7 +118,7 @@ def _needs(ray: Any, terms: Manifest, address: str) -> dict[str, float]:
     return {"num_cpus": min(float(terms.machine["torch threads"]), most)}
 
 
-class _Tasks(Hands):
+class _Tasks(WorkerPool):
     def __init__(self, ray: Any, maker: Maker, needs: dict[str, float], most: int | None) -> None:
         super().__init__()
         setup = setup_of(maker)

@@ -62,7 +62,7 @@ class Setup(Order):
     anywhere: bool
 
 
-class Hands(ABC):
+class WorkerPool(ABC):
     """Workers to whom shots are given."""
 
     def __init__(self) -> None:
@@ -164,11 +164,11 @@ class Crew:
 
     Attributes:
         maker: whose segments they are.
-        hands: the workers.
+        workers: to whom shots are given.
     """
 
     maker: Maker
-    hands: Hands
+    workers: WorkerPool
 
     def work(self) -> None:
         """Hand out the shots as they are found, and wait for the last of them.
@@ -187,13 +187,13 @@ class Crew:
             try:
                 while True:
                     planning = planner.running  # before the check: what it submits last is waited for
-                    if self.hands.check(_POLL_SECONDS) and not planning:
+                    if self.workers.check(_POLL_SECONDS) and not planning:
                         break
                     if cancel.is_set():
                         raise Interrupted
                     if planning:
                         planner.join(_POLL_SECONDS)
-                    done = self.hands.frames() + meter.before
+                    done = self.workers.frames() + meter.before
                     if done != told:
                         told = done
                         meter.tell_of(done, total, duration)
@@ -203,10 +203,10 @@ class Crew:
                 raise
 
     def _plan(self, number: int, place: Place | None, stop: threading.Event) -> None:
-        self.hands.submit(number, place)
+        self.workers.submit(number, place)
         for beginning in Planner(maker=self.maker, cancel=stop).beginnings(number, place):
-            while self.hands.outstanding() >= _MOST_AHEAD and not stop.wait(_POLL_SECONDS):
+            while self.workers.outstanding() >= _MOST_AHEAD and not stop.wait(_POLL_SECONDS):
                 pass
             if stop.is_set():
                 return
-            self.hands.submit(*beginning)
+            self.workers.submit(*beginning)

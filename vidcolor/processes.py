@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-from vidcolor.crew import Crew, Hands, Setup, maker_of, setup_of
+from vidcolor.crew import Crew, Setup, WorkerPool, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.hearing import Ear, Warned
 from vidcolor.interpreter import switched_on
@@ -41,7 +41,7 @@ class _Shared:
     stop: Any
 
 
-class _Processes(Hands):
+class _Processes(WorkerPool):
     def __init__(self, pool: ProcessPoolExecutor, shared: _Shared) -> None:
         super().__init__()
         self._pool, self._shared = pool, shared
@@ -99,7 +99,7 @@ def make_in_processes(maker: Maker) -> None:
         shared.devices.put(numbered)
     with ProcessPoolExecutor(len(devices), context, _begin, (setup_of(maker), shared)) as pool:
         try:
-            Crew(maker=maker, hands=_Processes(pool, shared)).work()
+            Crew(maker=maker, workers=_Processes(pool, shared)).work()
         except BaseException as error:
             broken = isinstance(error, BrokenProcessPool)
             shared.stop.value = _LEAVE if broken else _STOP
