@@ -17,17 +17,24 @@ from vidcolor.temporal import Link, Linker, LinkerState, TemporalState
 
 
 @dataclass(kw_only=True)
-class Batch:
-    """Frames that are predicted together, with one picture and its link for each frame or field."""
+class _Frames:
+    """Frames, with one picture for each frame or field."""
 
     frames: list[Frame] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    links: list[Link] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
-        """What it holds in memory."""
-        return _bytes_of(self.frames, self.pictures)
+        """Memory that they take, with the pictures' ab."""
+        pictures = sum(4 * picture.grey.nbytes for picture in self.pictures)
+        return sum(frame.luma.nbytes * 3 // 2 for frame in self.frames) + pictures
+
+
+@dataclass(kw_only=True)
+class Batch(_Frames):
+    """Frames that are predicted together, with the links of their pictures."""
+
+    links: list[Link] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -65,22 +72,10 @@ class Span:
 
 
 @dataclass(kw_only=True)
-class Coloured:
-    """Frames with their pictures and the smoothed ab of those."""
+class Coloured(_Frames):
+    """Frames with the smoothed ab of their pictures."""
 
-    frames: list[Frame] = field(default_factory=list)
-    pictures: list[Picture] = field(default_factory=list)
     abs_: list[Floats] = field(default_factory=list)
-
-    @property
-    def nbytes(self) -> int:
-        """What it holds in memory."""
-        return _bytes_of(self.frames, self.pictures)
-
-
-def _bytes_of(frames: list[Frame], pictures: list[Picture]) -> int:
-    """Memory that frames take, with what the generator sees of them and their ab."""
-    return sum(frame.luma.nbytes * 3 // 2 for frame in frames) + sum(4 * p.grey.nbytes for p in pictures)
 
 
 class Batcher:
