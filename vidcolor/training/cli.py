@@ -15,12 +15,13 @@ import click
 from vidcolor.cli_options import CONTEXT, Finite, OneLineCommand
 from vidcolor.cli_process import printable
 from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault, first_line
+from vidcolor.options import PRECISIONS
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _PATH = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 _COUNT = click.IntRange(min=1)
-_PRECISION = click.Choice(["auto", "fp32", "bf16", "fp16"])
+_PRECISION = click.Choice(PRECISIONS)
 _RECIPES = ["default", "pix2pix", "resnet", "pix2pixhd", "cyclegan"]
 
 
