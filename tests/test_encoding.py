@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from media import make_film
 
-from vidcolor.encoding import Encoding, Part
+from vidcolor.encoding import Encoding, SegmentEncoder
 from vidcolor.film import Film
 from vidcolor.frames import Frame
 from vidcolor.options import Options
@@ -32,25 +32,25 @@ def begun(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Read
         yield reading, frames, Encoding(reading, frames[0], place, Options())
 
 
-def encoded(part: Part, frames: list[Frame]) -> list[int]:
+def encoded(encoder: SegmentEncoder, frames: list[Frame]) -> list[int]:
     """Times, in ticks, of the packets that come of grey frames."""
     packets = []
     for frame in frames:
         grey = np.full([(n + 1) // 2 for n in frame.luma.shape], 128, np.uint8)
-        packets += part.encode(frame, grey, grey)
-    return sorted(int(p.pts or 0) for p in (*packets, *part.flush()) if p.size)
+        packets += encoder.encode(frame, grey, grey)
+    return sorted(int(p.pts or 0) for p in (*packets, *encoder.flush()) if p.size)
 
 
-def test_parts_fit_together_and_into_the_film(begun: tuple[Reading, list[Frame], Encoding]) -> None:
+def test_segments_fit_together_and_into_the_film(begun: tuple[Reading, list[Frame], Encoding]) -> None:
     reading, frames, encoding = begun
-    one = Part(encoding, encoding.watch())
+    one = SegmentEncoder(encoding, encoding.watch())
     times = encoded(one, frames[:3])
-    other = Part(encoding, encoding.watch(), one.last)
+    other = SegmentEncoder(encoding, encoding.watch(), one.last)
     times += encoded(other, frames[3:])
     film = Film(reading.container, encoding)
     header = bytes(film.picture.codec_context.extradata or b"")
     assert one.extradata == other.extradata == header != b""
-    assert times == sorted(set(times)), "a part goes on where the one before it ended"
+    assert times == sorted(set(times)), "a segment goes on where the one before it ended"
     for part in (film, one, other):
         part.close()
     film.close()  # harmless a second time
@@ -61,8 +61,8 @@ def test_times_are_told_before_anything_is_encoded(begun: tuple[Reading, list[Fr
     last, told = None, []
     for frame in frames:
         told.append(last := encoding.ticks(frame.pts, frame.time_base, last))
-    part = Part(encoding, encoding.watch())
-    assert encoded(part, frames) == told
+    encoder = SegmentEncoder(encoding, encoding.watch())
+    assert encoded(encoder, frames) == told
     assert encoding.ticks(frames[0].pts, frames[0].time_base, last) == told[-1] + 1, "times rise"
     assert encoding.tick <= Fraction(1, 1000)
-    part.close()
+    encoder.close()

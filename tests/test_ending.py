@@ -17,7 +17,7 @@ import torch
 from media import make_film
 from test_resume import Stop, fingerprint, run, short_segments
 
-from vidcolor.encoding import Encoding, Part
+from vidcolor.encoding import Encoding, SegmentEncoder
 from vidcolor.ending import Endings, SegmentWriter
 from vidcolor.errors import Interrupted, OutputError
 from vidcolor.frames import Frame
@@ -167,7 +167,7 @@ def test_a_segment_that_has_ended_keeps_no_encoder(film: Path, tmp_path: Path) -
 
     def ended(writer: SegmentWriter, number: int, after: Place) -> Segment:
         segment = end(writer, number, after)
-        kept.append((writer._part, writer._packets))
+        kept.append((writer._encoder, writer._packets))
         return segment
 
     with short_segments(), mock.patch.object(SegmentWriter, "end", ended):
@@ -177,15 +177,15 @@ def test_a_segment_that_has_ended_keeps_no_encoder(film: Path, tmp_path: Path) -
 
 def test_on_a_cpu_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, tmp_path: Path) -> None:
     encoded: list[int] = []
-    encode = Part.encode
+    encode = SegmentEncoder.encode
 
-    def counted(part: Part, frame: Frame, *chroma: Any) -> Any:
+    def counted(encoder: SegmentEncoder, frame: Frame, *chroma: Any) -> Any:
         encoded.append(frame.pts)
-        return encode(part, frame, *chroma)
+        return encode(encoder, frame, *chroma)
 
     with (
         short_segments(),
-        mock.patch.object(Part, "encode", counted),
+        mock.patch.object(SegmentEncoder, "encode", counted),
         mock.patch.object(SegmentStore, "write", side_effect=OutputError("no room for a segment")),
         pytest.raises(OutputError, match="no room"),
     ):

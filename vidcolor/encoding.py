@@ -193,11 +193,11 @@ class Encoder(Reencoder):
         return super().encode(frame, cb, cr)
 
 
-class Part(Encoder):
-    """Encodes a part of a film by an encoder of its own, in a container that is not written."""
+class SegmentEncoder(Encoder):
+    """Encodes a segment of a film by an encoder of its own, in a container that is not written."""
 
     def __init__(self, encoding: Encoding, watch: Watch, last: int | None = None) -> None:
-        give_back_freed_memory()  # that of the part before
+        give_back_freed_memory()  # that of the segment before
         self._unwritten = av.open(io.BytesIO(), "w", format=encoding.target.muxer)
         super().__init__(encoding, encoding.add_stream(self._unwritten), watch, last)
 

@@ -10,7 +10,7 @@ from types import TracebackType
 from av.packet import Packet
 from av.stream import Stream
 
-from vidcolor.encoding import Encoding, Part
+from vidcolor.encoding import Encoding, SegmentEncoder
 from vidcolor.frames import Codes, Frame
 from vidcolor.packing import Coded, Place, Seen, Segment
 
@@ -20,15 +20,15 @@ class SegmentWriter:
 
     Args:
         encoding: of the film.
-        open_part: opens what encodes this segment; called when its first frame has been coloured.
+        open_encoder: opens what encodes this segment; called when its first frame has been coloured.
 
     Attributes:
         seen: its frames so far.
     """
 
-    def __init__(self, encoding: Encoding, open_part: Callable[[], Part]) -> None:
-        self._open_part = open_part
-        self._part: Part | None = None
+    def __init__(self, encoding: Encoding, open_encoder: Callable[[], SegmentEncoder]) -> None:
+        self._open_encoder = open_encoder
+        self._encoder: SegmentEncoder | None = None
         self.colour = encoding.colour
         self._packets: list[Packet[Stream]] = []
         self.seen: list[Seen] = []
@@ -42,35 +42,35 @@ class SegmentWriter:
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame."""
         self.seen.append(Seen.of(frame))
-        if self._part is None:
-            self._part = self._open_part()
-        self._packets += self._part.encode(frame, cb, cr)
+        if self._encoder is None:
+            self._encoder = self._open_encoder()
+        self._packets += self._encoder.encode(frame, cb, cr)
 
     def finish(self) -> None:
         """The encoder is emptied by :meth:`end`, when the pipeline has gone on."""
 
     def abandon(self) -> None:
         """Close the encoder as it is, if it is open: the segment is not wanted."""
-        if self._part is not None:
-            self._part.close()
+        if self._encoder is not None:
+            self._encoder.close()
 
     def end(self, number: int, after: Place) -> Segment:
         """Empty the encoder and close it; returns the segment of that number, which ends there."""
         # whoever waits for the end wants the encoder's memory, and packets keep that, too
-        part, self._part = self._part, None
+        encoder, self._encoder = self._encoder, None
         begun, self._packets = self._packets, []
-        assert part is not None  # there is no segment without frames
+        assert encoder is not None  # there is no segment without frames
         try:
-            packets = [p for p in (*begun, *part.flush()) if p.size]
+            packets = [p for p in (*begun, *encoder.flush()) if p.size]
             coded = Coded(
                 data=tuple(map(memoryview, packets)),
                 pts=tuple(int(p.pts or 0) for p in packets),
                 durations=tuple(int(p.duration or 0) for p in packets),
                 keys=tuple(bool(p.is_keyframe) for p in packets),
-                extradata=part.extradata,
+                extradata=encoder.extradata,
             )
         finally:
-            part.close()
+            encoder.close()
         return Segment(number=number, frames=len(self.seen), delay=coded.delay, coded=coded, after=after)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from av.container import InputContainer
 
 from vidcolor.batches import Span
-from vidcolor.encoding import Encoding, Part
+from vidcolor.encoding import Encoding, SegmentEncoder
 from vidcolor.ending import Endings, SegmentWriter
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame
@@ -155,9 +155,9 @@ class Maker:
         watch = self._watches.pop(number, None) or self.encoding.watch()
         watch.said, watch.written = self._said, place.frames if place else 0
 
-        def opened() -> Part:
+        def opened() -> SegmentEncoder:
             endings.make_room()
-            return Part(self.encoding, watch, place.ticks if place else None)
+            return SegmentEncoder(self.encoding, watch, place.ticks if place else None)
 
         writer = SegmentWriter(self.encoding, opened)
         span = self.span_from(place)

@@ -252,7 +252,7 @@ class ResumableJob:
                 with hushed():
                     film = Film(container, maker.encoding, mark=mark + losses_of(last.lost, 0))
                 with closing(film):
-                    assemble(film, (self._part(path) for path in paths), delay, others)
+                    assemble(film, (self._coded(path) for path in paths), delay, others)
             except OutputError as error:
                 raise OutputError(
                     f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
@@ -261,7 +261,7 @@ class ResumableJob:
         target.commit(mark + losses_of(last.lost, film.silent))
         return film.silent
 
-    def _part(self, path: Path) -> Coded:
+    def _coded(self, path: Path) -> Coded:
         if self.tools.cancel.is_set():
             raise Interrupted
         return SegmentStore.read(path).coded

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
-from vidcolor.encoding import Encoder, Encoding, Part
+from vidcolor.encoding import Encoder, Encoding, SegmentEncoder
 from vidcolor.errors import UsageError
 from vidcolor.film import Film
 from vidcolor.frames import Codes, Floats, Frame, Picture
@@ -84,7 +84,7 @@ class StreamedFilm(_OutgoingFilm):
         self._others = _Others(self.film)
         self._times = _DecodeTimes()
         self._lasting = Lasting(self._target.muxer)
-        self._part = Part(self.encoding, self._watch)
+        self._encoder = SegmentEncoder(self.encoding, self._watch)
 
     def write_packet(self, packet: Packet[Stream]) -> None:
         """Pass a packet of another track on, once the picture's first has gone before it."""
@@ -93,19 +93,19 @@ class StreamedFilm(_OutgoingFilm):
     def write_frame(self, frame: Frame, cb: Codes, cr: Codes) -> None:
         """Encode a frame, and write what has become ready."""
         if frame.opens:
-            self._write(self._part.flush())
-            self._part.close()
-            last = self._part.last
-            del self._part  # the memory of its encoder is free before that of the next is taken
-            self._part = Part(self.encoding, self._watch, last)
-        packets = self._part.encode(frame, cb, cr)
-        self._times.follow(self._part.last or 0)
+            self._write(self._encoder.flush())
+            self._encoder.close()
+            last = self._encoder.last
+            del self._encoder  # its memory is free before that of the next is taken
+            self._encoder = SegmentEncoder(self.encoding, self._watch, last)
+        packets = self._encoder.encode(frame, cb, cr)
+        self._times.follow(self._encoder.last or 0)
         self._write(packets)
 
     def finish(self) -> None:
         """Empty the encoder and close the container."""
-        self._write(self._part.flush())
-        self._part.close()
+        self._write(self._encoder.flush())
+        self._encoder.close()
         self.film.write_coded(*self._lasting.finish())
         self._others.release()
         self.film.end()
