@@ -259,6 +259,17 @@ def test_a_hole_in_an_even_film_is_named(
     assert capsys.readouterr().err.count("the source has no frames for 0.44 s before 00:00:01") == said
 
 
+@pytest.mark.parametrize(("between", "said"), [([31], 1), ([31, 32, 34], 1), ([31, 32, 33, 34], 0)])
+def test_a_hole_that_begins_among_b_frames_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], between: list[int], said: int
+) -> None:
+    """Of those shown last before it, some were stored in it."""
+    pts = [*range(30), *between, *range(between[-1] + 11, between[-1] + 16)]
+    make_film(tmp_path / "a.mkv", frames=len(pts), pts=pts, time_base=Fraction(1, 25), codec="ffv1")
+    assert call(tmp_path / "a.mkv", tmp_path / "b.mkv") == 0
+    assert capsys.readouterr().err.count("the source has no frames for 0.44 s before 00:00:01") == said
+
+
 def test_a_hole_soon_after_a_segment_s_beginning_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,8 @@ _SAMPLED = 135
 
 _EVEN, _HOLE = 25, 5
 """Even frames in a row after which one that comes so many frames later is taken to follow a hole."""
+_TORN = 3
+"""Frames between the two that may be uneven: of those last shown, B-frames may have lain in the hole."""
 _CAPTIONED = frozenset(["libx264", "libx264rgb", "libx265", "mpeg2video", "h264_nvenc", "hevc_nvenc"])
 """Encoders that write the closed captions which come with frames (CTA-708 in ATSC A/53 user data)."""
 _BARS_EVERY, _BARS_LOOKS = 12, 8
@@ -90,7 +92,8 @@ class Watch:
         self._unsteady: deque[float] = deque(maxlen=_FLICKER_FRAMES)
         self._lit: tuple[NDArray[np.bool_], NDArray[np.bool_]] | None = None
         self._looks = 0
-        self._pace = (first.seconds, 0)  # time of the last frame, and how many came evenly before it
+        # time of the last frame, how many came evenly before it, and how many since then
+        self._pace = (first.seconds, 0, 0)
         self.written = 0
         self.said: set[str] = set()
 
@@ -154,10 +157,17 @@ class Watch:
 
     def _follows_a_hole(self, frame: Frame) -> bool:
         """Whether a source that has been even jumps: a demuxer that is lost among damage skips in silence."""
-        last, even = self._pace
+        last, even, torn = self._pace
         step = (frame.seconds - last) * self._rate
-        self._pace = frame.seconds, even + 1 if Fraction(1, 2) < step < Fraction(3, 2) else 0
-        return even >= _EVEN and step >= _HOLE
+        hole = even >= _EVEN and step >= _HOLE
+        if hole or torn == _TORN:
+            even = torn = 0
+        elif torn or not Fraction(1, 2) < step < Fraction(3, 2):
+            torn += 1
+        else:
+            even += 1
+        self._pace = frame.seconds, even, torn
+        return hole
 
     def _look_for_bars(self, frame: Frame) -> None:
         """Say so if rows or columns along the edges have been black in all frames looked at."""
