@@ -599,6 +599,15 @@ def test_packets_are_not_remembered_without_end(
     assert limit == "_MOST_HELD" or sum(one.size for one in held) > value // 2
 
 
+def test_a_frame_of_h265_that_is_an_error_is_counted_once(tmp_path: Path) -> None:
+    options = {"x265-params": "log-level=none:keyint=10"}
+    source = make_film(tmp_path / "a.mkv", frames=50, codec="libx265", options=options)
+    change_packets(source, tmp_path / "b.mkv", lambda index, data: b"\0" * 9 if index in (24, 25) else data)
+    result = colour(tmp_path / "b.mkv", tmp_path / "c.mkv", codec="ffv1")
+    assert result.lost >= 2
+    assert result.frames + result.lost == 50
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "units"),
     [

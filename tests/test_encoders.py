@@ -112,6 +112,9 @@ def test_x264_does_without_avx_512(codec: str) -> None:
     with mock.patch("torch.backends.cpu.get_cpu_capability", lambda: "AVX512"):
         settings = encoder_settings(codec, muxer="matroska", crf=None, preset=None, extra={})
     assert settings["x264-params"] == "asm=avx2"
+    with mock.patch("torch.backends.cpu.get_cpu_capability", lambda: "DEFAULT"):  # a CPU without AVX2, too
+        settings = encoder_settings(codec, muxer="matroska", crf=None, preset=None, extra={})
+    assert "x264-params" not in settings
 
 
 def test_crf_0_never_reaches_libx264_as_crf() -> None:
@@ -172,6 +175,8 @@ def test_only_what_counts_frames_leaves_the_time_base_of_the_source() -> None:
     assert encoder_time_base("avi", "libx264", fine, rate, steady=True) == 1 / rate
     assert encoder_time_base("avi", "libx264", fine, rate, steady=False) == Fraction(1, 1000)
     assert encoder_time_base("yuv4mpegpipe", "rawvideo", fine, rate, steady=False) == 1 / rate
+    for codec in ("mpeg1video", "mpeg2video", "dvvideo", "dnxhd"):  # they refuse what is no usual rate
+        assert encoder_time_base("matroska", codec, fine, rate, steady=False) == 1 / rate
 
 
 @pytest.mark.parametrize("muxer", ["hls", "dash", "segment", "tee", "rtp"])
@@ -189,6 +194,15 @@ def test_a_muxer_that_moves_tracks_apart_is_refused() -> None:
 def test_quality_beyond_the_encoder_s_scale_is_refused(codec: str, crf: float) -> None:
     with pytest.raises(UsageError, match=f"{codec} takes 0 to"):
         encoder_settings(codec, muxer="matroska", crf=crf, preset=None, extra={})
+    worst = float({"libvpx-vp9": 63}.get(codec, 51))
+    taken = encoder_settings(codec, muxer="matroska", crf=worst, preset=None, extra={})
+    assert taken["crf"] == f"{worst:g}"
+
+
+def test_crf_0_is_refused_where_it_would_lose_something() -> None:
+    with pytest.raises(UsageError, match="mpeg4 has no such scale"):
+        encoder_settings("mpeg4", muxer="mp4", crf=0, preset=None, extra={})
+    encoder_settings("ffv1", muxer="matroska", crf=0, preset=None, extra={})
 
 
 def test_h264_is_the_same_from_run_to_run(tmp_path: Path) -> None:
@@ -345,6 +359,7 @@ def test_what_a_container_cannot_time_is_refused_also_among_x264_s_own(
     encoder_settings("libx264", muxer="matroska", crf=None, preset=None, extra=given)
     harmless = {"x264-params": "bframes=0:keyint=100"}
     encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=harmless)
+    assert encoder_settings("h264_nvenc", muxer=muxer, crf=None, preset=None, extra={})["bf"] == "0"
 
 
 @pytest.mark.parametrize(

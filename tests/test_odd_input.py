@@ -450,6 +450,24 @@ def test_an_edit_list_that_ends_a_late_film_early_is_no_loss(tmp_path: Path) -> 
     assert (result.frames, result.lost, result.exit_code) == (80, 0, 0)
 
 
+def test_frames_that_an_edit_list_hides_between_others_are_no_loss(tmp_path: Path) -> None:
+    """Of H.265 a packet without a frame is a loss, unless it is one that is decoded for later ones alone."""
+    options = {"x265-params": "log-level=none:keyint=15:bframes=2:open-gop=0"}
+    whole = make_film(
+        tmp_path / "a.mp4", frames=100, pts=[20 + i for i in range(100)], codec="libx265", options=options
+    )
+    data = bytearray(whole.read_bytes())
+    lists = data.find(b"elst") + 8
+    count, _, _, _, length, begin, _ = struct.unpack_from(">I" + "Iii" * 2, data, lists)
+    with av.open(str(whole)) as film:
+        later = begin + int(2 / (film.streams.video[0].time_base or 1))  # fifty frames
+    edits = (length * 2 // 5, begin, 1 << 16, length * 2 // 5, later, 1 << 16)
+    struct.pack_into(">I" + "Iii" * 2, data, lists, count, *edits)
+    whole.write_bytes(data)
+    result = colour(whole, tmp_path / "b.mkv")
+    assert (result.frames, result.lost, result.exit_code) == (80, 0, 0)
+
+
 def test_a_recording_cut_off_in_a_frame_keeps_all_frames_before_it(tmp_path: Path) -> None:
     whole = make_film(
         tmp_path / "whole.mp4",
