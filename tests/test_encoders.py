@@ -322,6 +322,9 @@ def test_parameters_that_the_library_takes_reach_it() -> None:
         "libx265", muxer="matroska", crf=None, preset=None, extra={"x265-params": "rd=4"}
     )
     assert settings["x265-params"].endswith(":rd=4")
+    extra = {"svtav1-params": "tune=0"}  # of which there are none of our own
+    settings = encoder_settings("libsvtav1", muxer="matroska", crf=None, preset=None, extra=extra)
+    assert settings["svtav1-params"] == "tune=0"
 
 
 def test_parameters_are_left_to_the_encoder_where_no_process_can_be_started(

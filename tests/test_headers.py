@@ -39,7 +39,7 @@ def titled(path: Path, title: str | None, key: str = "title", suffix: str = ".mk
     with av.open(str(path)) as source, av.open(str(target), "w") as film:
         stream = film.add_stream_from_template(source.streams.video[0])
         if title is not None:
-            stream.metadata[key] = title
+            stream.metadata["language"], stream.metadata[key] = "fin", title
         for packet in source.demux(video=0):
             if packet.dts is not None:
                 packet.stream = stream
@@ -57,6 +57,8 @@ def test_matroska_tells_the_pixels_aspect_ratio_whatever_the_codec(
     source = titled(make_film(tmp_path / "a.mp4", frames=3, sample_aspect_ratio=WIDE), title)
     colour(source, tmp_path / target, codec=codec)
     assert told(tmp_path / target) == (WIDE, title)
+    with av.open(str(tmp_path / target)) as film:
+        assert film.streams.video[0].metadata.get("language") == ("fin" if title else None)
     assert not any("aspect" in line for line in caplog.messages)
     assert colour(source, tmp_path / target, codec=codec).already
 
