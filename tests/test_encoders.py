@@ -294,9 +294,11 @@ def test_what_would_fail_at_the_end_or_give_wrong_times_is_refused(muxer: str, e
 
 
 def test_other_distances_of_key_frames_are_taken() -> None:
-    for muxer, asked in (("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250")):
+    for muxer, asked in (("mxf", "0"), ("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250")):
         settings = encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra={"g": asked})
         assert settings["g"] == asked
+    settings = encoder_settings("libx264", muxer="mxf", crf=None, preset=None, extra={})
+    assert 1 <= int(settings["g"]) <= 128
 
 
 @pytest.mark.parametrize(
@@ -360,7 +362,7 @@ def test_what_a_container_cannot_time_is_refused_also_among_x264_s_own(
     with pytest.raises(UsageError, match=says):
         encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=given)
     encoder_settings("libx264", muxer="matroska", crf=None, preset=None, extra=given)
-    harmless = {"x264-params": "bframes=0:keyint=100"}
+    harmless = {"x264-params": "bframes=0:keyint=100:vbv-maxrate=9000"}
     encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra=harmless)
     assert encoder_settings("h264_nvenc", muxer=muxer, crf=None, preset=None, extra={})["bf"] == "0"
 
