@@ -654,3 +654,12 @@ def test_a_pause_near_the_end_of_an_mp4_does_not_lengthen_the_film(tmp_path: Pat
     with av.open(str(source)) as before, av.open(str(tmp_path / f"b.{target}")) as after:
         assert abs(before.duration - after.duration) <= 40_000
     assert_same_times(source, tmp_path / f"b.{target}")
+
+
+@pytest.mark.parametrize("start", [0, 20])
+def test_all_pictures_of_an_mp4_last_equally_long_wherever_it_begins(start: int, tmp_path: Path) -> None:
+    source = make_film(tmp_path / "a.mkv", pts=range(start, start + 30), codec="ffv1")
+    colour(source, tmp_path / "b.mp4", encoder_options={"bf": "2", "b_strategy": "0"})
+    with av.open(str(tmp_path / "b.mp4")) as film:
+        lasts = [p.duration * p.time_base for p in film.demux(video=0) if p.size and p.duration]
+    assert lasts == [Fraction(1, 25)] * 30
