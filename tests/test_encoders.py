@@ -294,7 +294,8 @@ def test_what_would_fail_at_the_end_or_give_wrong_times_is_refused(muxer: str, e
 
 
 def test_other_distances_of_key_frames_are_taken() -> None:
-    for muxer, asked in (("mxf", "0"), ("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250")):
+    taken = (("mxf", "0"), ("mxf", "50"), ("mxf", "128"), ("mp4", "250"), ("avi", "250"))
+    for muxer, asked in (*taken, ("mxf", "abc")):  # of which the encoder says what is wrong
         settings = encoder_settings("libx264", muxer=muxer, crf=None, preset=None, extra={"g": asked})
         assert settings["g"] == asked
     settings = encoder_settings("libx264", muxer="mxf", crf=None, preset=None, extra={})
