@@ -13,7 +13,7 @@ from media import make_film, packets_of
 from quick import colour
 from test_pipes import piped
 
-from vidcolor.media.headers import mend_file, with_aspect
+from vidcolor.media.headers import _element, _elements, _track_with_shape, mend_file, with_aspect
 from vidcolor.sink import Sink
 
 ASPECT = Fraction(16, 15)  # of 64 pixels in width, this is not rounded to a whole number
@@ -188,6 +188,20 @@ def test_of_a_header_that_comes_in_pieces_more_is_wanted_until_its_tracks_are_th
     assert all(piece == pieces[-1][: n + 1] for n, piece in enumerate(pieces[end:], end))
     assert pieces[-1] != data[:whole]
     assert with_aspect("matroska", b"\0" * 99, ASPECT) == b""
+
+
+@pytest.mark.parametrize("spare", [0, *range(112, 122), 3000])
+def test_a_track_keeps_its_length_whatever_room_is_left(spare: int) -> None:
+    """What stands behind it does not move; FFmpeg leaves 3 kB where a header of AV1 is to come."""
+    picture = _element(b"\xb0", b"\x40") + _element(b"\xba", b"\x30")
+    name = _element(b"\x53\x6e", b"Name [pixels' aspect]")
+    before = name + _element(b"\xe0", picture) + (_element(b"\xec", bytes(spare)) if spare else b"")
+    after = _track_with_shape(before, WIDE)
+    assert len(after) == len(before)
+    found = [(kind, after[begin:end], end) for kind, begin, end in _elements(after, 0)]
+    shown = b"\x54\xb0\x81\x50\x54\xba\x81\x30"
+    assert [payload for _, payload, _ in found[:2]] == [b"Name", picture + shown]
+    assert [(kind, any(payload), end) for kind, payload, end in found[2:]] == [(b"\xec", False, len(before))]
 
 
 def test_a_file_without_tracks_stays_as_it_is(tmp_path: Path) -> None:
