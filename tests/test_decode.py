@@ -161,8 +161,20 @@ def test_a_pixel_aspect_that_cannot_be_kept_is_named(
     assert any("aspect ratio, 16:15" in line for line in caplog.messages)
 
 
+def test_a_display_matrix_of_no_quarter_turns_is_kept(tmp_path: Path) -> None:
+    source = oriented(tmp_path, (1, 1, -1, 1), "mp4")
+    colour(source, tmp_path / "b.mp4")
+    assert [matrix_of(frame) for frame in read_film(tmp_path / "b.mp4")] == [(1, 1, -1, 1)] * 2
+
+
 def interlaced(
-    path: Path, *, top_first: bool, pix_fmt: str = "yuv420p", moving: bool = False, mixed: bool = False
+    path: Path,
+    *,
+    top_first: bool,
+    pix_fmt: str = "yuv420p",
+    moving: bool = False,
+    mixed: bool = False,
+    height: int = 48,
 ) -> Path:
     """Four frames whose upper field is bright and whose lower field is dark; in turns where ``moving``.
 
@@ -170,7 +182,9 @@ def interlaced(
     """
     order = "tff" if top_first else "bff"
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=64, height=48, format=av.VideoFormat(pix_fmt), time_base=Fraction(1, 25))
+    source = graph.add_buffer(
+        width=64, height=height, format=av.VideoFormat(pix_fmt), time_base=Fraction(1, 25)
+    )
     marker, sink = graph.add("setfield", f"mode={order}"), graph.add("buffersink")
     source.link_to(marker)
     marker.link_to(sink)
@@ -181,9 +195,9 @@ def interlaced(
         if mixed:
             options = {"flags": "+ildct", "field_order": "tb" if top_first else "bt"}
         stream = out.add_stream("ffv1" if mixed else "libx264", rate=25, options=options)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.width, stream.height, stream.pix_fmt = 64, height, pix_fmt
         for index in range(4):
-            frame = grey_frame(64, 48, pix_fmt, index)
+            frame = grey_frame(64, height, pix_fmt, index)
             luma = planes_of(frame)[0]
             upper, lower = (40, 190) if moving and index % 2 else (190, 40)
             luma[0::2] = upper + luma[0::2] // 32
@@ -221,6 +235,16 @@ def test_fields_get_chroma_of_their_own_and_stay_in_order(
         assert (cr[1::2] == 128).all()
     with av.open(str(tmp_path / target)) as film:
         assert int(film.streams.video[0].codec_context.field_order) == (2 if top_first else 3)
+
+
+@tells_order
+def test_fields_of_an_odd_number_of_pairs_of_lines_keep_their_luma(tmp_path: Path) -> None:
+    """As of NTSC's 486 lines: x264 weaves fields of 4:2:0 in groups of four."""
+    source = interlaced(tmp_path / "a.mkv", top_first=True, mixed=True, height=54)
+    colour(source, tmp_path / "b.mp4", crf=0)
+    found = read_film(tmp_path / "b.mp4")
+    assert [(f.format.name, f.interlaced_frame) for f in found] == [("yuv422p", True)] * 4
+    assert all(map(np.array_equal, luma_of_film(source), luma_of_film(tmp_path / "b.mp4")))
 
 
 @tells_order
