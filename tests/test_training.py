@@ -726,7 +726,7 @@ def test_a_loss_that_is_no_number_ends_the_run(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("changed", "code", "words"),
     [
-        ({"crop": 72}, 2, "multiple of 32"),
+        ({"crop": 72}, 2, "multiple of 32; choose --crop 96"),
         ({"crop": 32}, 2, "too small for the discriminator"),
         ({"crop": 128}, 3, "smaller than the crop"),
         ({"batch": 4, "accumulate": 3}, 2, "divide"),
@@ -751,6 +751,13 @@ def test_odd_requests_are_refused(
     assert result.exit_code == code, result.output
     assert words in result.output
     assert "Traceback" not in result.output
+
+
+def test_who_asks_too_small_a_crop_for_all_halvings_is_told_of_both_ways_out(
+    folder: Path, tmp_path: Path
+) -> None:
+    result = train(folder, tmp_path / "own.safetensors", "pix2pix", crop=128, generator_option="downs=8")
+    assert result.exit_code == 2 and "choose --crop 256, or fewer downs by -g" in result.output
 
 
 def test_a_traceback_changes_no_exit_code(folder: Path, tmp_path: Path) -> None:

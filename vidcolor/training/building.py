@@ -132,8 +132,11 @@ def _generator(recipe: Recipe, options: TrainOptions, files: Files) -> tuple[Col
         given = ", ".join(f"{k}={v}" for k, v in options.generator.items())
         raise UsageError(f"--generator-option {given}: not for this recipe's generator ({error})") from error
     if not whole:
+        larger = -(-options.crop // generator.multiple) * generator.multiple
+        fewer = ", or fewer downs by -g" if "downs" in generator.config else ""
         raise UsageError(
-            f"--crop {options.crop}: a {_described(generator)} needs a multiple of {generator.multiple}"
+            f"--crop {options.crop}: a {_described(generator)} needs a multiple of {generator.multiple}; "
+            f"choose --crop {larger}{fewer}"
         )
     if files.encoder is not None:
         _load_encoder(generator, files.encoder)
