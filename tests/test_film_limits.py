@@ -373,6 +373,36 @@ def test_further_metadata_of_hdr_is_named(tmp_path: Path, caplog: pytest.LogCapt
     assert "the source's further HDR metadata (HDR10+, Dolby Vision) is left out" in caplog.text
 
 
+@pytest.mark.parametrize("alpha", [255, 200])
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_an_alpha_channel_is_named_where_something_is_transparent(
+    tmp_path: Path, mode: str, alpha: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    picture = Image.linear_gradient("L").resize((64, 48)).convert(mode)
+    picture.putpixel((5, 5), (*([90] * (len(mode) - 1)), alpha))
+    picture.save(tmp_path / "a.png")
+    colour(tmp_path / "a.png", tmp_path / "b.png")
+    assert ("the alpha channel is left out" in caplog.text) == (alpha < 255)
+
+
+@pytest.mark.parametrize("key", ["alpha_mode", "ALPHA_MODE"])  # by its element, by a tag
+def test_a_film_whose_alpha_channel_is_left_out_does_not_say_that_it_has_one(
+    tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_film(tmp_path / "a.mkv", frames=2)
+    with av.open(str(tmp_path / "a.mkv")) as source, av.open(str(tmp_path / "b.mkv"), "w") as out:
+        stream = out.add_stream_from_template(source.streams.video[0])
+        stream.metadata[key] = "1"
+        for packet in source.demux():
+            packet.stream = stream
+            if packet.size:
+                out.mux(packet)
+    colour(tmp_path / "b.mkv", tmp_path / "c.mkv")
+    with av.open(str(tmp_path / "c.mkv")) as film:
+        assert not [name for name in film.streams.video[0].metadata if name.lower() == "alpha_mode"]
+    assert caplog.text.count("the alpha channel is left out") == 1
+
+
 def test_a_container_whose_codec_has_no_encoder_is_told_another(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"no encoder for theora.*--codec"):
         colour(make_film(tmp_path / "a.mkv", frames=1), tmp_path / "b.ogv")

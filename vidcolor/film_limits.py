@@ -12,10 +12,10 @@ from av.video.stream import VideoStream
 from PIL.TiffImagePlugin import TiffImageFile
 
 from vidcolor.frames import Frame, Orientation
-from vidcolor.media.containers import label
+from vidcolor.media.containers import ALPHA_MODE, label
 from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
-from vidcolor.media.pixels import is_rgb, usual_matrix
+from vidcolor.media.pixels import is_rgb, is_transparent, usual_matrix
 from vidcolor.media.quality import LOSSLESS
 from vidcolor.media.sidedata import has_profile, tells_by_exif
 from vidcolor.media.streams import sane_rate
@@ -58,7 +58,12 @@ def lines_of(
     """What the owner of a film should know before it is made, a line each."""
     source, stream, muxer, codec = reading.container, reading.stream, target.muxer, plan.codec
     found = _inexpressible(first, target, plan) + _loses_detail(stream, options, muxer, codec)
-    found += _lost_pages(source) + untold_order(first, stream) + _scanners_notes(stream, first, options)
+    found += (
+        _lost_alpha(first, stream)
+        + _lost_pages(source)
+        + untold_order(first, stream)
+        + _scanners_notes(stream, first, options)
+    )
     found += [] if traits_of(muxer).numbered else _late_beginning(first, options)
     return found + unmarked_space(stream, first.video, muxer, codec) + hidden_edges(stream)
 
@@ -124,6 +129,14 @@ def _signal_left_out(first: Frame, muxer: str, plan: EncoderPlan) -> list[str]:
             f"{usual.name}, and show colours that are a little off"
         )
     return found
+
+
+def _lost_alpha(first: Frame, stream: VideoStream) -> list[str]:
+    """A line where pictures are transparent, and what is hidden so will show."""
+    told = {key.lower(): value for key, value in stream.metadata.items()}.get(ALPHA_MODE) == "1"
+    if told or is_transparent(first.video):
+        return ["the alpha channel is left out: what is transparent shows as it is stored"]
+    return []
 
 
 def _loses_detail(stream: VideoStream, options: Options, muxer: str, codec: str) -> list[str]:

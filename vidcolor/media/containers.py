@@ -32,6 +32,8 @@ _SIZED = ("avi", "asf")  # containers that state a size of blocks also where pac
 # What the header of H.264 and HEVC begins with where lengths stand before the units: not what AVI takes.
 _LENGTHS_FIRST = b"\x01"
 _BLU_RAY_SOUND = ("ac3", "eac3", "dts", "truehd")
+ALPHA_MODE = "alpha_mode"
+"""A track's metadata in Matroska: 1 where pictures have an alpha channel, coded beside them."""
 _STALE = re.compile(
     r"(encoder|major_brand|minor_version|compatible_brands|rotate|_statistics_.*"
     r"|(bps|duration|number_of_frames|number_of_bytes)(-\w+)?"
@@ -180,9 +182,15 @@ def live_metadata(metadata: dict[str, str]) -> dict[str, str]:
     return kept
 
 
-def track_metadata(format_name: str, metadata: dict[str, str]) -> dict[str, str]:
-    """Return a track's :func:`live_metadata`, its language by the code that the container knows it by."""
-    kept = live_metadata(metadata)
+def track_metadata(format_name: str, track: Stream, coloured: Stream) -> dict[str, str]:
+    """Return a track's :func:`live_metadata`, its language by the code that the container knows it by.
+
+    Args:
+        coloured: the track whose picture is coloured, without an alpha channel.
+    """
+    kept = live_metadata(track.metadata)
+    if track.index == coloured.index:
+        kept = {k: v for k, v in kept.items() if k.lower() != ALPHA_MODE}
     if "language" in kept:
         kept["language"] = traits_of(format_name).to_language(kept["language"])
     return kept

@@ -136,6 +136,16 @@ def luma_of(frame: av.VideoFrame, signal: Signal) -> Codes:
     return plane.astype(np.uint16) if plane.dtype.str == ">u2" else plane
 
 
+def is_transparent(frame: av.VideoFrame) -> bool:
+    """Whether a frame has an alpha channel, of 16 bits at most, that is not opaque everywhere.
+
+    Of some of 32 bits FFmpeg's scaler ends the process.
+    """
+    if not any(component.is_alpha and component.bits <= 16 for component in frame.format.components):
+        return False
+    return int(frame.to_ndarray(format="rgba")[..., 3].min()) < 255
+
+
 def _luma_of_float(frame: av.VideoFrame) -> Codes:
     """Grey of floating point, 0 to 1, in 16 bits: FFmpeg's scaler takes its range for a limited one."""
     name, parts = frame.format.name, len(frame.format.components)  # grey, and alpha beside it

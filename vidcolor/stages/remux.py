@@ -157,7 +157,7 @@ class Remuxer:
 
     def _dress(self, target: Stream, source: Stream) -> None:
         """Give an output stream the metadata and disposition of its source."""
-        metadata = containers.track_metadata(self._format, source.metadata)
+        metadata = containers.track_metadata(self._format, source, self._coloured)
         target.metadata.update(metadata)
         target.disposition = source.disposition
         lost = places.missing_keys(self._format, metadata, track=True)
