@@ -167,6 +167,16 @@ def test_codecs_that_a_target_does_not_take_are_refused_with_2(
     assert [p.name for p in tmp_path.iterdir()] == ["in.mkv"]
 
 
+@pytest.mark.parametrize(("size", "code"), [((720, 486), 2), ((64, 48), 0)])
+def test_cineform_of_a_size_that_cannot_be_decoded_again_is_refused(
+    tmp_path: Path, size: tuple[int, int], code: int, capsys: Said
+) -> None:
+    source = make_film(tmp_path / "a.mkv", frames=1, size=size, codec="ffv1", pix_fmt="yuv422p10le")
+    assert call(source, tmp_path / "b.mov", "--codec", "cfhd") == code
+    assert ("cannot decode what it makes of 720×486 in yuv422p10le" in capsys.readouterr().err) == bool(code)
+    assert (tmp_path / "b.mov").exists() == (not code)
+
+
 @pytest.mark.parametrize(
     ("target", "codec", "name"),
     [("b.flv", "flv", "flv"), ("b.avi", "msmpeg4", "msmpeg4"), ("b.nut", "flv", "flv")],
@@ -385,7 +395,7 @@ def test_an_alpha_channel_is_named_where_something_is_transparent(
     assert ("the alpha channel is left out" in caplog.text) == (alpha < 255)
 
 
-@pytest.mark.parametrize("key", ["alpha_mode", "ALPHA_MODE"])  # by its element, by a tag
+@pytest.mark.parametrize("key", ["alpha_mode", "ALPHA_MODE"])  # FFmpeg knows both
 def test_a_film_whose_alpha_channel_is_left_out_does_not_say_that_it_has_one(
     tmp_path: Path, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,7 +11,7 @@ from av.container import OutputContainer
 from vidcolor.errors import UsageError
 from vidcolor.media.opening import NUMBER
 from vidcolor.media.pixels import depth_of, is_rgb, planar_name
-from vidcolor.media.rawpictures import check_raw
+from vidcolor.media.readback import check_cineform, check_raw
 from vidcolor.media.traits import MUXERS, traits_of
 
 _MANY_FILES = (
@@ -172,6 +172,8 @@ def plan_encoder(
         chosen = _rgb_format(name, native, depth, offered)
     if name == "rawvideo":
         check_raw(muxer, chosen)
+    if name == "cfhd":
+        check_cineform(size, chosen)
     kept = av.VideoFormat(chosen).components[0].bits
     if pix_fmt is None and kept < depth:
         notes.append(f"{name} holds {kept} bits of the source's {depth}")
