@@ -25,7 +25,7 @@ class _Frames:
 
     @property
     def nbytes(self) -> int:
-        """Memory that they take, with the pictures' ab."""
+        """Memory that they take, with what the generator sees of them and the pictures' ab."""
         pictures = sum(4 * picture.grey.nbytes for picture in self.pictures)
         return sum(frame.luma.nbytes * 3 // 2 for frame in self.frames) + pictures
 
