@@ -148,6 +148,7 @@ ABSURD = [
     ("lite-unet", {"variant": "lite0", "decoder": [16, 16, 8, 8], "auto_exposure": True}),
     ("lite-unet", {"variant": "lite0", "decoder": [16, 16, 8, 8], "less_violet": -0.1}),
     ("lite-unet", {"variant": "lite0", "decoder": [16, 16, 8, 8], "less_violet": "0.4"}),
+    ("lite-unet", {"variant": "lite0", "decoder": [16, 16, 8, 8], "less_cyan": 1.1}),
     ("encoder-unet", {"encoder": "vit_h_14"}),
     ("encoder-unet", {"encoder": "resnet18", "decoder": ["8"] * 4}),
     ("encoder-unet", [1, 2]),

@@ -62,9 +62,10 @@ def predictor(request: pytest.FixtureRequest) -> Predictor:
 
 
 @pytest.mark.parametrize("name", ["default", "steady"])
-def test_dark_things_are_not_left_violet(name: str) -> None:
+def test_dark_things_are_not_left_violet_nor_rims_cyan(name: str) -> None:
     """Weights that replace these bring it along: films show what it is for, scores hardly do."""
-    assert load_generator(name).network.config["less_violet"] > 0.5
+    config = load_generator(name).network.config
+    assert config["less_violet"] > 0.5 and config["less_cyan"] > 0.5
 
 
 @pytest.mark.parametrize("what", WITHOUT_COLOUR)

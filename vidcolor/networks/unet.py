@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vidcolor.networks.base import ColourNetwork, bounded_ab, require_share
 from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.exposure import evened
-from vidcolor.networks.violet import without_violet
+from vidcolor.networks.guesses import without_cyan, without_violet
 
 
 def _fuse(c_in: int, c_out: int) -> nn.Sequential:
@@ -71,10 +71,11 @@ class LiteUNet(PyramidUNet):
         auto_exposure: strength with which exposures are evened out first, 0 to 1
             (:func:`~vidcolor.networks.exposure.evened`).
         less_violet: strength with which weak violet is taken back where the picture is dark, 0 to 1; while
-            training it stays (:func:`~vidcolor.networks.violet.without_violet`).
+            training it stays (:func:`~vidcolor.networks.guesses.without_violet`).
+        less_cyan: likewise of weak cyan amid other colours (:func:`~vidcolor.networks.guesses.without_cyan`).
 
     Raises:
-        ValueError: ``auto_exposure`` or ``less_violet`` is no number from 0 to 1.
+        ValueError: ``auto_exposure``, ``less_violet`` or ``less_cyan`` is no number from 0 to 1.
     """
 
     architecture = "lite-unet"
@@ -86,9 +87,11 @@ class LiteUNet(PyramidUNet):
         decoder: tuple[int, int, int, int] = (192, 128, 64, 48),
         auto_exposure: float = 0.0,
         less_violet: float = 0.0,
+        less_cyan: float = 0.0,
     ) -> None:
         require_share("auto_exposure", auto_exposure)
         require_share("less_violet", less_violet)
+        require_share("less_cyan", less_cyan)
         encoder = EfficientNetLite(variant)
         super().__init__(encoder, encoder.channels, decoder)
         self.config = {
@@ -96,9 +99,11 @@ class LiteUNet(PyramidUNet):
             "decoder": list(decoder),
             "auto_exposure": auto_exposure,
             "less_violet": less_violet,
+            "less_cyan": less_cyan,
         }
         self._auto_exposure = float(auto_exposure)
         self._less_violet = float(less_violet)
+        self._less_cyan = float(less_cyan)
 
     def forward(self, luminance: Tensor) -> Tensor:
         """ab ``(N, 2, h/2, w/2)`` of L* ``(N, 1, h, w)``; see :class:`ColourNetwork`."""
@@ -106,4 +111,6 @@ class LiteUNet(PyramidUNet):
         ab = super().forward(seen)
         if self._less_violet and not self.training:
             ab = without_violet(ab, luminance, self._less_violet)
+        if self._less_cyan and not self.training:
+            ab = without_cyan(ab, self._less_cyan)
         return ab

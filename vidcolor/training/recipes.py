@@ -107,7 +107,7 @@ RECIPES: dict[str, Recipe] = {
     "default": Recipe(
         source="U-Net on EfficientNet-Lite, after Sauer et al., 'Projected GANs' (NeurIPS 2021)",
         generator=LiteUNet,
-        arguments={"auto_exposure": 0.7, "less_violet": 0.8},
+        arguments={"auto_exposure": 0.7, "less_violet": 0.8, "less_cyan": 0.8},
         mixing=True,
         block_dropout=0.1,
         adversary=_projected,

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
+from vidcolor.networks.guesses import without_cyan, without_violet
 from vidcolor.networks.unet import LiteUNet
-from vidcolor.networks.violet import without_violet
 
 
 def colour(hue: float, chroma: float) -> Tensor:
@@ -59,11 +60,66 @@ def test_nothing_changes_abruptly() -> None:
     assert torch.diff(over, dim=3).norm(dim=1).max() < 0.5
 
 
-def test_only_where_films_are_coloured_not_while_training() -> None:
+def spot(hue: float, chroma: float, around: tuple[float, float]) -> Tensor:
+    """ab ``(1, 2, 48, 48)``: 4 pixels of one colour amid another, each hue and chroma."""
+    ab = colour(*around)[..., :1, :1].repeat(1, 1, 48, 48)
+    ab[..., 23:25, 23:25] = colour(hue, chroma)[..., :2, :2]
+    return ab
+
+
+SKIN, LEAVES, WATER = (50.0, 20.0), (125.0, 15.0), (190.0, 12.0)
+
+
+@pytest.mark.parametrize("hue", [165.0, 190.0, 215.0])
+@pytest.mark.parametrize("around", [SKIN, LEAVES, (0.0, 0.0)])
+def test_weak_cyan_is_taken_back_amid_other_colours(hue: float, around: tuple[float, float]) -> None:
+    rim = spot(hue, 20.0, around)
+    at = torch.zeros(48, 48, dtype=torch.bool)
+    at[23:25, 23:25] = True
+    calm = without_cyan(rim, 0.8)
+    assert torch.allclose(calm[..., at], rim[..., at] * 0.2, atol=1e-4)
+    assert torch.equal(calm[..., ~at], rim[..., ~at])
+    assert torch.equal(without_cyan(rim, 0.0), rim)
+
+
+@pytest.mark.parametrize(
+    ("hue", "chroma", "around"),
+    [
+        (*WATER, WATER),
+        (265.0, 15.0, SKIN),  # sky
+        (130.0, 15.0, SKIN),  # leaves
+        (10.0, 15.0, LEAVES),  # the opposite
+        (190.0, 42.0, SKIN),  # cyan that is meant
+        (190.0, 0.0, SKIN),
+    ],
+)
+def test_water_sky_leaves_and_loud_cyan_stay_as_they_are(
+    hue: float, chroma: float, around: tuple[float, float]
+) -> None:
+    given = spot(hue, chroma, around)
+    assert torch.equal(without_cyan(given, 0.8), given)
+
+
+def test_cyan_ends_softly_where_its_surroundings_begin_to_share_it() -> None:
+    """Water that a film pans onto from a shore does not gain its colour all at once."""
+    kept = []
+    for width in range(49):
+        picture = colour(*SKIN)[..., :1, :1].repeat(1, 1, 48, 96)
+        picture[..., 48 - width :] = colour(*WATER)[..., :1, :1]
+        picture[..., 20:22, 40:42] = colour(*WATER)[..., :2, :2]
+        kept.append(float(without_cyan(picture, 0.8)[0, :, 20, 40].norm()))
+    assert kept[0] < 3.0 and kept[-1] > 11.9
+    assert all(later >= before - 1e-3 for before, later in itertools.pairwise(kept))
+    assert max(later - before for before, later in itertools.pairwise(kept)) < 3.5
+
+
+@pytest.mark.parametrize("setting", ["less_violet", "less_cyan"])
+def test_only_where_films_are_coloured_not_while_training(setting: str) -> None:
     torch.manual_seed(0)
-    calm = LiteUNet("lite0", (16, 16, 8, 8), less_violet=0.8)
+    calm = LiteUNet("lite0", (16, 16, 8, 8), **{setting: 0.8})  # type: ignore[arg-type]
+    violet = setting == "less_violet"
     with torch.no_grad():
-        calm.head.bias.copy_(torch.tensor([0.1, -0.05]))  # violet all over
+        calm.head.bias.copy_(torch.tensor([0.1, -0.05] if violet else [-0.02, -0.005]))  # all over
     plain = LiteUNet("lite0", (16, 16, 8, 8))
     plain.load_state_dict(calm.state_dict())
     picture = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(1)) * 40
@@ -71,5 +127,6 @@ def test_only_where_films_are_coloured_not_while_training() -> None:
         assert torch.equal(calm.train()(picture), plain.train()(picture))
         plain.load_state_dict(calm.state_dict())  # its statistics have moved alike
         before, after = plain.eval()(picture), calm.eval()(picture)
-    assert torch.equal(after, without_violet(before, picture, 0.8))
-    assert after.norm() < 0.5 * before.norm()
+    expected = without_violet(before, picture, 0.8) if violet else without_cyan(before, 0.8)
+    assert torch.equal(after, expected)
+    assert after.norm() < 0.95 * before.norm()
