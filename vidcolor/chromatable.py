@@ -1,4 +1,4 @@
-"""CbCr from luma and ab by a table with trilinear interpolation: the fast form of ``chroma_from_ab``."""
+"""CbCr from luma and ab by a table with trilinear interpolation, fitted into the gamut."""
 
 from __future__ import annotations
 
@@ -68,17 +68,17 @@ class ChromaTable:
 
     A slice of the table holds all (a, b) at one luma; 64 slices lie below each other in one picture, each
     point holding its own CbCr and that of the next slice, so that one bilinear look-up and one mix
-    give the trilinear value. On natural pictures it is within 0.1 code (8 bits) of the exact form, which is
-    found by bisection (0.001 code RMS) and costs too much a frame. The table is of unclipped values, and the
-    gamut is fitted afterwards: of clipped ones it is ten times worse at the faces of the cube. Several
-    threads may ask at once.
+    give the trilinear value. On natural pictures it is within 0.1 code (8 bits) of the exact form, which
+    :func:`~vidcolor.colorspace.unbounded_chroma_from_ab` finds by bisection (0.001 code RMS) and which costs
+    too much a frame. The table is of unclipped values, and the gamut is fitted afterwards: of clipped ones it
+    is ten times worse at the faces of the cube. Several threads may ask at once.
     """
 
     def __init__(self, matrix: Matrix) -> None:
         self._matrix = matrix
         self._limit = _limit(matrix)
         self._atlas = tabulated(matrix)
-        self._kept = threading.local()  # from call to call: fresh memory costs as much again
+        self._scratch = threading.local()  # from call to call: fresh memory costs as much again
 
     def __call__(self, y: Floats, ab: Floats) -> Floats:
         """CbCr ``(h, w, 2)`` within ±0.5 of luma ``(h, w)``, 0 black to 1 white, and ab ``(h, w, 2)``."""
@@ -120,15 +120,15 @@ class ChromaTable:
 
     def _room(self, shape: tuple[int, ...]) -> tuple[Floats, list[Floats]]:
         """Memory of this thread for what is looked up."""
-        kept = self._kept
-        if getattr(kept, "shape", None) != shape:
-            kept.shape = shape
-            kept.pairs = np.empty((*shape, 4), np.float32)
-            kept.parts = [np.empty(shape, np.float32) for _ in range(4)]
-        return kept.pairs, kept.parts
+        scratch = self._scratch
+        if getattr(scratch, "shape", None) != shape:
+            scratch.shape = shape
+            scratch.pairs = np.empty((*shape, 4), np.float32)
+            scratch.parts = [np.empty(shape, np.float32) for _ in range(4)]
+        return scratch.pairs, scratch.parts
 
     def fit_gamut(self, y: Floats, cb: Floats, cr: Floats) -> None:
-        """:func:`vidcolor.colorspace.fit_gamut` on planes ``(h, w)``, in place.
+        """Scale chroma in place so that R'G'B' stays within 0 to 1; luma is never moved.
 
         Args:
             y: luma ``(h, w)``, as of :func:`within`: at black and white, chroma becomes zero.

@@ -20,7 +20,7 @@ from vidcolor.matrices import A, Matrix
 _DELTA = 6.0 / 29.0
 _LOWEST, _HIGHEST = -50.0, 150.0
 _BISECTIONS = 16
-"""Halvings of the range of L* in :func:`chroma_from_ab`; 200 / 2**16 is far below one 12-bit code."""
+"""Halvings of the range in which L* is sought; 200 / 2**16 is far below one 12-bit code."""
 
 _RGB709_TO_XYZ = (
     (0.4123908, 0.3575843, 0.1804808),
@@ -103,27 +103,18 @@ def rgb_from_ycbcr(y: A, cbcr: A, matrix: Matrix) -> A:
     return rgb
 
 
-def chroma_from_ab(y: A, ab: A, matrix: Matrix) -> A:
-    """CbCr that gives the pixel the chromaticness ``ab`` at exactly the luma ``y``.
+def unbounded_chroma_from_ab(y: A, ab: A, matrix: Matrix) -> A:
+    """CbCr ``(N, 2, h, w)`` that gives the pixel the chromaticness ``ab`` at exactly the luma ``y``.
 
     Colour of equal L* has not quite the luma of the grey, so the L* is sought (by bisection) at which
-    the colour (L*, a, b) has the luma ``y``. What would leave the R'G'B' cube is brought back by
-    scaling chroma towards grey, never by moving luma; luma outside 0 to 1 therefore gets none.
-    This is the exact but slow form: pictures go through :class:`vidcolor.chromatable.ChromaTable`.
+    the colour (L*, a, b) has the luma ``y``. What leads out of the R'G'B' cube is left so, which is smooth
+    and thus tabulated. Pictures go through :class:`vidcolor.chromatable.ChromaTable`, which fits the gamut.
 
     Args:
         y: luma ``(N, 1, h, w)``; codes below black or above white may leave 0 to 1.
         ab: CIELAB ab ``(N, 2, h, w)``.
         matrix: the luma matrix of the picture.
-
-    Returns:
-        CbCr ``(N, 2, h, w)`` within ±0.5.
     """
-    return fit_gamut(y, unbounded_chroma_from_ab(y, ab, matrix), matrix)
-
-
-def unbounded_chroma_from_ab(y: A, ab: A, matrix: Matrix) -> A:
-    """As :func:`chroma_from_ab`, but without the fit into the R'G'B' cube (smooth, thus tabulated)."""
     low, where = _of(y).full_like(y, _LOWEST), _of(y).where
     step = (_HIGHEST - _LOWEST) / 2.0
     for _ in range(_BISECTIONS):
@@ -133,15 +124,6 @@ def unbounded_chroma_from_ab(y: A, ab: A, matrix: Matrix) -> A:
     rgb = rgb_from_lab(low + step, ab, wide=matrix.wide)
     cbcr: A = ycbcr_from_rgb(rgb, matrix)[:, 1:3]
     return cbcr
-
-
-def fit_gamut(y: A, cbcr: A, matrix: Matrix) -> A:
-    """Scale CbCr ``(N, 2, h, w)`` so that R'G'B' at luma ``y`` ``(N, 1, h, w)`` stays within 0 to 1."""
-    offset = rgb_from_ycbcr(_of(y).zeros_like(y), cbcr, matrix)
-    room = _of(y).where(offset > 0, 1.0 - y, y).clip(min=0.0)
-    scale = _of(y).amin(room / abs(offset).clip(min=1e-9), 1, keepdims=True).clip(max=1.0)
-    fitted: A = cbcr * scale
-    return fitted
 
 
 def _of(planes: Any) -> Any:
