@@ -20,7 +20,7 @@ import vidcolor.cluster
 from vidcolor import segments
 from vidcolor.crew import Setup, setup_of
 from vidcolor.errors import Interrupted, OutputError, ResumeMismatch, UsageError
-from vidcolor.hearing import Ear
+from vidcolor.logs import WarningCollector
 from vidcolor.making import Maker
 from vidcolor.options import Options
 from vidcolor.packing import Place
@@ -149,7 +149,7 @@ def test_a_worker_reads_none_of_what_lies_behind_its_shot(
 ) -> None:
     """The whole film may be finished there but for one shot, and each worker would read it for each shot."""
     monkeypatch.setattr(vidcolor.cluster, "_worker", None)
-    monkeypatch.setattr(vidcolor.cluster, "_ear", Ear())
+    monkeypatch.setattr(vidcolor.cluster, "_warnings", WarningCollector())
     vidcolor.cluster._make_shot(setup, 0, None)
     made = sorted(setup.work.folder.glob("*.segment"))
     for number in range(50, 60):

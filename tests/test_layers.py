@@ -49,7 +49,7 @@ LAYERS = [
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["matrices"],
-    ["writing", "hearing", "captions", "marks", "resizing", "torchthreads", "sink", "weightfiles"],
+    ["writing", "logs", "captions", "marks", "resizing", "torchthreads", "sink", "weightfiles"],
     ["errors", "interpreter", "memory", "_version"],
 ]
 SLOW = {"torch", "av", "cv2", "numpy", "tqdm", "click"}

@@ -188,7 +188,7 @@ def test_what_several_workers_warn_of_is_said_once(tmp_path: Path, caplog: pytes
     workers = Some()
     with caplog.at_level("WARNING", logger="vidcolor"):
         for at in ("00:00:00", "00:00:06"):
-            workers.hear([("colours at %s", f"colours at {at}"), ("fields", "fields")])
+            workers.pass_on([("colours at %s", f"colours at {at}"), ("fields", "fields")])
     assert [record.getMessage() for record in caplog.records] == ["colours at 00:00:00", "fields"]
 
 
@@ -342,7 +342,7 @@ def test_a_worker_that_is_stopped_before_it_has_begun_says_nothing() -> None:
     with (
         mock.patch("vidcolor.processes.maker_of", side_effect=Interrupted(signal.SIGINT)),
         mock.patch("vidcolor.processes.signal.signal"),
-        mock.patch("vidcolor.processes.Ear"),
+        mock.patch("vidcolor.processes.WarningCollector"),
         mock.patch("vidcolor.processes._maker", None),
     ):
         _begin(setup, shared)  # type: ignore[arg-type]

@@ -40,7 +40,7 @@ from vidcolor.cli_process import (
 )
 from vidcolor.cli_targets import folder_of, targets_of
 from vidcolor.errors import Interrupted, ReaderClosed, UsageError, VidcolorError, worst
-from vidcolor.hearing import Ear
+from vidcolor.logs import WarningCollector
 from vidcolor.options import COMPARISONS, ENGINES, PRECISIONS, PREVIEW_SHOTS, TEMPORAL, Options
 
 log = logging.getLogger("vidcolor")
@@ -234,7 +234,11 @@ def _one(source: str, target: str, options: Options, manner: Manner) -> int:
     from vidcolor.result import clock, frame_count
 
     try:
-        with Display(manner.progress, source) as display, film_output(target) as fd, Ear() as ear:
+        with (
+            Display(manner.progress, source) as display,
+            film_output(target) as fd,
+            WarningCollector() as warnings,
+        ):
             result = colorize(source, target, options, display.callback, cancel=manner.cancel, output_fd=fd)
     except Exception as error:
         if manner.cancel.is_set() and isinstance(error, VidcolorError):
@@ -247,7 +251,7 @@ def _one(source: str, target: str, options: Options, manner: Manner) -> int:
         made = f"{frame_count(result.frames)} in {spent}"
         log.info("%s: %s on %s, %s", result.target, made, result.machine, result.codec)
     if manner.report is not None:
-        return report_on(result, options, manner.report, [line for _, line in ear.taken()], manner)
+        return report_on(result, options, manner.report, [message for _, message in warnings.take()], manner)
     return result.exit_code
 
 

@@ -19,7 +19,7 @@ import torch
 from vidcolor.checkpoint import load_generator
 from vidcolor.crew import Crew, Setup, WorkerPool, engine_here, maker_of, setup_of
 from vidcolor.errors import OutputError, ResumeMismatch, UsageError, VidcolorError, first_line
-from vidcolor.hearing import Ear, Warned
+from vidcolor.logs import LoggedWarning, WarningCollector
 from vidcolor.machine import describe_machine
 from vidcolor.making import Maker
 from vidcolor.manifest import PROCESSORS, Manifest, digest_weights, identify
@@ -148,7 +148,7 @@ class _Tasks(WorkerPool):
         done, self._running = self._ray.wait(self._running, num_returns=len(self._running), timeout=seconds)
         for task in done:
             try:
-                self.hear(self._ray.get(task))
+                self.pass_on(self._ray.get(task))
             except self._ray.exceptions.RayTaskError as error:
                 raise error.cause from error
         return not self._running and not self._waiting
@@ -172,12 +172,12 @@ class _Tasks(WorkerPool):
 
 
 _worker: tuple[Setup, Maker] | None = None
-_ear: Ear | None = None
+_warnings: WarningCollector | None = None
 
 
-def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
+def _make_shot(setup: Setup, number: int, place: Place | None) -> list[LoggedWarning]:
     """Task of a worker: what it warns of. Its maker serves for all shots of a film."""
-    global _worker, _ear
+    global _worker, _warnings
     node = os.uname().nodename if hasattr(os, "uname") else "a machine"
     try:
         if _worker is None or _worker[0].terms != setup.terms or _worker[0].work.folder != setup.work.folder:
@@ -186,7 +186,7 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
             _require_the_same(setup)
             device = str(setup.terms.machine["device"])
             _worker = setup, maker_of(setup, device, threading.Event(), None)
-        _ear = _ear or Ear().listen()
+        _warnings = _warnings or WarningCollector().attach()
         maker = _worker[1]
         # what a lost worker has finished; there may be all of the film behind the shot
         maker.kept.files = maker.kept.store.numbered()
@@ -194,7 +194,7 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[Warned]:
         maker.make_shot(number, place)
     except VidcolorError as error:
         raise type(error)(f"on {node}: {error}") from None
-    return _ear.taken()
+    return _warnings.take()
 
 
 def _require_the_same(setup: Setup) -> None:

@@ -13,7 +13,7 @@ from av.video.stream import VideoStream
 
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Floats, Frame
-from vidcolor.hearing import hushed
+from vidcolor.logs import silenced
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.streams import beginning, pick_video, sane_rate, shown_length
 from vidcolor.stages.decode import DecodeSettings, decode
@@ -70,7 +70,7 @@ class Contents:
             InputError: no frame decodes.
             Interrupted: it was cancelled.
         """
-        with hushed():
+        with silenced():
             return self._pick(count)
 
     def _pick(self, count: int) -> list[Frame]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from vidcolor.devices import Device, resolve_device
 from vidcolor.errors import Interrupted, OutputError, UsageError
 from vidcolor.framesource import AHEAD, FrameSource
-from vidcolor.hearing import Warned, hushed
+from vidcolor.logs import LoggedWarning, silenced
 from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import Manifest
 from vidcolor.media.processors import goes_anywhere
@@ -66,7 +66,7 @@ class WorkerPool(ABC):
     """Workers to whom shots are given."""
 
     def __init__(self) -> None:
-        self._heard: set[str] = set()
+        self._passed_on: set[str] = set()
 
     @abstractmethod
     def submit(self, number: int, place: Place | None) -> None:
@@ -88,12 +88,12 @@ class WorkerPool(ABC):
     def frames(self) -> int:
         """How many frames have been made, as far as is known."""
 
-    def hear(self, warnings: list[Warned]) -> None:
+    def pass_on(self, warnings: list[LoggedWarning]) -> None:
         """Pass on what a worker warns of, if none has warned of the like."""
-        for kind, line in warnings:
-            if kind not in self._heard:
-                self._heard.add(kind)
-                log.warning("%s", line)
+        for template, message in warnings:
+            if template not in self._passed_on:
+                self._passed_on.add(template)
+                log.warning("%s", message)
 
 
 def setup_of(maker: Maker) -> Setup:
@@ -127,7 +127,7 @@ def maker_of(
     tools = Tools(
         predictor=predictor, open_it=open_it, anchors=lambda: setup.anchors, meter=meter, cancel=cancel
     )
-    with hushed():  # what is odd is said by who gave the order
+    with silenced():  # what is odd is said by who gave the order
         maker = Maker(order=setup, tools=tools, work=setup.work, source=source, first=first, terms=terms)
     maker.kept.files = dict(setup.found)
     return maker

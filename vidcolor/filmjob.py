@@ -18,7 +18,7 @@ from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import rehearse
 from vidcolor.finished import keeps
 from vidcolor.framesource import AHEAD, FrameSource
-from vidcolor.hearing import hushed
+from vidcolor.logs import silenced
 from vidcolor.machine import describe_machine
 from vidcolor.making import Order, Tools
 from vidcolor.manifest import Manifest, describe_options, digest_weights, identify
@@ -199,7 +199,7 @@ class FilmJob:
     def _rehearse(self, order: Order) -> None:
         """Refuse before a scan, which takes long, what the target cannot be."""
         source = FrameSource(self.open, order.settings, AHEAD, self.cancel)
-        with hushed():
+        with silenced():
             first = source.first()
             with source.reading.container as container:
                 if first is not None:  # else the scan will say so

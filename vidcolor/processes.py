@@ -17,8 +17,8 @@ from typing import Any
 
 from vidcolor.crew import Crew, Setup, WorkerPool, maker_of, setup_of
 from vidcolor.errors import Interrupted, OutputError, UsageError
-from vidcolor.hearing import Ear, Warned
 from vidcolor.interpreter import switched_on
+from vidcolor.logs import LoggedWarning, WarningCollector
 from vidcolor.making import Maker
 from vidcolor.memory import keep_freed_memory
 from vidcolor.packing import Place
@@ -45,7 +45,7 @@ class _Processes(WorkerPool):
     def __init__(self, pool: ProcessPoolExecutor, shared: _Shared) -> None:
         super().__init__()
         self._pool, self._shared = pool, shared
-        self._tasks: set[Future[list[Warned]]] = set()
+        self._tasks: set[Future[list[LoggedWarning]]] = set()
 
     def submit(self, number: int, place: Place | None) -> None:
         with _signals_held():
@@ -54,7 +54,7 @@ class _Processes(WorkerPool):
     def check(self, seconds: float) -> bool:
         done, missing = wait(set(self._tasks), seconds)
         for task in done:
-            self.hear(task.result())
+            self.pass_on(task.result())
             self._tasks.discard(task)
         return not missing
 
@@ -157,16 +157,16 @@ class _Count:
 
 _maker: Maker | None = None
 _count: _Count | None = None
-_ear: Ear | None = None
+_warnings: WarningCollector | None = None
 
 
 def _begin(setup: Setup, shared: _Shared) -> None:
     """Make a worker process ready: it ends with its parent, and leaves signals to that."""
-    global _maker, _count, _ear
+    global _maker, _count, _warnings
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _ear = Ear().listen()
+    _warnings = WarningCollector().attach()
     cancel = threading.Event()
     threading.Thread(target=_watch, args=(shared.stop, cancel), daemon=True).start()
     keep_freed_memory()
@@ -186,11 +186,11 @@ def _watch(stop: Any, cancel: threading.Event) -> None:
     cancel.set()
 
 
-def _make_shot(number: int, place: Place | None) -> list[Warned]:
+def _make_shot(number: int, place: Place | None) -> list[LoggedWarning]:
     """Task of a worker process: what it warns of."""
     if _maker is None:
         raise Interrupted
-    assert _count is not None and _ear is not None
+    assert _count is not None and _warnings is not None
     _count.last = place.frames if place else 0
     _maker.make_shot(number, place)
-    return _ear.taken()
+    return _warnings.take()

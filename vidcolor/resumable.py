@@ -14,7 +14,7 @@ from vidcolor.errors import Interrupted, OutputError, ResumeMismatch
 from vidcolor.film import Film, rehearse
 from vidcolor.frames import Frame
 from vidcolor.framesource import AHEAD, FrameSource, PipeSource
-from vidcolor.hearing import hushed
+from vidcolor.logs import silenced
 from vidcolor.making import Maker, Order, Tools
 from vidcolor.manifest import PROCESSORS, Manifest, identify_pipe, refuse_drift
 from vidcolor.marks import losses_of, mark_text
@@ -249,7 +249,7 @@ class ResumableJob:
         delay = max(SegmentStore.describe(path).delay for path in paths)
         with maker.source.others() as (container, others):
             try:
-                with hushed():
+                with silenced():
                     film = Film(container, maker.encoding, mark=mark + losses_of(last.lost, 0))
                 with closing(film):
                     assemble(film, (self._coded(path) for path in paths), delay, others)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from av.container import InputContainer
 
 from vidcolor.frames import Floats, Frame
-from vidcolor.hearing import hushed
+from vidcolor.logs import silenced
 from vidcolor.matching import ShotTable, scan_shots
 from vidcolor.reading import Reading
 from vidcolor.stages.decode import DecodeSettings
@@ -38,7 +38,7 @@ def scan_source(
         cancel: set it, and the scan ends early.
     """
     began = time.monotonic()
-    with hushed(), open_it() as container:  # what is odd is said when it is coloured
+    with silenced(), open_it() as container:  # what is odd is said when it is coloured
         table = scan_shots(_greys(Reading(container, settings), render_size, cancel), predictor)
     log.info(
         "%s: %d of %d shots come back; the scan took %.1f s",

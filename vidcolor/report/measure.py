@@ -17,7 +17,7 @@ from vidcolor.colorspace import ab_from_rgb, bt709_codes, luma_from_rgb
 from vidcolor.contents import frame_at, frames_in
 from vidcolor.errors import InputError, Interrupted
 from vidcolor.frames import Frame, Rgb
-from vidcolor.hearing import hushed
+from vidcolor.logs import silenced
 from vidcolor.matrices import BT709, BT2020
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.opening import is_image_sequence
@@ -173,7 +173,7 @@ def _rate_of(before: str, after: str, options: Options) -> Fraction | None:
     if is_image_sequence(before) == is_image_sequence(after):
         return None
     name = after if is_image_sequence(before) else before
-    with hushed(), open_as_asked(name, options) as container:
+    with silenced(), open_as_asked(name, options) as container:
         return sane_rate(pick_video(container, name))
 
 
@@ -240,7 +240,7 @@ def _shots_of(found: _Readings) -> list[Shot]:
 
 
 def _frame_at(name: str, options: Options, seconds: Fraction | None, cancel: threading.Event) -> Frame | None:
-    with hushed():  # what is odd in it has been said when it was coloured
+    with silenced():  # what is odd in it has been said when it was coloured
         return frame_at(lambda: open_as_asked(name, options), DecodeSettings(name=name), seconds, cancel)
 
 

@@ -1,4 +1,4 @@
-"""Warnings: kept for later, or not said a second time."""
+"""Warnings: collected for later, or not said a second time."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import logging
 
 import pytest
 
-from vidcolor.hearing import Ear, hushed
+from vidcolor.logs import WarningCollector, silenced
 
 
-def test_an_ear_hears_warnings_until_it_is_closed() -> None:
+def test_warnings_are_collected_until_the_collector_is_closed() -> None:
     log = logging.getLogger("vidcolor.stages.x")
-    with Ear() as ear:
+    with WarningCollector() as warnings:
         log.warning("%d frames", 3)
         log.info("nothing")
-        assert ear.taken() == [("%d frames", "3 frames")]
-        assert ear.taken() == []
+        assert warnings.take() == [("%d frames", "3 frames")]
+        assert warnings.take() == []
     log.warning("late")
-    assert ear.taken() == []
+    assert warnings.take() == []
 
 
 def test_threads_that_are_hushed_at_once_leave_the_loggers_as_they_were(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("vidcolor.media.x")
-    one, other = hushed(), hushed()
+    one, other = silenced(), silenced()
     one.__enter__()
     other.__enter__()
     log.warning("unheard")
