@@ -33,7 +33,7 @@ from vidcolor.networks.engines import BY_NAME
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.options import Options
 from vidcolor.result import Progress
-from vidcolor.torchthreads import Told
+from vidcolor.torchthreads import TorchInfo
 from vidcolor.writing import stamp
 
 Patch = pytest.MonkeyPatch
@@ -81,7 +81,7 @@ def no_torch() -> Iterator[None]:
 def without_torch(monkeypatch: Patch) -> Iterator[None]:
     """As if torch had not been imported."""
     before = torch.get_num_threads()
-    monkeypatch.setattr(torchthreads, "_known", torchthreads._Known())
+    monkeypatch.setattr(torchthreads, "_assumed", None)
     with no_torch():
         yield
     torchthreads._own.__dict__.clear()
@@ -210,7 +210,7 @@ def _choice() -> Choice:
         precision="float32",
         engine=str(BY_NAME["onnxruntime"].version()),
         multiple=32,
-        told=Told(version="2.9.1", threads=3, capability="AVX2"),
+        torch=TorchInfo(version="2.9.1", threads=3, capability="AVX2"),
     )
 
 
@@ -373,7 +373,7 @@ def test_a_choice_is_that_of_the_weights_that_were_read(tmp_path: Path, weights:
     own.write_bytes(Path(weights).read_bytes())
     made = predictors.make_predictor(own, Cpu(), "float32", "onnxruntime")
     own.write_bytes(own.read_bytes() + b"\0")
-    predictors.note_choice(Options(), made, _choice().told)
+    predictors.note_choice(Options(), made, _choice().torch)
     assert kept_of(own).choice("auto", "auto", "auto") is None
 
 
@@ -555,7 +555,7 @@ def test_another_process_ends_when_it_has_kept_what_was_asked_for(weights: str, 
 
 @pytest.mark.usefixtures("without_torch")
 def test_each_thread_has_its_own_number_until_torch_is_there() -> None:
-    torchthreads.stand_in(Told(version="2.9.1", threads=5, capability="AVX2"))
+    torchthreads.assume_torch(TorchInfo(version="2.9.1", threads=5, capability="AVX2"))
     found: list[int] = []
 
     def other() -> None:
@@ -578,7 +578,7 @@ def test_each_thread_has_its_own_number_until_torch_is_there() -> None:
 
 @pytest.mark.usefixtures("without_torch")
 def test_what_a_program_sets_after_a_film_without_torch_stays() -> None:
-    torchthreads.stand_in(Told(version="2.9.1", threads=5, capability="AVX2"))
+    torchthreads.assume_torch(TorchInfo(version="2.9.1", threads=5, capability="AVX2"))
     with torchthreads.torch_threads(2), torchthreads.torch_threads(3):
         pass
     sys.modules["torch"] = torch

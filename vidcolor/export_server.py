@@ -30,7 +30,7 @@ def serve(weights: str, device: str, precision: str, engine: str) -> None:
         weights: the generator's file; the others are as the options have them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with its parent
-    told = import_torch()
+    info = import_torch()
     try:
         chosen = resolve_device(device)
         able = resolve_precision(precision, chosen, engine)
@@ -38,8 +38,8 @@ def serve(weights: str, device: str, precision: str, engine: str) -> None:
     except VidcolorError as error:
         _say(json.dumps([type(error).__name__, str(error)]))
         return
-    if told is not None:
-        note_choice(Options(device=device, precision=precision, engine=engine), predictor, told)
+    if info is not None:
+        note_choice(Options(device=device, precision=precision, engine=engine), predictor, info)
     _say(READY)
     if predictor.engine == TORCH:
         return

@@ -27,7 +27,7 @@ from platformdirs import user_cache_path
 
 from vidcolor._version import __version__
 from vidcolor.errors import OutputError
-from vidcolor.torchthreads import Told
+from vidcolor.torchthreads import TorchInfo
 from vidcolor.writing import stamp, write_whole
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,13 @@ class Choice:
 
     Attributes:
         precision, engine, multiple: as a predictor has them.
-        told: what torch said of itself.
+        torch: what it said of itself.
     """
 
     precision: str
     engine: str
     multiple: int
-    told: Told
+    torch: TorchInfo
 
 
 def folder() -> Path | None:
@@ -111,7 +111,7 @@ class KeptModels:
             return None
         try:
             found = json.loads((self._folder / _name_of(asked)).read_text())
-            return Choice(**found | {"told": Told(**found["told"])})
+            return Choice(**found | {"torch": TorchInfo(**found["torch"])})
         except (OSError, ValueError, TypeError, LookupError):
             return None
 
@@ -205,7 +205,7 @@ def _machine() -> list[Any]:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
         text = platform.processor()
-    told = re.findall(r"^(?:vendor_id|model name|flags|Features|CPU part)\s*:.*$", text, re.MULTILINE)
+    lines = re.findall(r"^(?:vendor_id|model name|flags|Features|CPU part)\s*:.*$", text, re.MULTILINE)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None
     settings = sorted(pair for pair in os.environ.items() if pair[0].startswith(_SETTINGS))
-    return [sys.version, platform.machine(), sorted(set(told)) or text, os.cpu_count(), processors, settings]
+    return [sys.version, platform.machine(), sorted(set(lines)) or text, os.cpu_count(), processors, settings]

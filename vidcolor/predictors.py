@@ -17,7 +17,7 @@ from vidcolor.networks.engines import BY_NAME, Sessions
 from vidcolor.options import TORCH, Options
 from vidcolor.sharing import Sharing
 from vidcolor.stages.predict import Predictor, resolve_engine
-from vidcolor.torchthreads import Told, stand_in
+from vidcolor.torchthreads import TorchInfo, assume_torch
 from vidcolor.writing import stamp
 
 if TYPE_CHECKING:
@@ -111,19 +111,19 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
         return None
     if BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
-    stand_in(choice.told)
+    assume_torch(choice.torch)
     kept.make_elsewhere = exporter.export
     sessions.trim()
     generator = _Deferred(weights, read_stamp, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
 
 
-def note_choice(options: Options, predictor: Predictor, told: Told) -> None:
+def note_choice(options: Options, predictor: Predictor, info: TorchInfo) -> None:
     """Keep for :func:`predictor_without_torch` what options have come to on a CPU."""
     kept = predictor.sessions.kept if predictor.sessions is not None else None
     if isinstance(kept, KeptModels) and predictor.device.type == "cpu":
         choice = Choice(
-            precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, told=told
+            precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, torch=info
         )
         kept.keep_choice(choice, *_asked(options))
 

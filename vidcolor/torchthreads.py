@@ -1,4 +1,4 @@
-"""How many threads torch computes with, or what stands in for it where it has not been imported."""
+"""How many threads torch computes with, or would compute with where it has not been imported."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _own = threading.local()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
-    """What torch tells of itself as it is imported.
+class TorchInfo:
+    """What torch says of itself when it has just been imported.
 
     Attributes:
         version: with what it was built for.
@@ -28,49 +28,44 @@ class Told:
     capability: str
 
 
-@dataclass
-class _Known:
-    """What stands in for torch, if something does."""
-
-    told: Told | None = None
+_assumed: TorchInfo | None = None
+"""What torch would say, as long as it has not been imported."""
 
 
-_known = _Known()
-
-
-def import_torch() -> Told | None:
-    """What torch tells when it is imported here; None where a program has done so, which may have set it."""
+def import_torch() -> TorchInfo | None:
+    """What torch says when it is imported here; None where a program has done so, which may have set it."""
     if "torch" in sys.modules:
         return None
     torch = importlib.import_module("torch")
-    return Told(
+    return TorchInfo(
         version=str(torch.__version__),
         threads=int(torch.get_num_threads()),
         capability=str(torch.backends.cpu.get_cpu_capability()),
     )
 
 
-def stand_in(told: Told) -> None:
-    """Have torch not imported to ask for this, as it told it in an earlier run."""
-    _known.told = told
+def assume_torch(info: TorchInfo) -> None:
+    """Have torch not imported to ask for this, which it said in an earlier run."""
+    global _assumed
+    _assumed = info
 
 
 def torch_version() -> str:
     """As torch says it itself."""
     torch = _torch()
-    return torch.version if isinstance(torch, Told) else str(torch.__version__)
+    return torch.version if isinstance(torch, TorchInfo) else str(torch.__version__)
 
 
 def cpu_capability() -> str:
     """Instructions of the processor that torch uses."""
     torch = _torch()
-    return torch.capability if isinstance(torch, Told) else str(torch.backends.cpu.get_cpu_capability())
+    return torch.capability if isinstance(torch, TorchInfo) else str(torch.backends.cpu.get_cpu_capability())
 
 
 def thread_count() -> int:
     """Threads that what this thread has computed may take."""
     torch = _torch()
-    if isinstance(torch, Told):
+    if isinstance(torch, TorchInfo):
         return getattr(_own, "count", torch.threads)
     if hasattr(_own, "count"):  # it has been imported since
         torch.set_num_threads(_own.count)
@@ -81,7 +76,7 @@ def thread_count() -> int:
 def set_thread_count(count: int) -> None:
     """Have what this thread computes, and where torch is there what threads begun later do, take so many."""
     torch = _torch()
-    if isinstance(torch, Told):
+    if isinstance(torch, TorchInfo):
         _own.count = count
         return
     _own.__dict__.clear()
@@ -89,10 +84,9 @@ def set_thread_count(count: int) -> None:
 
 
 def _torch() -> Any:
-    """Torch, or what stands in for it."""
-    told = _known.told
-    if told is not None and "torch" not in sys.modules:
-        return told
+    """Torch, or what it is assumed to say."""
+    if _assumed is not None and "torch" not in sys.modules:
+        return _assumed
     return importlib.import_module("torch")  # waits for a thread that is importing it
 
 
