@@ -45,7 +45,7 @@ LAYERS = [
     ["bars", "predictors"],
     ["stages"],
     ["motion", "thumbnails"],
-    ["media", "checkpoint", "threads", "sharing", "devices", "keptmodels", "exporter"],
+    ["media", "checkpoint", "threads", "sharing", "devices", "modelcache", "exporter"],
     ["networks", "frames", "chromatable", "options"],
     ["colorspace"],
     ["matrices"],

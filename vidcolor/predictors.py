@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vidcolor.devices import Cpu, Device, may_have_gpu
 from vidcolor.errors import WeightsError
 from vidcolor.exporter import Exporter, may_export
-from vidcolor.keptmodels import Choice, KeptModels
+from vidcolor.modelcache import Choice, ModelCache
 from vidcolor.networks.engines import BY_NAME, Sessions
 from vidcolor.options import TORCH, Options
 from vidcolor.sharing import Sharing
@@ -64,12 +64,12 @@ def _loaded(weights: Path) -> tuple[Generator, tuple[int, ...]]:
 
 @lru_cache(maxsize=1)
 def _sessions(weights: Path, read_stamp: tuple[int, ...]) -> Sessions:
-    return Sessions(_kept_models(weights, read_stamp))
+    return Sessions(_model_cache(weights, read_stamp))
 
 
 @lru_cache(maxsize=1)
-def _kept_models(weights: Path, read_stamp: tuple[int, ...]) -> KeptModels:
-    return KeptModels(weights, read_stamp)
+def _model_cache(weights: Path, read_stamp: tuple[int, ...]) -> ModelCache:
+    return ModelCache(weights, read_stamp)
 
 
 class _Deferred:
@@ -102,17 +102,17 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
     if options.engine == TORCH or (options.device == "auto" and may_have_gpu()) or not may_export():
         return None
     read_stamp = _stamp(weights)
-    sessions, kept = _sessions(weights, read_stamp), _kept_models(weights, read_stamp)
+    sessions, models = _sessions(weights, read_stamp), _model_cache(weights, read_stamp)
     exporter = Exporter(weights, *_asked(options))
-    choice = kept.choice(*_asked(options))
-    if choice is None and kept.writable and exporter.start():
-        choice = kept.choice(*_asked(options))
+    choice = models.choice(*_asked(options))
+    if choice is None and models.writable and exporter.start():
+        choice = models.choice(*_asked(options))
     if choice is None or choice.engine == TORCH:
         return None
     if BY_NAME[choice.engine.split()[0]].version() != choice.engine:
         return None
     assume_torch(choice.torch)
-    kept.make_elsewhere = exporter.export
+    models.make_elsewhere = exporter.export
     sessions.trim()
     generator = _Deferred(weights, read_stamp, choice.multiple)
     return Predictor(generator, Cpu(), choice.precision, Sharing(), choice.engine, sessions)
@@ -120,12 +120,12 @@ def predictor_without_torch(weights: Path, options: Options) -> Predictor | None
 
 def note_choice(options: Options, predictor: Predictor, info: TorchInfo) -> None:
     """Keep for :func:`predictor_without_torch` what options have come to on a CPU."""
-    kept = predictor.sessions.kept if predictor.sessions is not None else None
-    if isinstance(kept, KeptModels) and predictor.device.type == "cpu":
+    models = predictor.sessions.kept if predictor.sessions is not None else None
+    if isinstance(models, ModelCache) and predictor.device.type == "cpu":
         choice = Choice(
             precision=predictor.precision, engine=predictor.engine, multiple=predictor.multiple, torch=info
         )
-        kept.keep_choice(choice, *_asked(options))
+        models.keep_choice(choice, *_asked(options))
 
 
 def _asked(options: Options) -> tuple[str, str, str]:

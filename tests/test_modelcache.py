@@ -21,13 +21,13 @@ import pytest
 import torch
 from media import make_film, planes_of, read_film
 
-from vidcolor import crew, keptmodels, predictors, torchthreads
+from vidcolor import crew, modelcache, predictors, torchthreads
 from vidcolor.checkpoint import Generator, load_generator, save_weights
 from vidcolor.devices import Cpu
 from vidcolor.errors import Interrupted, UsageError, WeightsError
 from vidcolor.exporter import Exporter
 from vidcolor.job import colorize
-from vidcolor.keptmodels import Choice, KeptModels
+from vidcolor.modelcache import Choice, ModelCache
 from vidcolor.networks import openvino_runtime
 from vidcolor.networks.engines import BY_NAME
 from vidcolor.networks.unet import LiteUNet
@@ -62,7 +62,7 @@ class Stop(Exception):
 def cache(tmp_path: Path, monkeypatch: Patch) -> Path:
     """A folder where nothing is kept yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    predictors._kept_models.cache_clear()
+    predictors._model_cache.cache_clear()
     predictors._sessions.cache_clear()
     return tmp_path / "cache" / "vidcolor"
 
@@ -120,9 +120,9 @@ def in_segments(film: Path, target: Path, weights: str, most: int = 1000) -> Non
         colorize(film, target, options, progress)
 
 
-def kept_of(weights: str | Path) -> KeptModels:
+def kept_of(weights: str | Path) -> ModelCache:
     """What is kept of a generator as it is now."""
-    return KeptModels(Path(weights), stamp(weights))
+    return ModelCache(Path(weights), stamp(weights))
 
 
 def content(path: Path) -> str:
@@ -292,7 +292,7 @@ def test_workers_make_the_same_film(film: Path, weights: str) -> None:
 def test_where_there_is_no_engine_nothing_is_sought(weights: str, monkeypatch: Patch) -> None:
     monkeypatch.setattr(predictors, "may_have_gpu", lambda: False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr(KeptModels, "choice", lambda self, *asked: pytest.fail("sought"))
+    monkeypatch.setattr(ModelCache, "choice", lambda self, *asked: pytest.fail("sought"))
     assert predictors.predictor_without_torch(Path(weights), Options()) is None
 
 
@@ -347,7 +347,7 @@ def test_models_are_never_kept_as_those_of_weights_that_took_the_file(
     picture = np.full((1, 1, 32, 32), 60.0, np.float32)
 
     def colours(path: Path) -> np.ndarray:
-        predictors._kept_models.cache_clear()
+        predictors._model_cache.cache_clear()
         predictors._sessions.cache_clear()
         made = predictors.make_predictor(path, Cpu(), "float32", "onnxruntime")
         return made(picture, (32, 32))[0]
@@ -439,7 +439,7 @@ def test_what_bears_on_a_model_has_its_own_place(tmp_path: Path, weights: str, m
         patch.setattr(metadata, "version", lambda name: "0.1")
         assert found() is None
     with monkeypatch.context() as patch:
-        patch.setattr(keptmodels, "_digest_of_networks", lambda: "other")
+        patch.setattr(modelcache, "_digest_of_networks", lambda: "other")
         assert found() is None
     with monkeypatch.context() as patch:
         patch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
@@ -468,7 +468,7 @@ def test_where_nothing_can_be_kept_torch_is_there_as_ever(
 
 def test_who_has_no_home_keeps_nothing(weights: str, tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(keptmodels, "user_cache_path", lambda *_, **__: Path("~/.cache/vidcolor"))
+    monkeypatch.setattr(modelcache, "user_cache_path", lambda *_, **__: Path("~/.cache/vidcolor"))
     kept = kept_of(weights)
     assert not kept.writable
     kept.keep_model("one", b"content")

@@ -64,7 +64,7 @@ def folder() -> Path | None:
     return path if path.is_absolute() else None  # the user has no home
 
 
-class KeptModels:
+class ModelCache:
     """What is kept of one generator on this machine, with these versions of all that bears on it.
 
     Nothing goes wrong where nothing can be written or read: it is made anew.
