@@ -41,7 +41,7 @@ def film(tmp_path: Path) -> Path:
 @pytest.fixture
 def two_encoders() -> Iterator[None]:
     """The next encoder is opened meanwhile, though the generator runs on the CPU."""
-    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.kept.files, two_encoders=True)):
+    with mock.patch.object(Maker, "_endings", lambda maker: Endings(maker.finished.files, two_encoders=True)):
         yield
 
 
@@ -196,7 +196,7 @@ def test_on_a_cpu_a_segment_that_cannot_be_kept_stops_the_next_one(film: Path, t
 @pytest.mark.parametrize(("device", "two"), [("cpu", False), ("cuda:1", True), ("mps", True)])
 def test_two_encoders_at_once_only_with_a_gpu(device: str, two: bool) -> None:
     maker: Any = SimpleNamespace(
-        kept=SimpleNamespace(files={}),
+        finished=SimpleNamespace(files={}),
         tools=SimpleNamespace(predictor=SimpleNamespace(device=torch.device(device))),
     )
     going = threading.Event()
@@ -204,7 +204,7 @@ def test_two_encoders_at_once_only_with_a_gpu(device: str, two: bool) -> None:
         endings.add(0, lambda: Path() if going.wait(LONG if two else 0.3) else Path("alone"))
         endings.make_room()
         going.set()
-    assert maker.kept.files == {0: Path() if two else Path("alone")}
+    assert maker.finished.files == {0: Path() if two else Path("alone")}
 
 
 def test_the_last_one_is_waited_for(tmp_path: Path) -> None:

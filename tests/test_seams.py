@@ -103,7 +103,7 @@ def test_a_seam_does_not_show(kind: str, temporal: str, tmp_path: Path) -> None:
         """What goes over the end, as a run finds it that goes on from there."""
         make(maker, number, place, endings)
         endings.wait()
-        return maker.kept.store.read(maker.kept.files[number]).after
+        return maker.finished.store.read(maker.finished.files[number]).after
 
     for frames in (6, 240):
         with short_segments(frames, network=Spotted()), mock.patch.object(Maker, "make", kept):

@@ -12,7 +12,7 @@ import pytest
 
 from vidcolor.errors import OutputError
 from vidcolor.packing import Coded, Place, Segment
-from vidcolor.segments import SegmentStore, count_frames, finished_segments
+from vidcolor.segments import SegmentStore, count_frames, up_to_first_missing
 
 
 def segment(number: int, frames: int = 3) -> Segment:
@@ -38,7 +38,7 @@ def test_other_files_are_no_segments_and_stay(tmp_path: Path) -> None:
     assert store.read(paths[1]) == segment(1, 4)
     assert store.end_of(paths[1]) == (4, segment(1).after)
     seen = store.glance()
-    assert [one.frames for one in finished_segments(seen)] == [3, 4]
+    assert [one.frames for one in up_to_first_missing(seen)] == [3, 4]
     assert count_frames(seen) == 12
 
 

@@ -328,7 +328,7 @@ def test_the_planner_ends_when_a_worker_has_failed() -> None:
 
     meter = SimpleNamespace(total=lambda: 0, duration=lambda: None, before=0)
     tools = SimpleNamespace(meter=meter, cancel=threading.Event())
-    maker = SimpleNamespace(tools=tools, kept=SimpleNamespace(first_missing=lambda: (0, None)))
+    maker = SimpleNamespace(tools=tools, finished=SimpleNamespace(first_missing=lambda: (0, None)))
     with mock.patch.object(Crew, "_plan", plan), pytest.raises(OutputError, match="no room"):
         Crew(maker=maker, workers=Failing()).work()  # type: ignore[arg-type]
     assert stopped.wait(5)
@@ -377,7 +377,7 @@ def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> Non
     maker = SimpleNamespace(
         order=SimpleNamespace(options=options),
         tools=SimpleNamespace(meter=meter, cancel=threading.Event()),
-        kept=SimpleNamespace(first_missing=lambda: (0, None)),
+        finished=SimpleNamespace(first_missing=lambda: (0, None)),
         source=None,
         terms=SimpleNamespace(segment_frames=8),
         encoding=SimpleNamespace(ticks=None),

@@ -64,7 +64,7 @@ def make_on_cluster(maker: Maker) -> None:
         finally:
             if workers is not None:
                 workers.cancel()
-    maker.kept.find()
+    maker.finished.find()
 
 
 @contextmanager
@@ -134,8 +134,8 @@ class _Tasks(WorkerPool):
         self._setup = ray.put(setup)
         self._waiting: deque[tuple[int, Place | None]] = deque()
         self._running: list[Any] = []
-        self._store = maker.kept.store
-        self._counted = {path.name: 0 for path in maker.kept.files.values()}
+        self._store = maker.finished.store
+        self._counted = {path.name: 0 for path in maker.finished.files.values()}
 
     def submit(self, number: int, place: Place | None) -> None:
         self._waiting.append((number, place))
@@ -189,8 +189,8 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[LoggedWar
         _warnings = _warnings or WarningCollector().attach()
         maker = _worker[1]
         # what a lost worker has finished; there may be all of the film behind the shot
-        maker.kept.files = maker.kept.store.numbered()
-        maker.kept.unread = set(maker.kept.files)
+        maker.finished.files = maker.finished.store.numbered()
+        maker.finished.unread = set(maker.finished.files)
         maker.make_shot(number, place)
     except VidcolorError as error:
         raise type(error)(f"on {node}: {error}") from None

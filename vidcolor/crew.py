@@ -102,7 +102,7 @@ def setup_of(maker: Maker) -> Setup:
         **vars(maker.order),
         terms=maker.terms,
         work=maker.work,
-        found=maker.kept.files,
+        found=maker.finished.files,
         anchors=dict(maker.tools.anchors()),
         anywhere=goes_anywhere(maker.encoding.plan.codec, maker.order.options.encoder_options),
     )
@@ -129,7 +129,7 @@ def maker_of(
     )
     with silenced():  # what is odd is said by who gave the order
         maker = Maker(order=setup, tools=tools, work=setup.work, source=source, first=first, terms=terms)
-    maker.kept.files = dict(setup.found)
+    maker.finished.files = dict(setup.found)
     return maker
 
 
@@ -178,7 +178,7 @@ class Crew:
         """
         meter, cancel = self.maker.tools.meter, self.maker.tools.cancel
         total, duration = meter.total(), meter.duration()  # the planner will open the source anew
-        number, place = self.maker.kept.first_missing()
+        number, place = self.maker.finished.first_missing()
         told = meter.before = place.frames if place else 0
         if place is not None and place.state is None:
             return

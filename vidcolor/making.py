@@ -21,7 +21,7 @@ from vidcolor.options import Options
 from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter
-from vidcolor.segments import Kept, SegmentStore
+from vidcolor.segments import FinishedSegments, SegmentStore
 from vidcolor.sharing import Hand
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
@@ -92,7 +92,7 @@ class Maker:
     source: FrameSource
     first: Frame
     terms: Manifest
-    kept: Kept = field(init=False)
+    finished: FinishedSegments = field(init=False)
     encoding: Encoding = field(init=False)
     _said: set[str] = field(init=False, default_factory=set)
     _watches: dict[int, Watch] = field(init=False, default_factory=dict)
@@ -101,7 +101,7 @@ class Maker:
     def __post_init__(self) -> None:
         target, options, count = self.order.target, self.order.options, int(self.terms.machine["processors"])
         store = SegmentStore(self.work.folder, target.name, self.terms.fingerprint)
-        self.kept = Kept(store=store, cancel=self.tools.cancel)
+        self.finished = FinishedSegments(store=store, cancel=self.tools.cancel)
         self.encoding = Encoding(self.source.reading, self.first, target, options, count)
 
     def make_all(self) -> tuple[list[Path], Place]:
@@ -109,21 +109,21 @@ class Maker:
         number, place = 0, None
         with self._endings() as endings:
             while place is None or place.state is not None:
-                place = self.kept.after(number, place) or self.make(number, place, endings)
+                place = self.finished.after(number, place) or self.make(number, place, endings)
                 number += 1
-        return [self.kept.files[n] for n in range(number)], place
+        return [self.finished.files[n] for n in range(number)], place
 
     def make_shot(self, number: int, place: Place | None) -> None:
         """Make those missing of the segments from there on, up to the first that ends with a shot."""
         with self._endings() as endings:
             while True:
-                place = self.kept.after(number, place) or self.make(number, place, endings)
+                place = self.finished.after(number, place) or self.make(number, place, endings)
                 number += 1
                 if place.state is None or place.independent:
                     return
 
     def _endings(self) -> Endings:
-        return Endings(self.kept.files, two_encoders=self.tools.predictor.device.type != "cpu")
+        return Endings(self.finished.files, two_encoders=self.tools.predictor.device.type != "cpu")
 
     def span_from(self, place: Place | None) -> Span:
         """What of the film is made at once from there on."""
@@ -144,13 +144,13 @@ class Maker:
             if not self.source.comes_again:
                 break
             writer.abandon()
-        endings.add(number, lambda: self.kept.store.write(writer.end(number, after)))
+        endings.add(number, lambda: self.finished.store.write(writer.end(number, after)))
         return after
 
     def _colour(self, number: int, place: Place | None, endings: Endings) -> tuple[SegmentWriter, Place]:
         """All of a segment but its end; returns its writer, and where it ends."""
         source, tools, meter = self.source, self.tools, self.tools.meter
-        source.go_to(number, place, last=number > max(self.kept.files, default=-1))
+        source.go_to(number, place, last=number > max(self.finished.files, default=-1))
         meter.container, meter.stream = source.reading.container, source.reading.stream
         watch = self._watches.pop(number, None) or self.encoding.watch()
         watch.said, watch.written = self._said, place.frames if place else 0

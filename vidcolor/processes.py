@@ -114,7 +114,7 @@ def make_in_processes(maker: Maker) -> None:
         finally:
             shared.stop.value = shared.stop.value or _STOP
             pool.shutdown(wait=True, cancel_futures=True)
-    maker.kept.find()
+    maker.finished.find()
 
 
 @contextmanager

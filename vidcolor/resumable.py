@@ -25,7 +25,7 @@ from vidcolor.options import ONNX_RUNTIME
 from vidcolor.packing import Coded, Place
 from vidcolor.reading import nothing_decodes
 from vidcolor.result import Counts, clock, share_done
-from vidcolor.segments import Kept, SegmentStore, count_frames, finished_segments
+from vidcolor.segments import FinishedSegments, SegmentStore, count_frames, up_to_first_missing
 from vidcolor.spool import Spool
 from vidcolor.stages.predict import engines_installed
 from vidcolor.torchthreads import torch_threads
@@ -82,26 +82,26 @@ class ResumableJob:
                 if (self._begun and not self.order.options.resume) or work.empty:
                     work.remove()
                 elif isinstance(error, Interrupted):
-                    self._say_kept(work)
+                    self._say_stopped(work)
                 raise
             work.remove()
         return made
 
-    def _say_kept(self, work: Workplace) -> None:
+    def _say_stopped(self, work: Workplace) -> None:
         try:
-            kept = finished_segments(SegmentStore(work.folder, self.order.target.name).glance())
+            segments = up_to_first_missing(SegmentStore(work.folder, self.order.target.name).glance())
         except OSError as error:
             log.debug("%s: cannot be listed: %r", work.folder, error)
             return
-        at = clock(kept[-1].seconds) if kept else "the beginning"
+        at = clock(segments[-1].seconds) if segments else "the beginning"
         log.info("%s: stopped; the same command goes on from %s", self.order.target.name, at)
 
     def _make(self, work: Workplace) -> tuple[Counts, str]:
-        with ExitStack() as kept:
+        with ExitStack() as resources:
             given = self.tools.open_it, self.order.settings, AHEAD, self.tools.cancel
             source = FrameSource(*given)
             if reads_once(self.order.name):
-                source = PipeSource(*given, kept.enter_context(Spool(work.folder)))
+                source = PipeSource(*given, resources.enter_context(Spool(work.folder)))
             return self._make_of(source, work)
 
     def _make_of(self, source: FrameSource, work: Workplace) -> tuple[Counts, str]:
@@ -124,7 +124,7 @@ class ResumableJob:
                 work.clear()
             if terms != found:
                 terms.write(work.manifest)
-            self._find_finished(maker.kept)
+            self._find_finished(maker.finished)
             self._have_workers_make(maker)
             paths, last = maker.make_all()
             if isinstance(source, PipeSource):
@@ -144,12 +144,12 @@ class ResumableJob:
 
             make_in_processes(maker)
 
-    def _find_finished(self, kept: Kept) -> None:
+    def _find_finished(self, finished: FinishedSegments) -> None:
         """Look for finished segments, and say from where the job goes on, if there are any."""
-        kept.find()
-        if kept.files:
-            seen = {number: SegmentStore.describe(path) for number, path in kept.files.items()}
-            begun = finished_segments(seen)  # workers may have made others after a missing one
+        finished.find()
+        if finished.files:
+            seen = {number: SegmentStore.describe(path) for number, path in finished.files.items()}
+            begun = up_to_first_missing(seen)  # workers may have made others after a missing one
             share = share_done(count_frames(seen), self.tools.meter.total())
             at = clock(begun[-1].seconds if begun else 0.0)
             log.info("%s: resuming at %s%s", self.order.target.name, at, share)
@@ -186,7 +186,7 @@ class ResumableJob:
         shown = 2 if options.compare == "side" else 1
         raw = first.luma.nbytes * 3 // 2 * frames
         film = shown * (raw // 2 if lossless else os.stat(self.order.name).st_size)
-        needed, free = 2 * film - self._kept_bytes(work), work.free_bytes()
+        needed, free = 2 * film - self._bytes_taken(work), work.free_bytes()
         if free < needed:
             log.warning(
                 "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
@@ -196,15 +196,15 @@ class ResumableJob:
                 free >> 20,
             )
 
-    def _kept_bytes(self, work: Workplace) -> int:
+    def _bytes_taken(self, work: Workplace) -> int:
         """What finished segments take already."""
         if work.empty or self.order.options.restart or not self.order.options.resume:
             return 0
-        kept = 0
+        taken = 0
         for path in SegmentStore(work.folder, self.order.target.name).listed():
             with suppress(OSError):  # one that leads to a disk that is gone is named when all are looked for
-                kept += path.stat().st_size
-        return kept
+                taken += path.stat().st_size
+        return taken
 
     def _terms(self, work: Workplace, source: FrameSource, first: Frame) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""

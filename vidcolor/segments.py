@@ -168,8 +168,8 @@ class SegmentStore:
 
 
 @dataclass(kw_only=True)
-class Kept:
-    """The finished segments of a film that is being made.
+class FinishedSegments:
+    """Those of a film that is being made.
 
     Attributes:
         store: where they are.
@@ -231,7 +231,7 @@ def _number(path: Path) -> int:
     return int(path.stem.split("-")[0])
 
 
-def finished_segments(seen: dict[int, Summary]) -> list[Summary]:
+def up_to_first_missing(seen: dict[int, Summary]) -> list[Summary]:
     """Those from the beginning on, up to the first that is missing."""
     return [seen[number] for number in takewhile(seen.__contains__, count())]
 

@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 def arrays_of(state: TemporalState) -> Arrays:
     """The state by names."""
-    shots, previous, kept = state.linker.shots, state.linker.previous, state.filter
+    shots, previous, smoothed = state.linker.shots, state.linker.previous, state.filter
     bars = state.linker.bars
     arrays: Arrays = {
         "bars.numbers": np.array([bars.height, bars.known], np.int64),
@@ -32,11 +32,11 @@ def arrays_of(state: TemporalState) -> Arrays:
     }
     if previous is not None:
         arrays |= {"previous.searched": previous.searched, "previous.grid": previous.grid}
-    if kept is not None:
-        arrays |= {"filter.mean": kept.mean, "filter.chroma": np.array(kept.chroma, np.float64)}
-        arrays |= {"filter.weight": kept.weight}
-    if kept is not None and kept.luma is not None:
-        arrays |= {"filter.luma": kept.luma}
+    if smoothed is not None:
+        arrays |= {"filter.mean": smoothed.mean, "filter.chroma": np.array(smoothed.chroma, np.float64)}
+        arrays |= {"filter.weight": smoothed.weight}
+    if smoothed is not None and smoothed.luma is not None:
+        arrays |= {"filter.luma": smoothed.luma}
     return arrays
 
 
@@ -52,16 +52,16 @@ def state_of(arrays: Arrays) -> TemporalState | None:
     height, known = arrays["bars.numbers"].tolist()
     lines = {n: arrays[f"bars.{n}"] for n in ("dark", "lit", "pending") if f"bars.{n}" in arrays}
     bars = BarState(height=height, known=bool(known), **lines)
-    previous = kept = None
+    previous = smoothed = None
     if "previous.searched" in arrays:
         previous = Luma(searched=arrays["previous.searched"], grid=arrays["previous.grid"])
     if "filter.mean" in arrays:
         chroma = arrays["filter.chroma"].tolist()
         weight = arrays.get("filter.weight", np.zeros((0, 0), np.float32))
-        kept = PropagationState(
+        smoothed = PropagationState(
             mean=arrays["filter.mean"],
             weight=weight,
             chroma=(chroma[0], chroma[1]),
             luma=arrays.get("filter.luma"),
         )
-    return TemporalState(linker=LinkerState(shots=shots, bars=bars, previous=previous), filter=kept)
+    return TemporalState(linker=LinkerState(shots=shots, bars=bars, previous=previous), filter=smoothed)

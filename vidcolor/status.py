@@ -10,7 +10,7 @@ from vidcolor.errors import InputError
 from vidcolor.finished import frames_marked
 from vidcolor.manifest import Manifest
 from vidcolor.result import clock, frame_count, share_done
-from vidcolor.segments import SegmentStore, count_frames, finished_segments
+from vidcolor.segments import SegmentStore, count_frames, up_to_first_missing
 from vidcolor.workplace import Workplace
 
 
@@ -73,11 +73,11 @@ def _status(target: str, work_dir: str | None) -> Status:
             return Status(target=target, state="done" if frames else "unmarked", frames=frames, total=frames)
         raise InputError(f"{target}: there is no such film, and no job for it")
     seen = SegmentStore(work.folder, target).glance()
-    kept = finished_segments(seen)
+    segments = up_to_first_missing(seen)
     return Status(
         target=target,
         state="running" if work.busy() else "stopped",
         frames=count_frames(seen),
         total=terms.total,
-        position=kept[-1].seconds if kept else 0.0,
+        position=segments[-1].seconds if segments else 0.0,
     )
