@@ -140,7 +140,7 @@ def setup(film: Path, tmp_path: Path) -> Setup:
     with mock.patch("vidcolor.cluster.make_on_cluster", stop), pytest.raises(Stop):
         shipped(film, tmp_path / "out.mkv", ray="auto")
     (tmp_path / ".out.mkv.vidcolor").mkdir(exist_ok=True)
-    made[0].terms.write(made[0].work.manifest)
+    made[0].manifest.write(made[0].work.manifest_path)
     return made[0]
 
 
@@ -180,10 +180,10 @@ def test_a_worker_that_would_make_another_film_refuses(setup: Setup, film: Path,
         with pytest.raises(ResumeMismatch, match=r"libavcodec was .*now 1\.2\.3.*--accept-drift"):
             vidcolor.cluster._require_the_same(setup)
         vidcolor.cluster._require_the_same(replace(setup, options=replace(setup.options, accept_drift=True)))
-    replace(setup.terms, batch_limit=2).write(setup.work.manifest)  # a worker's memory ran out
+    replace(setup.manifest, batch_limit=2).write(setup.work.manifest_path)  # a worker's memory ran out
     vidcolor.cluster._require_the_same(setup)
     with pytest.raises(OutputError, match="the same storage"):
-        vidcolor.cluster._require_the_same(replace(setup, terms=replace(setup.terms, total=1)))
+        vidcolor.cluster._require_the_same(replace(setup, manifest=replace(setup.manifest, total=1)))
 
 
 @pytest.mark.parametrize(

@@ -333,8 +333,8 @@ def test_a_worker_takes_the_job_s_engine_or_where_it_is_missing_torch(
     generator = load_generator(weights)
 
     def of(begun: str) -> str:
-        terms = SimpleNamespace(machine={"engine": begun})
-        return engine_here(terms, generator, CPU, "float32")  # type: ignore[arg-type]
+        manifest = SimpleNamespace(machine={"engine": begun})
+        return engine_here(manifest, generator, CPU, "float32")  # type: ignore[arg-type]
 
     assert of(there) == of(f"{engine.name} 0.1") == there
     assert of("torch") == "torch"

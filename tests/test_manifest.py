@@ -1,4 +1,4 @@
-"""The terms of a job; jobs that go on by them, or do not, are in ``test_resume``."""
+"""The manifest of a job; jobs that go on by theirs, or do not, are in ``test_resume``."""
 
 from __future__ import annotations
 

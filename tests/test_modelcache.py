@@ -246,7 +246,7 @@ def _setup(weights: str, **terms: Any) -> Any:
     """What a worker is told of a film."""
     machine = {"device": "cpu", "precision": "float32", "engine": _choice().engine, "torch threads": 3}
     return SimpleNamespace(
-        weights=Path(weights), options=Options(), terms=SimpleNamespace(machine=machine | terms)
+        weights=Path(weights), options=Options(), manifest=SimpleNamespace(machine=machine | terms)
     )
 
 

@@ -571,7 +571,7 @@ def test_the_encoder_goes_on_as_on_the_machine_where_the_job_was_begun(
         run(source, tmp_path / "whole.mkv", **more)
         with pytest.raises(Stop):
             run(source, tmp_path / "out.mkv", stop_after=14, **more)
-    terms = json.loads(json.loads(Workplace(tmp_path / "out.mkv").manifest.read_text())["terms"])
+    terms = json.loads(json.loads(Workplace(tmp_path / "out.mkv").manifest_path.read_text())["terms"])
     assert terms["machine"]["processors"] == 1
     run(source, tmp_path / "out.mkv", **more)
     assert fingerprint(tmp_path / "out.mkv") == fingerprint(tmp_path / "whole.mkv")
@@ -635,7 +635,7 @@ def test_the_precision_is_that_with_which_the_job_was_begun(
 
 
 def test_what_was_begun_when_there_was_but_torch_goes_on_with_torch(stopped: tuple[Path, Path]) -> None:
-    path = Workplace(stopped[1]).manifest
+    path = Workplace(stopped[1]).manifest_path
     terms = json.loads(json.loads(path.read_text())["terms"])
     assert terms["machine"].pop("engine") == "torch"
     text = json.dumps(terms, sort_keys=True)
@@ -742,7 +742,7 @@ def test_a_damaged_segment_alone_is_made_again(
 
 
 def test_a_damaged_manifest_is_made_good_by_its_copy(stopped: tuple[Path, Path]) -> None:
-    Workplace(stopped[1]).manifest.write_text("{")
+    Workplace(stopped[1]).manifest_path.write_text("{")
     with mock.patch("vidcolor.workplace.Workplace.clear", side_effect=AssertionError("nothing is forgotten")):
         assert run(*stopped).frames == 30
 
@@ -1147,7 +1147,7 @@ def test_memory_that_runs_out_makes_the_batch_smaller_for_good(tmp_path: Path) -
             pytest.raises(Stop),
         ):
             colorize(source, target, options)
-        terms = json.loads(json.loads(Workplace(target).manifest.read_text())["terms"])
+        terms = json.loads(json.loads(Workplace(target).manifest_path.read_text())["terms"])
         assert terms["batch_limit"] == 2
         assert colorize(source, target, options).frames == 20
 

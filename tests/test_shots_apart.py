@@ -379,7 +379,7 @@ def test_shots_are_found_only_so_far_ahead_of_the_workers(tmp_path: Path) -> Non
         tools=SimpleNamespace(meter=meter, cancel=threading.Event()),
         finished=SimpleNamespace(first_missing=lambda: (0, None)),
         source=None,
-        terms=SimpleNamespace(segment_frames=8),
+        manifest=SimpleNamespace(segment_frames=8),
         encoding=SimpleNamespace(ticks=None),
     )
     workers = Slow()

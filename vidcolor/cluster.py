@@ -54,7 +54,7 @@ def make_on_cluster(maker: Maker) -> None:
     with _connected(address, maker.tools.cancel) as ray:
         workers: _Tasks | None = None
         try:
-            workers = _Tasks(ray, maker, _needs(ray, maker.terms, address), most=options.jobs)
+            workers = _Tasks(ray, maker, _needs(ray, maker.manifest, address), most=options.jobs)
             Crew(maker=maker, workers=workers).work()
         except ray.exceptions.RayError as error:
             raise OutputError(
@@ -105,17 +105,17 @@ def _require_an_answer(address: str) -> None:
         raise UsageError(f"--ray {address}: no Ray cluster answers there ({first_line(error)})") from error
 
 
-def _needs(ray: Any, terms: Manifest, address: str) -> dict[str, float]:
+def _needs(ray: Any, manifest: Manifest, address: str) -> dict[str, float]:
     """What a task asks the cluster for: a GPU, or as many processors as the generator has threads."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if terms.machine["device"] == "cuda":
+    if manifest.machine["device"] == "cuda":
         if not any(resources.get("GPU") for resources in alive):
             raise UsageError(f"--ray {address}: the cluster has no GPU; use --device cpu")
         return {"num_cpus": 1, "num_gpus": 1}
     most = max((resources.get("CPU", 0.0) for resources in alive), default=0.0)
     if most < 1:
         raise UsageError(f"--ray {address}: the cluster has no processors")
-    return {"num_cpus": min(float(terms.machine["torch threads"]), most)}
+    return {"num_cpus": min(float(manifest.machine["torch threads"]), most)}
 
 
 class _Tasks(WorkerPool):
@@ -180,11 +180,15 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[LoggedWar
     global _worker, _warnings
     node = os.uname().nodename if hasattr(os, "uname") else "a machine"
     try:
-        if _worker is None or _worker[0].terms != setup.terms or _worker[0].work.folder != setup.work.folder:
+        if (
+            _worker is None
+            or _worker[0].manifest != setup.manifest
+            or _worker[0].work.folder != setup.work.folder
+        ):
             keep_freed_memory()
-            torch.set_num_threads(int(setup.terms.machine["torch threads"]))
+            torch.set_num_threads(int(setup.manifest.machine["torch threads"]))
             _require_the_same(setup)
-            device = str(setup.terms.machine["device"])
+            device = str(setup.manifest.machine["device"])
             _worker = setup, maker_of(setup, device, threading.Event(), None)
         _warnings = _warnings or WarningCollector().attach()
         maker = _worker[1]
@@ -199,25 +203,25 @@ def _make_shot(setup: Setup, number: int, place: Place | None) -> list[LoggedWar
 
 def _require_the_same(setup: Setup) -> None:
     """Refuse a machine that would make another film."""
-    terms = setup.terms
-    known = Manifest.read(setup.work.manifest)
+    manifest = setup.manifest
+    known = Manifest.read(setup.work.manifest_path)
     # a worker whose memory ran out has written a smaller limit
-    if known is None or replace(known, batch_limit=terms.batch_limit) != terms:
+    if known is None or replace(known, batch_limit=manifest.batch_limit) != manifest:
         raise OutputError(
             f"{setup.work.folder}: is not there, or not the same folder; all machines need the same storage "
             "under the same path (--work-dir names another)"
         )
     generator = load_generator(str(setup.weights))
-    device, precision = torch.device(str(terms.machine["device"])), str(terms.machine["precision"])
-    engine = engine_here(terms, generator, device, precision)
+    device, precision = torch.device(str(manifest.machine["device"])), str(manifest.machine["precision"])
+    engine = engine_here(manifest, generator, device, precision)
     here = replace(
-        terms,
+        manifest,
         source=identify(setup.name),
         weights=digest_weights(generator.path),
-        machine=describe_machine(device, precision, engine, int(terms.machine["batch size"]))
-        | ({key: terms.machine[key] for key in PROCESSORS} if setup.anywhere else {}),
+        machine=describe_machine(device, precision, engine, int(manifest.machine["batch size"]))
+        | ({key: manifest.machine[key] for key in PROCESSORS} if setup.anywhere else {}),
     )
-    differences = terms.differences(here, drift=setup.options.accept_drift)
+    differences = manifest.differences(here, drift=setup.options.accept_drift)
     if differences:
-        advice = "; --accept-drift takes what it makes" if here.machine != terms.machine else ""
+        advice = "; --accept-drift takes what it makes" if here.machine != manifest.machine else ""
         raise ResumeMismatch(f"this machine would make another film: {'; '.join(differences)}{advice}")

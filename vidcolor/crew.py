@@ -55,7 +55,7 @@ class Setup(Order):
         anywhere: whether processors of any number make the same film.
     """
 
-    terms: Manifest
+    manifest: Manifest
     work: Workplace
     found: dict[int, Path]
     anchors: Mapping[Key, Anchor]
@@ -100,7 +100,7 @@ def setup_of(maker: Maker) -> Setup:
     """What the workers of this maker need to know; looks for shots that come back, if that is asked for."""
     return Setup(
         **vars(maker.order),
-        terms=maker.terms,
+        manifest=maker.manifest,
         work=maker.work,
         found=maker.finished.files,
         anchors=dict(maker.tools.anchors()),
@@ -116,7 +116,7 @@ def maker_of(
     Raises:
         VidcolorError: source or weights cannot be read there, or there is no such device.
     """
-    predictor, terms, options = _predictor_of(setup, device), setup.terms, setup.options
+    predictor, manifest, options = _predictor_of(setup, device), setup.manifest, setup.options
     open_it = partial(open_as_asked, setup.name, options)
     source = FrameSource(open_it, setup.settings, AHEAD, cancel)
     first = source.first()
@@ -128,14 +128,16 @@ def maker_of(
         predictor=predictor, open_it=open_it, anchors=lambda: setup.anchors, meter=meter, cancel=cancel
     )
     with silenced():  # what is odd is said by who gave the order
-        maker = Maker(order=setup, tools=tools, work=setup.work, source=source, first=first, terms=terms)
+        maker = Maker(
+            order=setup, tools=tools, work=setup.work, source=source, first=first, manifest=manifest
+        )
     maker.finished.files = dict(setup.found)
     return maker
 
 
 def _predictor_of(setup: Setup, device: str) -> Predictor:
-    """One that computes as the terms say, with torch where there is no other way."""
-    machine = setup.terms.machine
+    """One that computes as the manifest says, with torch where there is no other way."""
+    machine = setup.manifest.machine
     precision, threads = str(machine["precision"]), int(machine["torch threads"])
     wanted = precision, machine["engine"], threads
     found = predictor_without_torch(setup.weights, setup.options)
@@ -146,14 +148,14 @@ def _predictor_of(setup: Setup, device: str) -> Predictor:
     generator = load_generator(str(setup.weights))
     set_thread_count(threads)
     chosen = resolve_device(str(machine["device"]) if device == "auto" else device)
-    engine = engine_here(setup.terms, generator, chosen, precision)
+    engine = engine_here(setup.manifest, generator, chosen, precision)
     return Predictor(generator, chosen, precision, Sharing(), engine)
 
 
-def engine_here(terms: Manifest, generator: Generator, device: Device, precision: str) -> str:
-    """What computes the generator on this machine for a job of these terms."""
+def engine_here(manifest: Manifest, generator: Generator, device: Device, precision: str) -> str:
+    """What computes the generator on this machine for a job of that manifest."""
     try:
-        return resolve_engine(str(terms.machine["engine"]).split()[0], generator, device, precision)
+        return resolve_engine(str(manifest.machine["engine"]).split()[0], generator, device, precision)
     except UsageError:  # not here; whether torch will do is another question
         return TORCH
 

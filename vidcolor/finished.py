@@ -48,10 +48,10 @@ def frames_marked(target: str) -> int:
 def _is_of(left: Workplace, own_print: str) -> bool:
     """Whether what is left of a job is of that film, and not of another under the same name."""
     try:
-        terms = Manifest.read(left.manifest)
+        manifest = Manifest.read(left.manifest_path)
     except ResumeMismatch:
         return False
-    return left.empty if terms is None else terms.fingerprint == own_print
+    return left.empty if manifest is None else manifest.fingerprint == own_print
 
 
 def already_done(
@@ -68,8 +68,8 @@ def already_done(
     try:
         if not (os.path.isfile(target) and keeps(name)):
             return None
-        terms = Manifest.read(left.manifest) if reads_once(name) else None
-        if reads_once(name) and terms is None:
+        manifest = Manifest.read(left.manifest_path) if reads_once(name) else None
+        if reads_once(name) and manifest is None:
             return None
         with open_source(target) as container:
             marks = marks_of(target, container)
@@ -85,7 +85,7 @@ def already_done(
     except (VidcolorError, OSError, ValueError, av.FFmpegError):
         return None
     weights = digest_weights(find_weights(options.weights))
-    source = terms.source if terms is not None else identify(name)
+    source = manifest.source if manifest is not None else identify(name)
     own_print = fingerprint(source, describe_options(options), weights)
     own = mark_text(own_print, frames)
     losses = re.compile(re.escape(own) + r"(?: lost (\d+))?(?: silent (\d+))?")

@@ -91,7 +91,7 @@ class Maker:
     work: Workplace
     source: FrameSource
     first: Frame
-    terms: Manifest
+    manifest: Manifest
     finished: FinishedSegments = field(init=False)
     encoding: Encoding = field(init=False)
     _said: set[str] = field(init=False, default_factory=set)
@@ -99,10 +99,11 @@ class Maker:
     """What has looked at the frames before the next segment to be made: some lines rest on many of them."""
 
     def __post_init__(self) -> None:
-        target, options, count = self.order.target, self.order.options, int(self.terms.machine["processors"])
-        store = SegmentStore(self.work.folder, target.name, self.terms.fingerprint)
+        target, options = self.order.target, self.order.options
+        store = SegmentStore(self.work.folder, target.name, self.manifest.fingerprint)
         self.finished = FinishedSegments(store=store, cancel=self.tools.cancel)
-        self.encoding = Encoding(self.source.reading, self.first, target, options, count)
+        processors = int(self.manifest.machine["processors"])
+        self.encoding = Encoding(self.source.reading, self.first, target, options, processors)
 
     def make_all(self) -> tuple[list[Path], Place]:
         """Files of all segments, in order, and where the last of them ends."""
@@ -127,7 +128,7 @@ class Maker:
 
     def span_from(self, place: Place | None) -> Span:
         """What of the film is made at once from there on."""
-        most = self.terms.segment_frames
+        most = self.manifest.segment_frames
         return Span(frames=most, least=most // 2, start=place.state if place else None)
 
     def make(self, number: int, place: Place | None, endings: Endings) -> Place:
@@ -135,12 +136,12 @@ class Maker:
         predictor = self.tools.predictor
         self.tools.meter.go_to(0 if place is None else place.frames)
         while True:
-            predictor.limit = self.terms.batch_limit
+            predictor.limit = self.manifest.batch_limit
             writer, after = self._colour(number, place, endings)
-            if predictor.limit == self.terms.batch_limit:
+            if predictor.limit == self.manifest.batch_limit:
                 break
-            self.terms = replace(self.terms, batch_limit=predictor.limit)
-            self.terms.write(self.work.manifest)
+            self.manifest = replace(self.manifest, batch_limit=predictor.limit)
+            self.manifest.write(self.work.manifest_path)
             if not self.source.comes_again:
                 break
             writer.abandon()
@@ -179,5 +180,5 @@ class Maker:
             endings.check()
             self.tools.meter.tell(last, frames)
 
-        batch = int(self.terms.machine["batch size"])
+        batch = int(self.manifest.machine["batch size"])
         return self.tools.colouring(self.order.options, batch, progress, flush_on_cancel=False)

@@ -34,7 +34,7 @@ _ARITHMETIC = ("device", "precision", "engine", "batch_size", "weights")
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """The terms of a job.
+    """What a job depends on: it goes on where that is the same.
 
     Attributes:
         source: what identifies the input.
@@ -67,8 +67,8 @@ class Manifest:
         Raises:
             OutputError: the disk refuses.
         """
-        terms = json.dumps(asdict(self), sort_keys=True)
-        text = json.dumps({"sha256": _digest(terms), "terms": terms}, indent=1) + "\n"
+        content = json.dumps(asdict(self), sort_keys=True)
+        text = json.dumps({"sha256": _digest(content), "terms": content}, indent=1) + "\n"
         for one in (path, _copy_of(path)):
             write_whole(one, lambda file: file.write(text.encode()), alone=False)  # workers write it, too
 
@@ -81,26 +81,26 @@ class Manifest:
         """
         for one in (path, _copy_of(path)):
             try:
-                content = json.loads(one.read_text())
-                terms = json.loads(content["terms"])
-                if content["sha256"] != _digest(content["terms"]) or not isinstance(terms, dict):
+                file = json.loads(one.read_text())
+                content = json.loads(file["terms"])
+                if file["sha256"] != _digest(file["terms"]) or not isinstance(content, dict):
                     continue
             except (OSError, ValueError, TypeError, KeyError, RecursionError):
                 continue
-            if terms.get("format") != FORMAT:
+            if content.get("format") != FORMAT:
                 raise ResumeMismatch(
-                    f"{path.parent}: begun by another version of vidcolor (format {terms.get('format')}, not "
-                    f"{FORMAT}): finish it with that, or begin anew with --restart"
+                    f"{path.parent}: begun by another version of vidcolor (format {content.get('format')}, "
+                    f"not {FORMAT}): finish it with that, or begin anew with --restart"
                 )
-            terms["machine"].setdefault("engine", TORCH)  # it was the only one
-            return cls(**terms)
+            content["machine"].setdefault("engine", TORCH)  # it was the only one
+            return cls(**content)
         return None
 
     def accept(self, wanted: Manifest, name: str, *, drift: bool) -> Manifest:
-        """The terms on which this job goes on, if ``wanted`` asks for the same film.
+        """The manifest with which this job goes on, if ``wanted`` asks for the same film.
 
         Args:
-            wanted: the terms that it would be begun on now.
+            wanted: that with which it would be begun now.
             name: of the film, for messages.
             drift: whether another machine's arithmetic will do.
 
@@ -134,8 +134,7 @@ def _digest(text: str) -> str:
 
 def fingerprint(source: Mapping[str, Any], options: Mapping[str, Any], weights: str) -> str:
     """32 hexadecimal digits for a source, the options that change the film, and the weights."""
-    terms = json.dumps([FORMAT, dict(source), dict(options), weights], sort_keys=True)
-    return _digest(terms)[:32]
+    return _digest(json.dumps([FORMAT, dict(source), dict(options), weights], sort_keys=True))[:32]
 
 
 def identify(source: str) -> dict[str, Any]:
@@ -247,12 +246,12 @@ def refuse_drift(name: str, found: list[str]) -> None:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], line: str) -> list[str]:
     keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-    lines = [line.format(key.replace("_", "-"), _told(old.get(key)), _told(new.get(key))) for key in keys]
+    lines = [line.format(key.replace("_", "-"), _shown(old.get(key)), _shown(new.get(key))) for key in keys]
     return list(dict.fromkeys(lines))
 
 
-def _told(value: Any) -> str:
-    """An option's value as people give it."""
+def _shown(value: Any) -> str:
+    """An option's value, for a message, as people give it."""
     if isinstance(value, Mapping):
         return ",".join(f"{k}={v}" for k, v in value.items()) or "none"
     if value is None or isinstance(value, bool):

@@ -51,7 +51,7 @@ class ResumableJob:
     order: Order
     tools: Tools
     wanted: Manifest
-    """The terms on which it would begin now, but for what the first frame tells."""
+    """The manifest with which it would begin now, but for what the first frame tells."""
     _begun: bool = False
     """Whether anything of it is made, or what was there before cleared away."""
 
@@ -111,19 +111,19 @@ class ResumableJob:
             raise nothing_decodes(self.order.name, self.order.options, reading)
         self.tools.meter.container, self.tools.meter.stream = reading.container, reading.stream
         self._warn_of_room(work, first)
-        terms, found = self._terms(work, source, first)
-        with torch_threads(int(terms.machine["torch threads"])):
+        manifest, found = self._manifests(work, source, first)
+        with torch_threads(int(manifest.machine["torch threads"])):
             maker = Maker(
-                order=self.order, tools=self.tools, work=work, source=source, first=first, terms=terms
+                order=self.order, tools=self.tools, work=work, source=source, first=first, manifest=manifest
             )
             rehearse(reading.container, maker.encoding)
             codec = maker.encoding.plan.codec
-            self._require_processors(terms, codec)
+            self._require_processors(manifest, codec)
             self._begun = True  # nothing is cleared away for what cannot be made
             if found is None:
                 work.clear()
-            if terms != found:
-                terms.write(work.manifest)
+            if manifest != found:
+                manifest.write(work.manifest_path)
             self._find_finished(maker.finished)
             self._have_workers_make(maker)
             paths, last = maker.make_all()
@@ -154,13 +154,13 @@ class ResumableJob:
             at = clock(begun[-1].seconds if begun else 0.0)
             log.info("%s: resuming at %s%s", self.order.target.name, at, share)
 
-    def _require_processors(self, terms: Manifest, codec: str) -> None:
+    def _require_processors(self, manifest: Manifest, codec: str) -> None:
         """Refuse other processors than those on which it was begun where its encoder depends on them."""
         options = self.order.options
         if not (options.accept_drift or goes_anywhere(codec, options.encoder_options)):
             here = {key: self.wanted.machine[key] for key in PROCESSORS}
-            now = replace(terms, machine=terms.machine | here)
-            refuse_drift(self.order.target.name, terms.differences(now, drift=False))
+            now = replace(manifest, machine=manifest.machine | here)
+            refuse_drift(self.order.target.name, manifest.differences(now, drift=False))
 
     def _require_the_end(self, source: PipeSource, paths: list[Path], last: Place) -> None:
         """Where all segments were there: is it the same film that comes through the pipe, and as long?"""
@@ -206,7 +206,9 @@ class ResumableJob:
                 taken += path.stat().st_size
         return taken
 
-    def _terms(self, work: Workplace, source: FrameSource, first: Frame) -> tuple[Manifest, Manifest | None]:
+    def _manifests(
+        self, work: Workplace, source: FrameSource, first: Frame
+    ) -> tuple[Manifest, Manifest | None]:
         """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""
         options = self.order.options
         total = self.tools.meter.total()
@@ -215,7 +217,7 @@ class ResumableJob:
             wanted = replace(wanted, source=identify_pipe(source.reading.container, first))
         if work.empty or options.restart or not options.resume:
             return wanted, None
-        found = Manifest.read(work.manifest)
+        found = Manifest.read(work.manifest_path)
         if found is None:
             if SegmentStore(work.folder, self.order.target.name).listed():
                 log.warning("%s: the manifest in %s is lost: begun anew", self.order.target.name, work.folder)
@@ -244,7 +246,7 @@ class ResumableJob:
         target = self.order.target
         assert target.final is not None
         target.create(part_of(target.final, target.name))
-        described = replace(self.wanted, source=maker.terms.source)  # as who looks for it will do
+        described = replace(self.wanted, source=maker.manifest.source)  # as who looks for it will do
         mark = mark_text(described.fingerprint, last.frames)
         delay = max(SegmentStore.describe(path).delay for path in paths)
         with maker.source.others() as (container, others):

@@ -64,8 +64,8 @@ def _status(target: str, work_dir: str | None) -> Status:
     if final.is_dir():
         raise InputError(f"{target}: is a folder; name the films in it")
     work = Workplace(final, work_dir)
-    terms = Manifest.read(work.manifest)
-    if terms is None:
+    manifest = Manifest.read(work.manifest_path)
+    if manifest is None:
         if os.path.isfile(final):
             with open(final, "rb"):  # have the system say why its mark cannot be read
                 pass
@@ -78,6 +78,6 @@ def _status(target: str, work_dir: str | None) -> Status:
         target=target,
         state="running" if work.busy() else "stopped",
         frames=count_frames(seen),
-        total=terms.total,
+        total=manifest.total,
         position=segments[-1].seconds if segments else 0.0,
     )

@@ -70,8 +70,8 @@ class Workplace:
         return same
 
     @property
-    def manifest(self) -> Path:
-        """File of the terms of the job."""
+    def manifest_path(self) -> Path:
+        """File of the job's manifest."""
         return self.folder / _MANIFEST
 
     @contextmanager
