@@ -24,7 +24,7 @@ from vidcolor.colorspace import ab_from_rgb, lightness_from_luma, rgb_from_ycbcr
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.evaluation.cli import main
 from vidcolor.evaluation.clips import list_clips, read_clip
-from vidcolor.evaluation.film import Film, load_film, shot_numbers, spans_of, steps_of
+from vidcolor.evaluation.film import Film, links_of, load_film, shot_numbers, spans_of, steps_of
 from vidcolor.evaluation.motion import Motion, between, farneback
 from vidcolor.evaluation.options import VideoOptions
 from vidcolor.evaluation.raft import Raft
@@ -349,8 +349,8 @@ def test_pairs_over_a_cut_are_left_out() -> None:
 def test_shots_are_numbered_as_the_filter_counts_them() -> None:
     greys, _ = panning(12, 1)
     others, _ = panning(12, 1, seed=50)
-    assert shot_numbers(greys) == [0] * 12
-    assert shot_numbers(greys + others) == [0] * 12 + [1] * 12
+    assert shot_numbers(links_of(greys)) == [0] * 12
+    assert shot_numbers(links_of(greys + others)) == [0] * 12 + [1] * 12
 
 
 # the report

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vidcolor.bars import BarFollower, predict_within
+from vidcolor.bars import predict_within
 from vidcolor.errors import InputError
 from vidcolor.evaluation.clips import read_clip
 from vidcolor.evaluation.motion import FlowMethod, Mask, Motion, between
@@ -19,7 +19,7 @@ from vidcolor.evaluation.temporal import follow_corners, ghost_region, speed_reg
 from vidcolor.frames import Floats, Picture
 from vidcolor.result import frame_count
 from vidcolor.stages.predict import Predictor
-from vidcolor.stages.shots import ShotDetector
+from vidcolor.temporal import Link, Linker
 
 log = logging.getLogger(__name__)
 
@@ -96,23 +96,27 @@ def load_film(path: Path, predictor: Predictor, render_size: int, limit: int) ->
     if max(float(np.abs(f.ab).mean()) for f in frames) < _COLOURLESS:
         log.warning("%s: has no colours: its true colours' scores are those of grey", path)
     pictures = [f.picture for f in frames]
-    shots = shot_numbers([p.grey for p in pictures])
+    links = links_of([p.grey for p in pictures])
     return Film(
         name=str(path),
         pictures=pictures,
         truth=[f.ab for f in frames],
-        raw=list(_coloured(pictures, shots, predictor)),
+        raw=list(_coloured(pictures, links, predictor)),
         seconds=[f.seconds for f in frames],
-        shots=shots,
+        shots=shot_numbers(links),
     )
 
 
-def shot_numbers(greys: Sequence[Floats]) -> list[int]:
-    """Number of the shot of each of a film's pictures ``(h, w)``, as the filter counts shots."""
-    detector = ShotDetector()
-    decisions = [decision for grey in greys for decision in detector.push(grey)]
-    decisions += detector.finish()
-    return list(itertools.accumulate(int(decision is not None) for decision in decisions))
+def links_of(greys: Sequence[Floats]) -> list[Link]:
+    """Where shots begin, and what lies within black bars, of a film's pictures ``(h, w)``; no motion."""
+    linker = Linker("average")
+    return [link for grey in greys for link in linker.push(grey)] + linker.finish()
+
+
+def shot_numbers(links: Sequence[Link]) -> list[int]:
+    """Number of the shot of each of a film's pictures, from 0."""
+    begins = [link.begins or link.dissolved for link in links]
+    return list(itertools.accumulate(map(int, begins[1:]), initial=0))
 
 
 def steps_of(film: Film, method: FlowMethod) -> list[Step | None]:
@@ -146,12 +150,8 @@ def tracks_of(film: Film, spans: Sequence[tuple[int, int]]) -> list[Track]:
     return [(first, last, follow_corners(greys[first : last + 1])) for first, last in spans]
 
 
-def _coloured(pictures: Sequence[Picture], shots: Sequence[int], predictor: Predictor) -> Iterator[Floats]:
-    bars = BarFollower()
-    areas = []
-    for index, picture in enumerate(pictures):
-        bars.push(picture.grey)
-        areas.append(bars.decide(begins=index > 0 and shots[index] != shots[index - 1]))
+def _coloured(pictures: Sequence[Picture], links: Sequence[Link], predictor: Predictor) -> Iterator[Floats]:
+    areas = [link.area for link in links]
     for start in range(0, len(pictures), _BATCH):
         batch = slice(start, start + _BATCH)
         yield from predict_within(predictor, [p.luminance for p in pictures[batch]], areas[batch])
