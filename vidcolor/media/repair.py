@@ -97,6 +97,40 @@ def backdated(items: Iterator[Item], frame: int) -> Iterator[Item]:
     yield from items
 
 
+class PacketTimes:
+    """Gives frames the time of the packet with which they came, less the decoder's delay.
+
+    For sources whose packets have times of decoding alone: the times of presentation that FFmpeg guesses are
+    in the order of decoding for H.264, and for MPEG-4 whose B-frames are packed.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._frame = max(1, round(1 / (sane_rate(stream) * (stream.time_base or Fraction(1, 1000)))))
+        self._begin: int | None = None  # decode time of the first packet
+        self._keyed = False  # whether that is a key frame: what comes before one may not be shown
+        self._delay: int | None = None
+        self._last: int | None = None
+
+    def give(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
+        """Change the pts of the frames that came with a packet; None: when the decoder was emptied."""
+        keyed = packet is not None and packet.is_keyframe
+        if packet is not None and (self._begin is None or (keyed and not self._keyed)):
+            self._begin, self._keyed = packet.dts, keyed
+        for frame in frames:
+            if frame.dts is not None:
+                if self._delay is None:
+                    self._delay = frame.dts - (self._begin or 0)
+                frame.pts = frame.dts - self._delay
+            elif self._last is not None:  # of the last few, which come when the decoder is emptied
+                frame.pts = self._last + self._frame
+            self._last = frame.pts
+
+    def note_failure(self) -> None:
+        """The packet does not decode, and what does not decode is no delay."""
+        if self._delay is None:
+            self._begin, self._keyed = None, False
+
+
 class FrameClock:
     """Gives each frame a strictly rising pts in a time base that leaves room for repairs.
 

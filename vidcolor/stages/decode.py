@@ -20,11 +20,10 @@ from vidcolor.media.deinterlace import Deinterlacer
 from vidcolor.media.fieldorder import field_order_of, is_bottom_first
 from vidcolor.media.losses import DecodeReport
 from vidcolor.media.pixels import luma_of, signal_of, without_refused_codes
-from vidcolor.media.repair import FirstShape, FrameClock, backdated
+from vidcolor.media.repair import FirstShape, FrameClock, PacketTimes, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.slices import SliceCheck
-from vidcolor.media.streams import sane_rate
 from vidcolor.media.tail import Tail
 
 log = logging.getLogger(__name__)
@@ -185,14 +184,9 @@ class _Decoder:
         self._name = settings.name
         self._report = report
         self._filter = Deinterlacer(stream, again=settings.seek is not None) if settings.deinterlace else None
-        self._failures = 0
+        self._failures_in_a_row = 0
         self._works = False
-        self._guessed_times = guessed_times
-        self._begin: int | None = None
-        self._keyed = False
-        self._late: int | None = None
-        self._last: int | None = None
-        self._tick = max(1, round(1 / (sane_rate(stream) * (stream.time_base or Fraction(1, 1000)))))
+        self._times = PacketTimes(stream) if guessed_times else None
         self._tail = Tail(stream)
 
     def frames(self, packet: Packet[Stream] | None) -> Iterator[av.VideoFrame]:
@@ -201,7 +195,7 @@ class _Decoder:
         lost = self._report.lost
         try:
             frames = self._stream.decode(packet) if self._tail.takes(packet) else []
-            self._failures = 0
+            self._failures_in_a_row = 0
             self._works = self._works or bool(frames)
         except (av.error.EOFError, av.error.BlockingIOError, av.error.MemoryError) as error:
             # it wants memory, or threads to begin with: nothing is wrong with the source
@@ -215,39 +209,25 @@ class _Decoder:
             left_out, lost = self._tail.rest()
             frames += left_out
             self._report.lost += lost
-        if self._guessed_times:
-            self._give_times(packet, frames)
+        if self._times is not None:
+            self._times.give(packet, frames)
         yield from (self._filter.push(frames, packet is None) if self._filter else frames)
 
-    def _give_times(self, packet: Packet[Stream] | None, frames: list[av.VideoFrame]) -> None:
-        """Give frames the time of the packet with which they came, less the decoder's delay.
-
-        Times of presentation that FFmpeg guesses are in the order of decoding for H.264, and for MPEG-4 whose
-        B-frames are packed.
-        """
-        keyed = packet is not None and packet.is_keyframe
-        if packet is not None and (self._begin is None or (keyed and not self._keyed)):
-            self._begin, self._keyed = packet.dts, keyed  # what comes before a key frame may not be shown
-        for frame in frames:
-            if frame.dts is not None:
-                if self._late is None:
-                    self._late = frame.dts - (self._begin or 0)
-                frame.pts = frame.dts - self._late
-            elif self._last is not None:  # of the last few, which come when the decoder is emptied
-                frame.pts = self._last + self._tick
-            self._last = frame.pts
-
     def _fail(self, packet: Packet[Stream] | None, error: av.FFmpegError) -> None:
-        self._failures += 1
+        self._failures_in_a_row += 1
         self._report.lost += 1
-        if self._late is None:
-            self._begin, self._keyed = None, False  # what does not decode is no delay
+        if self._times is not None:
+            self._times.note_failure()
         log.debug("%s: pts %s does not decode: %s", self._name, packet.pts if packet else "at end", error)
-        if self._failures != MAX_FAILURES_IN_A_ROW:
+        if self._failures_in_a_row != MAX_FAILURES_IN_A_ROW:
             return
         if not self._works:
-            raise InputError(f"{self._name}: {self._failures} frames in a row do not decode") from error
-        log.warning("%s: %d frames in a row do not decode; the film ends there", self._name, self._failures)
+            raise InputError(
+                f"{self._name}: {self._failures_in_a_row} frames in a row do not decode"
+            ) from error
+        log.warning(
+            "%s: %d frames in a row do not decode; the film ends there", self._name, self._failures_in_a_row
+        )
         self._report.broken_off = True
 
 
