@@ -5,6 +5,11 @@ PyAV ends the emptying at the first packet that does not decode, and raises noth
 PyAV 17 keeps back those that came, too: with it more may stay lost, and is counted.
 
 Packets of streams without a container have no times: they are numbered, and frames bear the number of theirs.
+
+A frame is lost in one of three ways, each counted in a place of its own, and in no two: its packet is an
+error (:mod:`vidcolor.stages.decode` counts those); it is left out in silence in the middle of the film
+(:class:`~vidcolor.media.unshown.Unshown`); or it is among the last, where an error hides others
+(:class:`Tail`). Whoever counts takes off what has been counted before.
 """
 
 from __future__ import annotations
@@ -97,8 +102,8 @@ class Tail:
 
     def _left_out(self) -> tuple[list[av.VideoFrame], int]:
         missing = [known for group in self._groups for known in group if self._is_missing(known[0])]
-        told = self._failures - missing[0][1] if missing else 0
-        if len(missing) <= told:
+        counted = self._failures - missing[0][1] if missing else 0
+        if len(missing) <= counted:
             return [], 0
         marks = {_mark(packet) for packet, _ in missing}
         found: list[av.VideoFrame] = []
@@ -112,7 +117,7 @@ class Tail:
                 failed += self._not_come(group) if failures is None else failures
         # of those without a time some may be second fields, of which no frame comes
         lost = failed if numbered else len(missing) - len(found)
-        return found, max(0, lost - told)
+        return found, max(0, lost - counted)
 
     def _not_come(self, group: deque[tuple[Packet[Stream], int]]) -> int:
         """Pictures of a group that have not come, whether that has been counted or not.

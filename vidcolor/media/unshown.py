@@ -27,7 +27,7 @@ class Unshown:
         self._active = stream.codec_context.name in _SILENT
         self._due: set[int] = set()
         self._first: int | None = None
-        self._missing = self._told = 0
+        self._missing = self._counted = 0
         self._numbers: set[int] = set()
         self._begun: list[int] = []  # lowest two that were shown: what lies between may need earlier pictures
         self._highest = 0
@@ -45,7 +45,7 @@ class Unshown:
         if packet is not None and packet.pts is None and isinstance(packet.opaque, int):
             self._numbers.add(packet.opaque)
         shown = [frame.pts for frame in frames if frame.pts is not None]
-        self._told += failed
+        self._counted += failed
         self._note_numbers(frames)
         self._miss({number for number in self._numbers if number < self._highest - _MOST_REORDERED})
         if not shown:
@@ -57,14 +57,14 @@ class Unshown:
         self._missing += sum(pts > first for pts in passed)
         return self._silent()
 
-    def rest(self, found: list[av.VideoFrame], told: int) -> int:
+    def rest(self, found: list[av.VideoFrame], counted: int) -> int:
         """After the end: how many of those without a time were left out.
 
         Args:
             found: frames that came after all.
-            told: how many of the last ones are known not to decode.
+            counted: how many of the last ones are counted already.
         """
-        self._told += told
+        self._counted += counted
         self._note_numbers(found)
         self._miss(self._numbers.copy())
         return self._silent()
@@ -80,6 +80,6 @@ class Unshown:
         self._missing += sum(number > self._begun[-1] for number in numbers) if len(self._begun) > 1 else 0
 
     def _silent(self) -> int:
-        silent = max(0, self._missing - self._told)
-        self._told += silent
+        silent = max(0, self._missing - self._counted)
+        self._counted += silent
         return silent
