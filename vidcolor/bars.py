@@ -6,6 +6,12 @@ units (above and below) further from the truth than without.
 
 Bars are told from darkness by being followed: what was bright within the last minute is none, and once there
 are some in a shot they only shrink, so that colours do not jump.
+
+Two others look for bars, for purposes of their own, and what they find never reaches the generator:
+:func:`vidcolor.thumbnails.active_area`, so that bars do not make pictures alike that are not (in thumbnails,
+one at a time; an edge as dark as the picture's darkest place is enough), and
+:class:`vidcolor.watching.Watch`, for the line that says how wide they are (in the source's own pixels; black
+alone counts).
 """
 
 from __future__ import annotations
@@ -44,7 +50,7 @@ _MARGIN = _STEP + 1
 """Pixels around the area that share the colours of its edge: it begins up to a step within the picture."""
 
 Lit = NDArray[np.bool_]
-"""Of each row, from top to bottom, and then of each column, whether it is no bar's: ``(h + w,)``."""
+"""Of each row, from top to bottom, and then of each column, whether it is lit, so no bar's: ``(h + w,)``."""
 
 
 def lit_of(grey: Floats) -> Lit:

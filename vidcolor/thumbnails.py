@@ -64,7 +64,8 @@ def active_area(plane: NDArray[np.floating]) -> Area:
     """What of a small Y' ``(h, w)`` lies within its bars: plain rows and columns at the edges.
 
     Bars are as dark as the darkest place of the picture, which on faded film need not be black; a plain sky
-    is none. At each edge they are a third of the picture at most; a plain picture has no area.
+    is none. At each edge they are a third of the picture at most; a plain picture has no area. For comparing
+    pictures; what the generator sees of one is for :mod:`vidcolor.bars` to say.
     """
     found: list[int] = []
     for axis in (1, 0):

@@ -170,7 +170,10 @@ class Watch:
         return hole
 
     def _look_for_bars(self, frame: Frame) -> None:
-        """Say so if rows or columns along the edges have been black in all frames looked at."""
+        """Say so if rows or columns along the edges have been black in all frames looked at.
+
+        In pixels of the source, for people alone: :mod:`vidcolor.bars` keeps bars from the generator.
+        """
         limit = frame.signal.ends[0] + (_BAR_CODES << (frame.signal.depth - 8))
         lit = (frame.luma[:, ::8].mean(1) > limit, frame.luma[::8].mean(0) > limit)
         if self._lit is None or [len(a) for a in self._lit] != [len(a) for a in lit]:
