@@ -16,7 +16,7 @@ from vidcolor.devices import Device, model_of, resolve_device
 from vidcolor.encoding import Encoding
 from vidcolor.errors import InputError, Interrupted, UsageError
 from vidcolor.film import rehearse
-from vidcolor.finished import keeps
+from vidcolor.finished import can_resume
 from vidcolor.framesource import AHEAD, FrameSource
 from vidcolor.logs import silenced
 from vidcolor.machine import describe_machine
@@ -91,7 +91,7 @@ class FilmJob:
             meter=meter,
             cancel=self.cancel,
         )
-        if self.target.is_film and keeps(self.name):
+        if self.target.is_film and can_resume(self.name):
             if not reads_once(self.name):
                 container.close()
             counts, codec = self._in_segments(order, tools)

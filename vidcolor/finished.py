@@ -24,8 +24,8 @@ from vidcolor.writing import followed, mark_of
 _MARK = re.compile(r"vidcolor [0-9a-f]{32} (\d+)")
 
 
-def keeps(name: str) -> bool:
-    """Whether what is finished of this source is kept, for when the job is run again."""
+def can_resume(name: str) -> bool:
+    """Whether a job of this source, where it goes to a film in a file, goes on when it is run again."""
     return os.path.isfile(name) or is_image_sequence(name) or reads_once(name)
 
 
@@ -66,7 +66,7 @@ def already_done(
         return None
     left = Workplace(Path(target), options.work_dir)
     try:
-        if not (os.path.isfile(target) and keeps(name)):
+        if not (os.path.isfile(target) and can_resume(name)):
             return None
         manifest = Manifest.read(left.manifest_path) if reads_once(name) else None
         if reads_once(name) and manifest is None:
