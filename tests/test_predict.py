@@ -19,7 +19,7 @@ from vidcolor.checkpoint import Generator, load_generator
 from vidcolor.errors import UsageError, WeightsError
 from vidcolor.networks.bfloat16 import cpu_vendor
 from vidcolor.networks.fusing import FusedConv2d, fuse_activations, fuse_batch_norm
-from vidcolor.sharing import Hand, Sharing
+from vidcolor.sharing import PredictThread, Sharing
 from vidcolor.stages.predict import (
     Predictor,
     choose_batch_size,
@@ -321,7 +321,7 @@ def test_a_hand_has_the_caller_s_threads_whatever_others_set_meanwhile() -> None
         others.wait()
         return torch.get_num_threads()
 
-    with Hand().lent() as submit:
+    with PredictThread().lent() as submit:
         task = submit(work)
         begun.wait()
         other = threading.Thread(target=torch.set_num_threads, args=(1,))
@@ -338,15 +338,15 @@ def test_what_a_hand_has_not_begun_is_dropped() -> None:
         go.wait()
         done.append(number)
 
-    hand = Hand()
-    with hand.lent() as submit:
+    thread = PredictThread()
+    with thread.lent() as submit:
         tasks = [submit(work, number) for number in range(3)]
         while not tasks[0].running():
             time.sleep(0.01)
         threading.Timer(0.2, go.set).start()
     assert done == [0]
     assert [task.cancelled() for task in tasks] == [False, True, True]
-    with hand.lent() as submit:
+    with thread.lent() as submit:
         assert submit(int, "7").result() == 7
 
 
@@ -357,7 +357,7 @@ def test_a_hand_keeps_nothing_that_is_done() -> None:
         pass
 
     kept: list[weakref.ref[Large]] = []
-    with Hand().lent() as submit:
+    with PredictThread().lent() as submit:
         for _ in range(5):
             kept.append(weakref.ref(submit(Large).result()))
         submit(int).result()

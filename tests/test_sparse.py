@@ -16,7 +16,7 @@ from pictures import flat, luma, picture, texture
 
 from vidcolor.frames import Floats
 from vidcolor.motion import Motion, motion_between
-from vidcolor.sharing import Hand
+from vidcolor.sharing import PredictThread
 from vidcolor.sparse import BEYOND, Sparse, smooth
 from vidcolor.temporal import Link
 
@@ -221,7 +221,7 @@ def test_what_failed_keeps_no_memory() -> None:
         raise MemoryError
 
     def colour_it() -> None:
-        with Hand().lent() as submit:
+        with PredictThread().lent() as submit:
             sparse: Sparse[int] = Sparse(lambda asked: submit(fail, asked), 1)
             sparse.push(0, Link(begins=True, area=AREA))
             sparse.finish()

@@ -22,7 +22,7 @@ from vidcolor.packing import Place
 from vidcolor.pipeline import Colouring, run
 from vidcolor.result import Meter
 from vidcolor.segments import FinishedSegments, SegmentStore
-from vidcolor.sharing import Hand
+from vidcolor.sharing import PredictThread
 from vidcolor.stages.decode import DecodeSettings
 from vidcolor.stages.predict import Predictor
 from vidcolor.target import Target
@@ -61,7 +61,7 @@ class Tools:
     anchors: Callable[[], Mapping[Key, Anchor]]
     meter: Meter
     cancel: threading.Event
-    hand: Hand = field(default_factory=Hand)
+    predict_thread: PredictThread = field(default_factory=PredictThread)
 
     def colouring(
         self, options: Options, batch_size: int, progress: Callable[[Frame, int], None], **given: Any
@@ -74,7 +74,7 @@ class Tools:
             anchors=self.anchors(),
             render_size=options.render_size,
             batch_size=batch_size,
-            hand=self.hand,
+            predict_thread=self.predict_thread,
             every_frame=options.every_frame,
             progress=progress,
             cancel=self.cancel,

@@ -26,7 +26,7 @@ from vidcolor.batches import Batch, Batcher, Coloured, Painter, Span
 from vidcolor.chromatable import tabulated
 from vidcolor.errors import Interrupted
 from vidcolor.frames import Codes, Floats, Frame, Picture
-from vidcolor.sharing import Hand
+from vidcolor.sharing import PredictThread
 from vidcolor.stages.luminance import luminance
 from vidcolor.stages.predict import Predictor
 from vidcolor.stages.propagate import Propagator
@@ -36,7 +36,7 @@ from vidcolor.threads import ByteQueue, Closed, Worker, unless_cancelled
 _QUEUED_BATCHES = 1
 _PACKET_ROOM = 8 << 20
 _MOST_SEARCHERS = 4
-_MOST_PAINTERS = 4
+_MOST_RECOLORING = 4
 
 
 class FilmWriter(Protocol):
@@ -66,7 +66,7 @@ class Colouring:
         temporal, smoothing: how ab is smoothed over time, see :class:`~vidcolor.stages.propagate.Propagator`.
         anchors: colours to begin shots with that come back, see :mod:`vidcolor.matching`.
         batch_size: pictures a batch.
-        hand: in which the predictor works; whoever colours in several parts gives the same to all.
+        predict_thread: where the predictor works; whoever colours in several parts gives the same to all.
         every_frame: whether the generator colours every frame, see :class:`~vidcolor.sparse.Sparse`.
         progress: called after each batch with its last frame and the number of frames so far.
         cancel: set it, and the pipeline stops reading, finishes what it has begun and returns.
@@ -83,7 +83,7 @@ class Colouring:
     progress: Callable[[Frame, int], None]
     anchors: Mapping[Key, Anchor] = field(default_factory=dict)
     cancel: threading.Event = field(default_factory=threading.Event)
-    hand: Hand = field(default_factory=Hand)
+    predict_thread: PredictThread = field(default_factory=PredictThread)
     every_frame: bool = False
     segment_frames: Callable[[Frame], int] | None = None
     flush_on_cancel: bool = True
@@ -102,21 +102,22 @@ def run(
     After a cancellation the reader may still hang in a blocking read; ``items`` is then not to be closed.
     """
     processors = os.cpu_count() or 1
-    searchers, painters = min(_MOST_SEARCHERS, processors), max(1, min(_MOST_PAINTERS, processors // 2))
+    searchers, recoloring = min(_MOST_SEARCHERS, processors), max(1, min(_MOST_RECOLORING, processors // 2))
     with (
         ThreadPoolExecutor(searchers, thread_name_prefix="vidcolor-motion") as motion,
-        ThreadPoolExecutor(painters, thread_name_prefix="vidcolor-recolor") as recolor,
+        ThreadPoolExecutor(recoloring, thread_name_prefix="vidcolor-recolor") as recolor,
     ):
         source = _Reader(items, colouring, motion, span)
         with Worker("vidcolor-read", source.work, abandon=colouring.cancel) as reader:
             try:
-                return _colour(source, reader, colouring, writer, span, _Painters(recolor, painters + 1))
+                threads = _RecolorThreads(recolor, recoloring + 1)
+                return _colour(source, reader, colouring, writer, span, threads)
             finally:
                 source.queue.close()
 
 
 @dataclass(frozen=True)
-class _Painters:
+class _RecolorThreads:
     """Threads that recolor frames, and how many frames may be on their way through them."""
 
     threads: Executor
@@ -129,11 +130,10 @@ def _colour(
     colouring: Colouring,
     writer: FilmWriter,
     span: Span | None,
-    painters: _Painters,
+    recolor: _RecolorThreads,
 ) -> int:
     before: list[Packet[Stream]] = []
-    batches = source.queue.drain(colouring.cancel)
-    first: Batch | None = None
+    batches, first = source.queue.drain(colouring.cancel), None
     for item in batches:
         if isinstance(item, Batch):
             first = item
@@ -148,10 +148,10 @@ def _colour(
         unless_cancelled("vidcolor-begin", partial(_begin, writer, first, begun), colouring.cancel)
     if not begun:
         return 0
-    painters.threads.submit(tabulated, first.frames[0].signal.matrix)  # while the first colours are predicted
+    recolor.threads.submit(tabulated, first.frames[0].signal.matrix)  # while the first colours are predicted
     for packet in before:
         writer.write_packet(packet)
-    sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, painters)
+    sink = _Writer(writer, first.nbytes * _QUEUED_BATCHES, recolor)
     with Worker("vidcolor-write", sink.work) as thread:
         try:
             return _predict_all(chain([first], batches), reader, colouring, sink, span)
@@ -178,7 +178,7 @@ def _predict_all(
     start = span.start.filter if span is not None and span.start is not None else None
     propagator = Propagator(colouring.temporal, colouring.smoothing, start)
     every, size, count = colouring.every_frame, colouring.batch_size, 0
-    with colouring.hand.lent() as submit:
+    with colouring.predict_thread.lent() as submit:
         painter = Painter(colouring.predictor, propagator, submit, size, span, every=every)
         for item in items:
             if isinstance(item, Packet):
@@ -259,10 +259,10 @@ class _Reader:
 class _Writer:
     """Hands coloured frames and packets to the film, in order."""
 
-    def __init__(self, film: FilmWriter, batch_bytes: int, painters: _Painters) -> None:
+    def __init__(self, film: FilmWriter, batch_bytes: int, recolor: _RecolorThreads) -> None:
         self.queue: ByteQueue[Coloured | Packet[Stream]] = ByteQueue(max(batch_bytes, _PACKET_ROOM))
         self._film = film
-        self._painters = painters
+        self._recolor = recolor
         self._dropped = False
 
     def drop(self) -> None:
@@ -287,10 +287,10 @@ class _Writer:
         for index, frame in enumerate(batch.frames):
             until = at + frame.fields
             of_it = batch.pictures[at:until], batch.abs_[at:until]
-            begun.append((frame, self._painters.threads.submit(self._film.colour, frame, *of_it)))
+            begun.append((frame, self._recolor.threads.submit(self._film.colour, frame, *of_it)))
             at = until
             batch.frames[index] = None  # type: ignore[call-overload]  # its planes can go
-            if len(begun) == self._painters.ahead:
+            if len(begun) == self._recolor.ahead:
                 self._write(*begun.popleft())
         while begun:
             self._write(*begun.popleft())

@@ -20,7 +20,7 @@ class Submit(Protocol):
         """What ``work`` makes of what is ``given``."""
 
 
-class Hand:
+class PredictThread:
     """A thread that predicts for another.
 
     It is kept for as long as there is work: what cuDNN plans for a thread is not given back when that ends.
