@@ -20,16 +20,16 @@ def test_warnings_are_collected_until_the_collector_is_closed() -> None:
     assert warnings.take() == []
 
 
-def test_threads_that_are_hushed_at_once_leave_the_loggers_as_they_were(
+def test_threads_that_silence_at_once_leave_the_loggers_as_they_were(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     log = logging.getLogger("vidcolor.media.x")
     one, other = silenced(), silenced()
     one.__enter__()
     other.__enter__()
-    log.warning("unheard")
+    log.warning("silenced")
     one.__exit__(None, None, None)
-    log.warning("unheard, too")
+    log.warning("silenced, too")
     other.__exit__(None, None, None)
     log.warning("heard")
     assert caplog.messages == ["heard"]
