@@ -781,6 +781,31 @@ def test_what_a_kill_after_the_naming_leaves_is_tidied_up(tmp_path: Path) -> Non
     assert left_in(tmp_path) == []
 
 
+def test_what_a_kill_leaves_beside_a_film_that_is_made_elsewhere_is_tidied_up(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=8), tmp_path / "out.mp4"
+    (tmp_path / "work").mkdir()
+    run(source, target, work_dir=str(tmp_path / "work"))
+    for begun in (True, False):  # the folder elsewhere goes first
+        beside = Workplace(target)
+        beside.folder.mkdir()
+        (beside.folder / "lock").touch()
+        if begun:
+            Workplace(target, str(tmp_path / "work")).folder.mkdir()
+            os.link(target, tmp_path / ".out.mp4.vidcolor-part.mp4")
+        assert run(source, target, work_dir=str(tmp_path / "work")).already
+        assert left_in(tmp_path) == []
+        assert left_in(tmp_path / "work") == []
+
+
+def test_a_finished_film_takes_no_lock_from_another_that_is_at_work(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=8), tmp_path / "out.mp4"
+    (tmp_path / "work").mkdir()
+    run(source, target)
+    with Workplace(target).held():
+        assert run(source, target, work_dir=str(tmp_path / "work")).already
+        assert (Workplace(target).folder / "lock").exists()
+
+
 def test_what_a_kill_while_tidying_up_leaves_is_tidied_up(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
     unlink, removed, kills = os.unlink, 0, 0

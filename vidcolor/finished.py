@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -54,6 +55,18 @@ def _is_of(left: Workplace, own_print: str) -> bool:
     return left.empty if manifest is None else manifest.fingerprint == own_print
 
 
+def _tidy_up(target: str, left: Workplace, own_print: str) -> None:
+    """Take away what is left of a job that was ended between giving the film its name and tidying up."""
+    places = [left, Workplace(Path(target))]  # one that works elsewhere has a lock beside the target, too
+    if any(place.busy() for place in places):
+        return
+    for place in places:
+        if place.folder.is_dir() and _is_of(place, own_print):
+            with suppress(OSError):  # first, for the folder says that it is there
+                part_of(followed(Path(target)), target).unlink(missing_ok=True)
+            place.remove()
+
+
 def already_done(
     name: str, target: str, options: Options, cancel: threading.Event | None = None
 ) -> Result | None:
@@ -92,9 +105,7 @@ def already_done(
     found = next(filter(None, map(losses.fullmatch, marks)), None)
     if found is None:
         return None
-    if left.folder.is_dir() and not left.busy() and _is_of(left, own_print):
-        left.remove()  # the job was ended between giving the film its name and tidying up
-        part_of(followed(Path(target)), target).unlink(missing_ok=True)
+    _tidy_up(target, left, own_print)
     return Result(
         source=name,
         target=target,
