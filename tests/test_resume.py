@@ -1148,7 +1148,10 @@ def test_a_playlist_is_known_by_the_files_that_it_names(tmp_path: Path) -> None:
     assert "parts sha256" not in identify(str(tmp_path / "c.mp4"))
 
 
-def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("restart", [False, True])
+def test_cancelling_keeps_what_is_finished(
+    restart: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=60), tmp_path / "out.mp4"
     cancel = threading.Event()
 
@@ -1156,10 +1159,11 @@ def test_cancelling_keeps_what_is_finished(tmp_path: Path, caplog: pytest.LogCap
         if now.frames > 20:
             cancel.set()
 
-    options = Options(render_size=32, device="cpu", precision="fp32")
+    options = Options(render_size=32, device="cpu", precision="fp32", restart=restart)
     with short_segments(), pytest.raises(Interrupted), caplog.at_level("INFO", logger="vidcolor"):
         colorize(source, target, options, progress, cancel=cancel)
-    assert "stopped; the same command goes on from 00:00:00" in caplog.text
+    again = "the same command" + " without --restart" * restart
+    assert f"stopped; {again} goes on from 00:00:00" in caplog.text
     assert job_status(str(target)).frames >= 18
 
 
@@ -1301,7 +1305,9 @@ def test_what_is_named_is_on_disk_before_and_its_name_is_afterwards(overwrite: b
         assert folder in done[number:]
 
 
-def test_a_full_disk_while_writing_a_segment_keeps_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", [{}, {"restart": True}, {"resume": False}], ids=str)
+def test_a_full_disk_while_writing_a_segment_keeps_the_others(given: dict[str, Any], tmp_path: Path) -> None:
+    again = "the same command without --restart" if given.get("restart") else "the same command"
     source, target = make_film(tmp_path / "in.mp4", frames=30), tmp_path / "out.mp4"
     real, written = SegmentStore.write, []
 
@@ -1314,12 +1320,28 @@ def test_a_full_disk_while_writing_a_segment_keeps_the_others(tmp_path: Path) ->
 
     with (
         mock.patch.object(SegmentStore, "write", failing),
-        pytest.raises(OutputError, match=r"No space left.*make room and run the same command again"),
+        pytest.raises(OutputError, match=rf"No space left.*make room and run {again} again") as refused,
     ):
-        run(source, target)
-    assert job_status(str(target)).frames == 12
-    assert not list(Workplace(target).folder.glob("*.part"))
+        run(source, target, **given)
+    keeps = given.get("resume", True)
+    assert ("is kept in" in str(refused.value)) == keeps
+    assert left_in(tmp_path) == [".out.mp4.vidcolor"] * keeps
+    if keeps:
+        assert job_status(str(target)).frames == 12
+        assert not list(Workplace(target).folder.glob("*.part"))
     assert run(source, target).frames == 30
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_disk_that_is_full_as_the_film_is_put_together_keeps_its_frames(
+    resume: bool, tmp_path: Path
+) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+    full = mock.patch("vidcolor.resumable.assemble", side_effect=OutputError("out.mp4: No space left"))
+    with full, pytest.raises(OutputError, match="No space left") as refused:
+        run(source, target, resume=resume)
+    assert ("all frames are kept in" in str(refused.value)) == resume
+    assert left_in(tmp_path) == [".out.mp4.vidcolor"] * resume
 
 
 def test_a_source_that_goes_away_is_an_input_error_and_loses_nothing(tmp_path: Path) -> None:
@@ -1337,13 +1359,15 @@ def test_a_source_that_goes_away_is_an_input_error_and_loses_nothing(tmp_path: P
     assert run(source, target).frames == 14
 
 
+@pytest.mark.parametrize("resume", [True, False])
 def test_a_disk_with_little_room_is_said_at_the_start(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    resume: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = make_film(tmp_path / "in.mp4", frames=6)
     with mock.patch("vidcolor.workplace.Workplace.free_bytes", lambda _: 1000):
-        run(source, tmp_path / "out.mp4")
+        run(source, tmp_path / "out.mp4", resume=resume)
     assert "0 MB are free" in caplog.text
+    assert ("what is finished is kept" in caplog.text) == resume
     caplog.clear()
     run(source, tmp_path / "other.mp4")
     assert not caplog.text

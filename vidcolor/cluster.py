@@ -57,9 +57,10 @@ def make_on_cluster(maker: Maker) -> None:
             workers = _Tasks(ray, maker, _needs(ray, maker.manifest, address), most=options.jobs)
             Crew(maker=maker, workers=workers).work()
         except ray.exceptions.RayError as error:
+            kept = "what is finished is kept: " if options.resume else ""
             raise OutputError(
-                f"{maker.order.target.name}: the cluster gave up ({first_line(error)}); what is finished is "
-                "kept: run the same command again"
+                f"{maker.order.target.name}: the cluster gave up ({first_line(error)}); {kept}run "
+                f"{options.again} again"
             ) from error
         finally:
             if workers is not None:

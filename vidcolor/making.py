@@ -100,7 +100,7 @@ class Maker:
 
     def __post_init__(self) -> None:
         target, options = self.order.target, self.order.options
-        store = SegmentStore(self.work.folder, target.name, self.manifest.fingerprint)
+        store = SegmentStore(self.work.folder, target.name, self.manifest.fingerprint, options)
         self.finished = FinishedSegments(store=store, cancel=self.tools.cancel)
         processors = int(self.manifest.machine["processors"])
         self.encoding = Encoding(self.source.reading, self.first, target, options, processors)

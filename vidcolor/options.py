@@ -176,6 +176,11 @@ class Options:
             named = getattr(self, key) if key in ("crf", "preset") else None
             _require(named is None, f"encoder option {key}: --{key} says it already")
 
+    @property
+    def again(self) -> str:
+        """What goes on with what is finished, in messages; ``restart`` would forget it."""
+        return "the same command without --restart" if self.restart else "the same command"
+
     def _require_kind(self, name: str, annotation: object) -> None:
         """Refuse a value of another type; seconds and rates may be any number, names of files a path."""
         kind, value = str(annotation).removesuffix(" | None"), getattr(self, name)

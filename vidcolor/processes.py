@@ -106,9 +106,10 @@ def make_in_processes(maker: Maker) -> None:
             _read_no_more(pool)
             if not broken:
                 raise
+            kept = "what is finished is kept: " if order.options.resume else ""
             raise OutputError(
-                f"{order.target.name}: a worker process has died (out of memory?); what is finished is kept: "
-                "run the same command again, with fewer --jobs. From Python, the script has to say "
+                f"{order.target.name}: a worker process has died (out of memory?); {kept}run "
+                f"{order.options.again} again, with fewer --jobs. From Python, the script has to say "
                 "if __name__ == '__main__'"
             ) from error
         finally:

@@ -94,7 +94,8 @@ class ResumableJob:
             log.debug("%s: cannot be listed: %r", work.folder, error)
             return
         at = clock(segments[-1].seconds) if segments else "the beginning"
-        log.info("%s: stopped; the same command goes on from %s", self.order.target.name, at)
+        again = self.order.options.again
+        log.info("%s: stopped; %s goes on from %s", self.order.target.name, again, at)
 
     def _make(self, work: Workplace) -> tuple[Counts, str]:
         with ExitStack() as resources:
@@ -188,12 +189,13 @@ class ResumableJob:
         film = shown * (raw // 2 if lossless else os.stat(self.order.name).st_size)
         needed, free = 2 * film - self._bytes_taken(work), work.free_bytes()
         if free < needed:
+            kept = f"; if they do not do, what is finished is kept, and {options.again} goes on"
             log.warning(
-                "%s: about %d MB may be needed for segments and film, and %d MB are free; if they do not do, "
-                "what is finished is kept, and the same command goes on",
+                "%s: about %d MB may be needed for segments and film, and %d MB are free%s",
                 self.order.target.name,
                 -(-needed >> 20),
                 free >> 20,
+                kept if options.resume else "",
             )
 
     def _bytes_taken(self, work: Workplace) -> int:
@@ -256,9 +258,12 @@ class ResumableJob:
                 with closing(film):
                     assemble(film, (self._coded(path) for path in paths), delay, others)
             except OutputError as error:
+                if not self.order.options.resume:
+                    raise
+                again = self.order.options.again
                 raise OutputError(
-                    f"{error}; all frames are kept in {paths[0].parent}: run the same command again when "
-                    "that is mended"
+                    f"{error}; all frames are kept in {paths[0].parent}: run {again} again when that is "
+                    "mended"
                 ) from error
         target.commit(mark + losses_of(last.lost, film.silent))
         return film.silent

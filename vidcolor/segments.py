@@ -21,6 +21,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from vidcolor.errors import Interrupted, OutputError
+from vidcolor.options import Options
 from vidcolor.packing import Piece, Place, Segment, Summary, end_of, film_of, pack, read_segment, summary_of
 from vidcolor.writing import write_whole
 
@@ -38,12 +39,14 @@ class SegmentStore:
         folder: where they are.
         name: of the film that is being made, for messages.
         film: its fingerprint, by which its segments are told from others'; empty takes them as they are.
+        options: of the job, for messages.
     """
 
-    def __init__(self, folder: Path, name: str, film: str = "") -> None:
+    def __init__(self, folder: Path, name: str, film: str = "", options: Options | None = None) -> None:
         self._folder = folder
         self.name = name
         self._film = film
+        self._options = options or Options()
 
     def find(self, cancel: threading.Event | None = None) -> dict[int, Path]:
         """Files of the segments by number; what is unfinished, damaged or of another film is removed.
@@ -130,9 +133,10 @@ class SegmentStore:
         except OutputError as error:
             why, number = getattr(error.__cause__, "strerror", error), getattr(error.__cause__, "errno", None)
             mend = "make room and run" if number in _NO_ROOM else "when that is mended, run"
-            kept = f"; what is finished is kept in {self._folder}" if self.listed() else ""
+            stays = self._options.resume and self.listed()
+            kept = f"; what is finished is kept in {self._folder}" if stays else ""
             raise OutputError(
-                f"{self.name}: a segment cannot be written ({why}){kept}: {mend} the same command again"
+                f"{self.name}: a segment cannot be written ({why}){kept}: {mend} {self._options.again} again"
             ) from error
         return path
 
