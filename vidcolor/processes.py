@@ -93,7 +93,9 @@ def make_in_processes(maker: Maker) -> None:
     context = multiprocessing.get_context("spawn")
     devices = order.options.devices
     shared = _Shared(
-        devices=context.Queue(), frames=context.RawArray("q", len(devices)), stop=context.RawValue("b", 0)
+        devices=context.SimpleQueue(),
+        frames=context.RawArray("q", len(devices)),
+        stop=context.RawValue("b", 0),
     )
     for numbered in enumerate(devices):
         shared.devices.put(numbered)
