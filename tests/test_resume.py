@@ -1344,6 +1344,23 @@ def test_a_disk_that_is_full_as_the_film_is_put_together_keeps_its_frames(
     assert left_in(tmp_path) == [".out.mp4.vidcolor"] * resume
 
 
+def test_a_film_that_gets_another_name_leaves_no_segments(tmp_path: Path) -> None:
+    source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
+
+    def assembled(*given: Any) -> None:
+        assemble(*given)
+        target.write_bytes(b"somebody else's")
+
+    with (
+        mock.patch("vidcolor.resumable.assemble", assembled),
+        pytest.raises(OutputError, match=r"the finished film is .*out-2\.mp4"),
+    ):
+        run(source, target)
+    assert target.read_bytes() == b"somebody else's"
+    assert len(read_film(tmp_path / "out-2.mp4")) == 14
+    assert left_in(tmp_path) == []
+
+
 def test_a_source_that_goes_away_is_an_input_error_and_loses_nothing(tmp_path: Path) -> None:
     source, target = make_film(tmp_path / "in.mp4", frames=14), tmp_path / "out.mp4"
 

@@ -79,7 +79,8 @@ class ResumableJob:
                 made = self._make(work)
             except BaseException as error:
                 self.order.target.discard()
-                if (self._begun and not self.order.options.resume) or work.empty:
+                unwanted = self.order.target.aside or (self._begun and not self.order.options.resume)
+                if unwanted or work.empty:
                     work.remove()
                 elif isinstance(error, Interrupted):
                     self._say_stopped(work)

@@ -31,7 +31,7 @@ _MOST_LINKS = 40
 class Target:
     """Where the film is written, and where it belongs when it is whole.
 
-    ``overwrite`` says whether a file that has come to be there meanwhile is replaced.
+    ``overwrite`` says whether what has come to be there meanwhile is replaced, ``aside`` that it was not.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Target:
     working: Path | None = None
     seekable: bool = True
     overwrite: bool = True
+    aside: bool = False
 
     @property
     def is_film(self) -> bool:
@@ -124,7 +125,7 @@ class Target:
             aside = final.with_name(f"{final.stem}-{number}{final.suffix}")
             with suppress(FileExistsError):
                 self._name_new(working, aside)
-                self.working = None
+                self.working, self.aside = None, True
                 return aside
         raise AssertionError("numbers end")
 
