@@ -41,7 +41,7 @@ from vidcolor.evaluation.temporal import (
     warp_error,
 )
 from vidcolor.evaluation.video import ClipScores, flicker_removal, ghosting, measure_clip
-from vidcolor.evaluation.video_report import as_dict, targets
+from vidcolor.evaluation.video_report import Target, as_dict, targets
 from vidcolor.evaluation.video_table import table
 from vidcolor.frames import Picture
 from vidcolor.matrices import BT709
@@ -414,8 +414,33 @@ def test_each_aim_is_met_or_not() -> None:
     assert all(t.met for t in targets([scored(1.0, 3.0, 1.5)]))
     missed = {t.name for t in targets([scored(1.0, 3.0, 2.5, near=1.6, still_db=11.9)]) if not t.met}
     assert missed == {"chroma_warp_excess", "ghost_near", "flicker_still_db"}
+    worse = scored(1.0, 3.0, 1.5)
+    worse.scores["ours"].update(flicker_moving_db=5.9, ghost_elsewhere=0.8, colourfulness=21.0)
+    missed = {t.name for t in targets([worse]) if not t.met}
+    assert missed == {"flicker_moving_db", "ghost_elsewhere", "colourfulness_kept"}
     aims = {t.name: t.aim for t in targets([scored(1.0, 3.0, 1.5)])}
     assert aims["chroma_warp_of_equal_average"] == "below 1" and aims["cdc_of_truth"] == "0.67 to 1.5"
+
+
+@pytest.mark.parametrize(("strict", "met"), [(False, True), (True, False)])
+def test_an_aim_that_is_its_own_bound_is_met_unless_it_is_strict(strict: bool, met: bool) -> None:
+    assert Target(name="a", title="A", value=1.0, most=1.0, strict=strict).met is met
+    assert Target(name="a", title="A", value=1.0, least=1.0).met
+    assert Target(name="a", title="A", value=1.0, least=1.0).aim == "at least 1"
+
+
+def test_clips_that_tell_nothing_of_an_aim_are_left_out_of_it() -> None:
+    clips = [scored(1.0, 3.0, 1.5), scored(1.0, 3.0, 30.0)]
+    clips[1].scores["matched"]["chroma_warp"] = clips[1].scores["truth"]["cdc"] = math.nan
+    found = {t.name: t for t in targets(clips)}
+    assert found["chroma_warp_excess"].note == "", "both clips tell"
+    assert found["chroma_warp_of_equal_average"].value == pytest.approx(0.5)
+    assert found["cdc_of_truth"].value == pytest.approx(0.8) and found["cdc_of_truth"].note == ""
+    assert found["colourfulness_kept"].note == "clips: 0.99 to 0.99"
+    alone = {t.name: t for t in targets(clips[1:])}["chroma_warp_of_equal_average"]
+    assert alone.met is None and alone.note == ""
+    clips[0].scores["ours"]["chroma_warp"] = 6e-4  # hardly any, where the average has some
+    assert {t.name: t for t in targets(clips)}["chroma_warp_of_equal_average"].met
 
 
 def test_of_a_film_that_stands_still_no_ratio_is_known() -> None:
@@ -430,6 +455,7 @@ def test_of_a_film_that_stands_still_no_ratio_is_known() -> None:
 
 def test_what_is_undefined_is_null_in_json() -> None:
     found = json.loads(json.dumps(as_dict([scored(4.0, 2.0, 1.0)]), allow_nan=False))
+    assert found["chroma_warp_of_raw"] == found["clips"][0]["chroma_warp_of_raw"] == 0.5
     assert found["clips"][0]["chroma_warp_excess"] is None
     assert found["means"]["truth"]["drift_5s"] is None
     assert found["targets"]["chroma_warp_excess"]["met"] is None

@@ -159,7 +159,7 @@ def _of_each(
 
 def _excess(clips: Sequence[ClipScores]) -> float:
     truth, raw, ours = (_mean(clips, column, "chroma_warp") for column in ("truth", "raw", "ours"))
-    return (ours - truth) / (raw - truth) if clips else math.nan
+    return (ours - truth) / (raw - truth)
 
 
 def _of_equal(clips: Sequence[ClipScores]) -> float:
