@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,11 +89,49 @@ def test_scaling_is_brought_back_about_the_middle(scale: float) -> None:
     assert inside[50, 60] and not inside[:16].any() and not inside[:, -16:].any()
 
 
+def test_a_shift_goes_right_and_down_over_mirrored_edges_and_what_leaves_is_not_compared() -> None:
+    luma = photo(1, 80, 96)[..., 0]
+    change = Change(name="shift", shift=(8, 3))
+    moved = change.apply(luma, np.random.default_rng(0))
+    assert np.array_equal(moved[3:, 8:], luma[:-3, :-8])
+    assert np.array_equal(moved[3:, :8], luma[:-3, 8:0:-1]), "a mirror stands at the edge"
+    _, inside = change.align(np.zeros((80, 96, 2), np.float32))
+    rows, columns = inside.nonzero()
+    assert (rows.min(), rows.max() + 1) == (16, 80 - 16 - 3)
+    assert (columns.min(), columns.max() + 1) == (16, 96 - 16 - 8)
+
+
+def test_changes_are_called_what_they_do() -> None:
+    for change in CHANGES:
+        _, number = re.split(r"[a-z ]+", change.name)[:2]
+        kind = change.name.split()[0]
+        done = change.shift["right" not in change.name] if kind == "shift" else getattr(change, kind)
+        assert done == float(number), change
+
+
+def test_each_picture_has_grain_of_its_own_by_the_seed() -> None:
+    change = Change(name="grain", grain=4.0)
+    found = [
+        measure_stability(
+            [("a", photo(0, SIDE, SIDE))] * 2,
+            Fake(by_lightness),  # type: ignore[arg-type]
+            SIDE,
+            seed=seed,
+            changes=(change,),
+        )
+        for seed in (0, 1)
+    ]
+    assert found[0].moved != found[1].moved
+    assert found[0].spread["grain"]
+
+
 def test_grain_and_gamma_are_what_they_say() -> None:
     flat = np.full((200, 200), 128, np.uint8)
     rng = np.random.default_rng(0)
     grain = Change(name="grain", grain=4.0).apply(flat, rng).astype(float)
     assert grain.std() == pytest.approx(4.0, rel=0.05) and grain.mean() == pytest.approx(128, abs=0.1)
+    white = Change(name="grain", grain=4.0).apply(np.full_like(flat, 255), rng)
+    assert white.min() > 200 and white.max() == 255
     gamma = Change(name="gamma", gamma=0.8).apply(flat, rng)
     assert gamma[0, 0] == round(255 * (128 / 255) ** 0.8)
 

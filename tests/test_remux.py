@@ -338,6 +338,12 @@ def test_chapters_that_only_touch_the_span_are_left_out_and_those_of_no_length_a
     assert clip_chapters([{**points[0], "end": -1}], Clock()) == []
 
 
+def test_chapters_are_moved_to_the_nearest_tick():
+    (chapter, _) = clip_chapters(marks(), Clock(offset=Fraction(2, 3000)))
+    assert chapter["time_base"] == Fraction(1, 1000)
+    assert (chapter["start"], chapter["end"]) == (1, 1001)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".nut"])
 def test_chapters_are_kept(tmp_path, suffix, caplog):
     source = make(tmp_path / "in.mp4", chapters=True)
@@ -352,7 +358,9 @@ def test_chapters_are_kept(tmp_path, suffix, caplog):
 
 
 def test_chapters_without_a_place_are_named(tmp_path, caplog):
-    carry(make(tmp_path / "in.mkv", sound=("ac3",), chapters=True), tmp_path / "out.avi")
+    for chapters in (False, True):
+        carry(make(tmp_path / "in.mkv", sound=("ac3",), chapters=chapters), tmp_path / "out.avi")
+        assert ("chapters" in caplog.text) == chapters
     assert "2 chapters are left out" in caplog.text
 
 
