@@ -381,7 +381,9 @@ def test_chapters_without_a_title_are_kept_and_their_other_tags_are_named(tmp_pa
         assert named == (suffix != "mkv")
         with av.open(str(tmp_path / f"out.{suffix}")) as film:
             found = [(c["metadata"].get("title", ""), c["start"] * c["time_base"]) for c in film.chapters()]
+            titled = ["title" in c["metadata"] for c in film.chapters()]
         assert found[:3] == [("Eins", 0), ("", Fraction(1, 2)), ("Drei", 1)]
+        assert suffix != "mkv" or titled == [True, False, True]
 
 
 def add_font(path: Path) -> Path:
@@ -607,7 +609,27 @@ def test_timecode_advances_by_drop_frame_rules():
     assert advance_timecode("23:59:59:24", Fraction(25), Fraction(1, 25)) == "00:00:00:00"
 
 
-@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30_000, 1001), Fraction(60), Fraction(256)])
+@pytest.mark.parametrize(("fps", "drop", "mark"), [(30, 2, ";"), (60, 4, "."), (24, 0, ":")])
+def test_a_timecode_advances_as_one_counts(fps, drop, mark):
+    rate, seconds = Fraction(1000 * fps, 1001), [*range(0, 3), *range(57, 63), *range(597, 603), *range(719, 723)]
+    left_out = [(s, f) for s in seconds for f in range(drop) if s % 60 == 0 and s % 600]
+    labels = [(s, f) for s in seconds for f in range(fps) if (s, f) not in left_out]
+    frames = [s * fps + f - drop * (s // 60 - s // 600) for s, f in labels]
+    written = [f"23:{s // 60:02}:{s % 60:02}{mark}{f:02}" for s, f in labels]
+    for begin in (0, 7, 5 * fps, len(labels) // 2):
+        for place in range(begin + 1, len(labels)):
+            later = (frames[place] - frames[begin]) / rate
+            assert advance_timecode(written[begin], rate, later) == written[place]
+
+
+def test_a_timecode_that_is_none_stays_as_it_is():
+    assert advance_timecode("noon", Fraction(25), Fraction(1)) == "noon"
+    assert not timecode_fits("noon", Fraction(25)) and not timecode_fits("01:00:00:00", None)
+
+
+@pytest.mark.parametrize(
+    "rate", [Fraction(1, 3), Fraction(25), Fraction(30_000, 1001), Fraction(60), Fraction(255), Fraction(256)]
+)
 def test_a_timecode_fits_where_a_track_is_made_of_it(rate):
     for timecode in ("01:00:00:00", "01:00:00;00"):
         target = io.BytesIO()
