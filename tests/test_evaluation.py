@@ -362,6 +362,51 @@ def test_the_sheet_keeps_the_best_the_worst_and_a_dozen() -> None:
     assert sheet.draw().ndim == 3
 
 
+def test_of_pictures_that_gain_alike_the_sheet_has_the_first() -> None:
+    sheet = ContactSheet()
+    for number in range(9):
+        sheet.add(sample(number), 0.0)
+    assert [s.name for s in sheet._best.strips()] == [s.name for s in sheet._worst.strips()] == [*"012345"]
+
+
+def test_the_sheet_shows_grey_ours_and_truth_side_by_side_whatever_their_shape() -> None:
+    sheet = ContactSheet()
+    for number, (height, width) in enumerate([(40, 400), (80, 80), (400, 1)]):
+        grey, ours, truth = (np.full((height, width, 3), code, np.uint8) for code in (50, 100, 200))
+        sheet.add(Sample(name="flat", grey=grey, ours=ours, truth=truth), float(number))
+    drawn = sheet.draw()
+    cell, captions = 3 * 320 + 4, 24
+    assert drawn.shape[1] == 2 * cell, "as wide as two of the widest, which is not wider than 320"
+    assert drawn.shape[0] == 3 * (captions + 2 * (captions + 160 + 4)), "three in two rows of each section"
+    middles = drawn[2 * captions + 2 + 80]  # of the best two: a narrow one and a square one
+    assert middles[2:5].tolist() == [[code] * 3 for code in (50, 100, 200)] and not middles[5:cell].any()
+    assert middles[cell + 2 : cell + 2 + 480 : 160, 0].tolist() == [50, 100, 200]
+    third = drawn[2 * captions + 164 + captions + 2 + 80]
+    assert third[2 : 2 + 960 : 320, 0].tolist() == [50, 100, 200] and not third[cell:].any()
+
+
+def test_the_gain_of_a_picture_is_over_its_own_grey_and_no_picture_counts_twice() -> None:
+    samples = [sample(s) for s in range(18)]
+    samples = [replace(s, ours=(s.grey // 2 + s.truth // 2).astype(np.uint8)) for s in samples]
+    gains = [psnr(s.ours, s.truth) - psnr(s.grey, s.truth) for s in samples]
+
+    def unlikeness(rgb: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        return (rgb.float() - truth.float()).abs().mean((1, 2, 3))
+
+    inception = Backbone(source="patches", digest="0", run=means_of_patches)
+    both = Backbones(inception=inception, alexnet=Backbone(source="u", digest="1", run=unlikeness))
+    first = Collector(both)
+    assert [first.add(one) for one in samples] == pytest.approx(gains)
+    ours, reference = first.finish()
+    again = Collector(both, reference)
+    assert [again.add(one) for one in samples] == pytest.approx(gains)
+    assert {key: len(value) for key, value in (ours | reference).items()} == dict.fromkeys(ours | reference, 18)
+    assert (0 < ours["ours.lpips"]).all() and (ours["ours.lpips"] < reference["grey.lpips"]).all()
+    assert not any(key.startswith("ours.") for key in reference) and "truth.lpips" not in reference
+    magnitudes = [colourfulness(s.truth, magnitudes=True) for s in samples]
+    assert reference["truth.colourfulness_magnitudes"] == pytest.approx(magnitudes)
+
+
 def test_a_damaged_picture_is_named_and_left_out(folder: Path, weights: str, judges: Path) -> None:
     (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:200])
     result = run(folder, "--weights", weights, "--metric-weights", judges, "--json")

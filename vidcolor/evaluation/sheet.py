@@ -66,9 +66,9 @@ class ContactSheet:
         """Look at one picture; ``gain`` is the PSNR of ours less that of grey, in dB."""
         ranks = ((self._best, gain), (self._worst, -gain), (self._random, self._rng.random()))
         wanted = [(top, rank) for top, rank in ranks if top.wants(rank)]
-        strip = _strip(sample, gain) if wanted else None
-        for top, rank in wanted:
-            if strip is not None:
+        if wanted:
+            strip = _strip(sample, gain)
+            for top, rank in wanted:
                 top.add(rank, self._number, strip)
         self._number += 1
 
