@@ -546,6 +546,7 @@ def test_timecode_track_is_made_anew(tmp_path, caplog):
         with av.open(str(tmp_path / f"out{suffix}")) as film:
             (track,) = film.streams.data
             assert track.metadata["timecode"] == "01:02:03:04"
+    assert "timecode" not in caplog.text and "cannot hold" not in caplog.text
     assert missing_keys("mp4", {"timecode": "01:02:03:04", "mood": "blue"}, track=False) == ["mood"]
     carry(source, tmp_path / "out.mkv")
     with av.open(str(tmp_path / "out.mkv")) as film:
@@ -567,6 +568,9 @@ def test_the_name_of_a_reel_goes_with_its_timecode(tmp_path, caplog):
         caplog.clear()
         colour(source, tmp_path / target)
         assert "the reel's name, R1, is left out" in caplog.text
+        named = "timecode 01:02:03:04 is left out: avi cannot hold it; the reel's name" in caplog.text
+        assert named == (target == "out.avi")
+        assert ("becomes a tag of the picture: 01:02:03:04; the reel" in caplog.text) == (target == "out.mkv")
 
 
 @pytest.mark.parametrize(("start", "expected"), [("0.39", 10), ("0.41", 11), ("0.43", 11), ("0.44", 11)])
@@ -581,10 +585,11 @@ def test_timecode_is_that_of_the_first_frame_written(start, expected, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["out.mkv", "out.mov"])
-def test_a_timecode_that_is_a_tag_of_the_file_moves_with_the_start(target, tmp_path):
+@pytest.mark.parametrize("place", ["file", "picture"])
+def test_a_timecode_that_is_a_tag_moves_with_the_start(place, target, tmp_path):
     with av.open(str(tmp_path / "in.mkv"), "w") as output:
         write = add_pictures(output)
-        output.metadata["TIMECODE"] = "01:00:00:00"
+        (output if place == "file" else output.streams[0]).metadata["TIMECODE"] = "01:00:00:00"
         write()
     colour(tmp_path / "in.mkv", tmp_path / target, start=Fraction(1))
     with av.open(str(tmp_path / target)) as film:
