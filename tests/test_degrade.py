@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ import torch
 from vidcolor.training.degrade import _ACTS, CLEAN_SHARE, degrade
 from vidcolor.training.filters import compress, gaussian_blur
 from vidcolor.training.randomness import _GOLDEN, Draws, _mix, permutation, uniforms
+from vidcolor.training.textures import GRAINS, SIDE, dirt_at, grain_at
 
 
 def luma(count: int = 16, height: int = 64, width: int = 64) -> torch.Tensor:
@@ -172,3 +176,36 @@ def test_each_epoch_shows_every_picture_once_in_an_order_of_its_own() -> None:
     assert not np.array_equal(first, second)
     with pytest.raises(ValueError, match="read-only"):  # they are kept
         first[0] = 1
+
+
+def test_grain_has_variance_one_and_each_layer_is_softer_than_the_one_before() -> None:
+    whole = torch.zeros(GRAINS, 1, SIDE, SIDE)
+    layers = grain_at(whole, list(range(GRAINS)), [0] * GRAINS, [0] * GRAINS)[:, 0]
+    assert torch.allclose(layers.std((1, 2)), torch.ones(GRAINS), atol=1e-3)
+    for axis in (1, 2):  # likeness of neighbours, over the edges, too
+        alike = (layers * layers.roll(1, axis)).mean((1, 2)).tolist()
+        assert abs(alike[0]) < 0.01
+        assert all(later > before + 0.1 for before, later in pairwise(alike))
+
+
+def test_textures_go_on_beyond_their_edges() -> None:
+    part, whole = torch.zeros(1, 1, 8, 6), torch.zeros(1, 1, SIDE, SIDE)
+    top, left = SIDE - 3, SIDE - 5
+    rolled = grain_at(whole, [2], [0], [0]).roll((3, 5), (2, 3))[..., :8, :6]
+    assert torch.equal(grain_at(part, [2], [top], [left]), rolled)
+    for found, tile in zip(dirt_at(part, [top], [left]), dirt_at(whole, [0], [0]), strict=True):
+        assert torch.equal(found, tile.roll((3, 5), (2, 3))[..., :8, :6])
+
+
+def test_dirt_is_many_specks_and_some_hairs_each_of_one_rarity() -> None:
+    opacity, rarity = (t[0, 0].numpy() for t in dirt_at(torch.zeros(1, 1, SIDE, SIDE), [0], [0]))
+    assert opacity.min() == 0.0 and opacity.max() == 1.0
+    assert 0.002 < (opacity > 0).mean() < 0.05
+    assert (rarity[opacity == 0] == 1.0).all()
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((opacity > 0).astype(np.uint8))
+    assert 1000 < count < 1500
+    long = stats[1:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max(1) > 12
+    assert 20 < long.sum() < 80
+    first = {label: rarity[labels == label] for label in range(1, 60)}
+    assert sum(np.ptp(values) == 0 for values in first.values()) > 50, "few lie on each other"
+    assert len({float(values[0]) for values in first.values()}) > 50

@@ -352,6 +352,25 @@ def test_the_mark_of_a_stereoscopic_picture_is_said_to_be_left_out(
     assert "stereoscopic" not in caplog.text
 
 
+def test_the_mark_of_a_spherical_picture_is_said_to_be_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = {"StitchingSoftware": "none", "Spherical": "true", "Stitched": "true"}
+    told["ProjectionType"] = "equirectangular"
+    text = "".join(f"<GSpherical:{key}>{value}</GSpherical:{key}>" for key, value in told.items()).encode()
+    mark = b"uuid" + bytes.fromhex("ffcc8263f8554a938814587a02521fdd") + text
+    data = bytearray(make_film(tmp_path / "a.mp4", frames=2).read_bytes())
+    places = [data.index(name) - 4 for name in (b"moov", b"trak")]
+    sizes = [int.from_bytes(data[place : place + 4], "big") for place in places]
+    end = places[1] + sizes[1]
+    data[end:end] = (4 + len(mark)).to_bytes(4, "big") + mark  # a box at the end of the track's
+    for place, size in zip(places, sizes, strict=True):
+        data[place : place + 4] = (size + 4 + len(mark)).to_bytes(4, "big")
+    (tmp_path / "a.mp4").write_bytes(data)
+    colour(tmp_path / "a.mp4", tmp_path / "b.mp4")
+    assert "the mark of a spherical picture is left out" in caplog.text
+
+
 def test_a_pixel_format_that_nothing_is_made_into_is_refused(tmp_path: Path) -> None:
     source = make_film(tmp_path / "a.mkv", frames=2)
     with pytest.raises(UsageError, match="--pix-fmt pal8"):

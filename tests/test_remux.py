@@ -616,7 +616,8 @@ def test_timecode_advances_by_drop_frame_rules():
 
 @pytest.mark.parametrize(("fps", "drop", "mark"), [(30, 2, ";"), (60, 4, "."), (24, 0, ":")])
 def test_a_timecode_advances_as_one_counts(fps, drop, mark):
-    rate, seconds = Fraction(1000 * fps, 1001), [*range(0, 3), *range(57, 63), *range(597, 603), *range(719, 723)]
+    rate = Fraction(1000 * fps, 1001)
+    seconds = [*range(3), *range(57, 63), *range(597, 603), *range(719, 723)]
     left_out = [(s, f) for s in seconds for f in range(drop) if s % 60 == 0 and s % 600]
     labels = [(s, f) for s in seconds for f in range(fps) if (s, f) not in left_out]
     frames = [s * fps + f - drop * (s // 60 - s // 600) for s, f in labels]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from unittest import mock
 
 import av
 import numpy as np
@@ -135,9 +134,10 @@ def test_moving_texture_of_a_small_film_is_no_flicker(
 def test_active_formats_of_broadcasts_are_said_to_be_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = make_film(tmp_path / "in.mkv", frames=3)
-    with mock.patch("vidcolor.watching.tells_active_format", lambda video: True):
-        assert call(source, tmp_path / "out.mkv") == 0
+    plain = make_film(tmp_path / "plain.mkv", frames=3, codec="mpeg2video")
+    first, mark = b"\0\0\1\1", b"\0\0\1\xb2DTG1\x41\xf8"  # of a picture's slices; user data before it
+    source = change_packets(plain, tmp_path / "in.mkv", lambda _, data: data.replace(first, mark + first, 1))
+    assert call(source, tmp_path / "out.mkv") == 0
     assert capsys.readouterr().err.count("(AFD) are left out") == 1
 
 
