@@ -406,13 +406,14 @@ def test_attachments_are_named_where_they_cannot_be_kept(tmp_path, caplog):
     assert "letters.ttf is left out" in caplog.text
 
 
-def add_cover(path: Path) -> Path:
+def add_cover(path: Path, codec: str = "png", pix_fmt: str = "rgb24") -> Path:
     with av.open(str(path), "w") as output:
         write = add_pictures(output)
-        cover = output.add_stream("png", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 32, 32, "rgb24"
+        cover = output.add_stream(codec, rate=1)
+        cover.width, cover.height, cover.pix_fmt = 32, 32, pix_fmt
         cover.disposition = Disposition.attached_pic
         frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 77, np.uint8), "rgb24")
+        frame = frame.reformat(format=pix_fmt)
         frame.pts, frame.time_base = 0, Fraction(1)
         output.mux([*cover.encode(frame), *cover.encode(None)])
         write()
@@ -443,12 +444,17 @@ def test_a_second_picture_of_an_unknown_codec_is_left_out_by_name(tmp_path, capl
     assert "video track #1 (unknown) is left out" in caplog.text
 
 
-def test_cover_art_is_kept(tmp_path):
-    source = add_cover(tmp_path / "in.mp4")
+@pytest.mark.parametrize(("codec", "pix_fmt"), [("png", "rgb24"), ("mjpeg", "yuvj420p")])
+def test_cover_art_is_kept(codec, pix_fmt, tmp_path):
+    source = add_cover(tmp_path / "in.mp4", codec, pix_fmt)
     picture = cover_of(source)
     for first, second in (("in.mp4", "a.mp4"), ("in.mp4", "b.mkv"), ("b.mkv", "c.mkv"), ("c.mkv", "d.mp4")):
         carry(tmp_path / first, tmp_path / second)
         assert cover_of(tmp_path / second) == picture
+    with av.open(str(tmp_path / "c.mkv")) as film:
+        (cover,) = film.streams.video[1:]
+        kind = {"png": ("cover.png", "image/png"), "mjpeg": ("cover.jpg", "image/jpeg")}[codec]
+        assert (cover.metadata["filename"], cover.metadata["mimetype"]) == kind
 
 
 def test_the_title_of_a_cover_is_kept(tmp_path):

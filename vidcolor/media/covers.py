@@ -30,7 +30,7 @@ class CoverAttachment:
         """Attach the picture that ``packet`` holds."""
         if self._kept or self._started():
             return
-        kind = {"mjpeg": "jpeg"}.get(self._source.name or "", self._source.name or "jpeg")
+        kind = (self._source.name or "jpeg").replace("mjpeg", "jpeg")
         tags = {"filename": f"cover.{kind.replace('jpeg', 'jpg')}", "mimetype": f"image/{kind}"}
         tags |= live_metadata(self._source.metadata)
         self._output.add_attachment(tags["filename"], tags["mimetype"], bytes(packet)).metadata.update(tags)
