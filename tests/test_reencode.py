@@ -15,6 +15,7 @@ from quick import colour, same_luma
 from test_decode import interlaced
 
 from vidcolor.errors import UsageError
+from vidcolor.media.parameters import refused_option
 from vidcolor.stages import reencode
 
 
@@ -122,6 +123,14 @@ def test_hdr_metadata_and_tags_travel_with_a_warning(
     assert sum("PQ (HDR): its metadata is kept" in line for line in caplog.messages) == 3
     colour(source, tmp_path / "ffv1.mkv", codec="ffv1")
     assert any("have no place in ffv1" in line for line in caplog.messages)
+
+
+def test_no_option_is_blamed_for_what_an_encoder_refuses_anyway(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"g": "12", "preset": "fast"}
+    assert refused_option("libx264", settings, 31, 31, "yuv420p") == ""  # odd sizes are none of 4:2:0
+    assert refused_option("libx264", settings, 32, 32, "yuv420p") == ""
+    monkeypatch.setattr("vidcolor.media.parameters._LONGEST_S", 0.01)  # then the encoder itself has to say it
+    assert refused_option("libx264", {"preset": "warp"}, 32, 32, "yuv420p") == ""
 
 
 def test_settings_that_an_encoder_refuses_are_an_error_of_use(tmp_path: Path) -> None:
