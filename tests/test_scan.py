@@ -41,10 +41,14 @@ def test_what_was_found_is_said_and_how_long_it_took(
     assert 0 <= float(said[1]) < 60
 
 
-def test_it_ends_when_the_job_is_to_end(tmp_path: Path) -> None:
+def test_it_ends_without_a_word_when_the_job_is_to_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cancel = threading.Event()
     cancel.set()
-    assert scanned(make_film(tmp_path / "a.mkv"), cancel).shots == 0
+    with caplog.at_level("INFO", logger="vidcolor"):
+        assert scanned(make_film(tmp_path / "a.mkv"), cancel).shots == 0
+    assert not caplog.messages
 
 
 def test_what_is_odd_in_the_source_is_left_for_the_colouring_to_say(

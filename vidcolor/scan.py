@@ -40,13 +40,14 @@ def scan_source(
     began = time.monotonic()
     with silenced(), open_it() as container:  # what is odd is said when it is coloured
         table = scan_shots(_greys(Reading(container, settings), render_size, cancel), predictor)
-    log.info(
-        "%s: %d of %d shots come back; the scan took %.1f s",
-        settings.name,
-        len(table.anchors),
-        table.shots,
-        time.monotonic() - began,
-    )
+    if not cancel.is_set():
+        log.info(
+            "%s: %d of %d shots come back; the scan took %.1f s",
+            settings.name,
+            len(table.anchors),
+            table.shots,
+            time.monotonic() - began,
+        )
     return table
 
 
