@@ -46,6 +46,35 @@ def head_of(state: TrainState) -> Tensor:
     return state.generator.get_parameter("head.weight").detach().clone()
 
 
+@pytest.mark.parametrize(
+    ("recipe", "sizes"),
+    [
+        ("pix2pix", {"downs": 5, "filters": 4}),
+        ("pix2pixhd", {"filters": 2, "blocks": 1}),
+        ("cyclegan", {"filters": 4, "blocks": 1}),
+    ],
+)
+def test_every_network_of_a_recipe_learns(recipe: str, sizes: dict[str, object]) -> None:
+    options = TrainOptions(
+        recipe=recipe, steps=2, batch=2, crop=64, generator=sizes, warm_up=0, precision="fp32"
+    )
+    state = build_state(options, Files(out=Path("out"), work=Path("work")), torch.device("cpu"))
+    wanted = {
+        f"{name}.{key}": weight
+        for name, network in state.networks.items()
+        for key, weight in network.named_parameters()
+        if weight.requires_grad and key.endswith(("weight", "original"))
+    }
+    before = {name: weight.detach().clone() for name, weight in wanted.items()}
+    torch.manual_seed(0)
+    batches = [prepare(torch.rand(2, 3, 64, 64), options, step=i, first=0) for i in range(2)]
+    if RECIPES[recipe].unpaired:
+        batches = [replace(batch, others=torch.rand(2, 3, 64, 64) * 2 - 1) for batch in batches]
+    train(state, iter(batches), stages_of(RECIPES[recipe], options), options, Place(), lambda _: None)
+    assert {name.split(".")[0] for name in wanted} == set(state.networks)
+    assert not [name for name, weight in wanted.items() if torch.equal(weight, before[name])]
+
+
 def test_the_average_follows_the_weights_with_the_decay_asked_for() -> None:
     state, seen = trained(ema=0.5)
     expected = seen[0]
