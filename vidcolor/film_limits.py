@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -161,9 +162,9 @@ def _scanners_notes(stream: VideoStream, first: Frame, options: Options) -> list
             f"the pictures are marked with {float(marked):.6g} frames a second and shown at "
             f"{float(rate):.6g}: --framerate {marked} keeps theirs"
         )
-    timecode = getattr(first.video, "metadata", {}).get("timecode")
-    if timecode and scanned:
-        found.append(f"the pictures' timecode, {timecode} in the first, is left out")
+    with suppress(UnicodeDecodeError):  # PyAV reads all texts, those of EXIF in any letters, too
+        timecode = getattr(first.video, "metadata", {}).get("timecode") if scanned else None
+        found += [f"the pictures' timecode, {timecode} in the first, is left out"] if timecode else []
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -24,12 +24,14 @@ from vidcolor.media.repair import FirstShape, FrameClock, PacketTimes, backdated
 from vidcolor.media.seeking import seek
 from vidcolor.media.sidedata import display_matrix
 from vidcolor.media.slices import SliceCheck
+from vidcolor.media.stills import black_tiff, is_cut_off
 from vidcolor.media.tail import Tail
 
 log = logging.getLogger(__name__)
 
 _SOUND_LAG = 2  # seconds that sound may lie behind its picture in the file
 MAX_FAILURES_IN_A_ROW = 200
+_OF_PICTURES = ("jpeg_pipe", "image2")  # not films in MJPEG, in which ends may be left out
 _TURNED_BY_KEY_FRAMES = ("h264", "hevc")
 """Decoders that tell how a picture is turned with key frames alone (display orientation SEI)."""
 
@@ -134,7 +136,7 @@ def _raw(
         seek(container, stream, place, settings.name, surely=settings.seek is None)
     guessed = _times_are_guessed(container, stream, settings)
     decoder = _Decoder(stream, settings, report, guessed_times=guessed)
-    check = SliceCheck() if stream.codec_context.name == "ffv1" else None
+    fails = _check(container, stream, settings.name)
     cut: Packet[Stream] | None = None
     for packet in _packets(container, settings.name, report):
         if packet.size == 0:
@@ -146,7 +148,7 @@ def _raw(
             continue
         if cut is not None:
             yield from decoder.frames(cut)
-        if check is not None and check.fails(bytes(packet)):
+        if fails is not None and fails(bytes(packet)):
             report.suspects.add(packet.pts)
         cut = packet if packet.is_corrupt else None
         if cut is None:
@@ -156,6 +158,22 @@ def _raw(
     # what is cut off at the file's end does not decode, and takes frames that threads still work at with it
     report.lost += cut is not None
     yield from decoder.frames(None)
+
+
+def _check(container: InputContainer, stream: VideoStream, name: str) -> Callable[[bytes], bool] | None:
+    """What tells whether a packet is damaged where the decoder does not; None where that is not known."""
+
+    def refuse_black(data: bytes) -> bool:
+        if what := black_tiff(data):
+            raise InputError(f"{name}: is a TIFF with {what}, which FFmpeg does not decode; make it a PNG")
+        return False
+
+    codec = stream.codec_context.name
+    if codec == "tiff":
+        return refuse_black
+    if codec == "mjpeg" and container.format.name in _OF_PICTURES:
+        return is_cut_off
+    return SliceCheck().fails if codec == "ffv1" else None
 
 
 def _times_are_guessed(container: InputContainer, stream: VideoStream, settings: DecodeSettings) -> bool:
