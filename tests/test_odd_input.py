@@ -651,8 +651,11 @@ colour(*sys.argv[1:])
 @pytest.mark.parametrize(("name", "target"), [("a0.png", "b.png"), ("a%d.png", "b.mkv")])
 def test_pictures_with_a_colour_profile_are_coloured(name: str, target: str, tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x010E] = "the yard"  # PyAV has no name for EXIF, which comes behind the profile
     for number in range(3):
-        Image.new("L", (64, 48), 90 + number).save(tmp_path / f"a{number}.png", icc_profile=profile)
+        name_of_one = tmp_path / f"a{number}.png"
+        Image.new("L", (64, 48), 90 + number).save(name_of_one, icc_profile=profile, exif=exif)
     code = COLOURED.format(tests=str(Path(__file__).parent))
     command = [sys.executable, "-c", code, str(tmp_path / name), str(tmp_path / target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -686,6 +689,38 @@ def test_what_a_photograph_loses_is_named(
         with Image.open(tmp_path / target) as made:
             assert bool(made.info.get("icc_profile")) == ("colour profile" not in said)
             assert (made.getexif().get(0x010E) == "the yard") == ("EXIF" not in said)
+
+
+@pytest.mark.parametrize("target", ["b.png", "b.jpg", "b.webp"])
+@pytest.mark.parametrize("space", ["GRAY", "CMYK"])
+def test_a_colour_profile_for_other_pictures_is_left_out(
+    space: str, target: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = space.encode()
+    grey = Image.fromarray(np.arange(64 * 48, dtype=np.uint8).reshape(48, 64))
+    for name, kept in (("a.jpg", bytes(profile)), ("without.jpg", None)):
+        grey.save(tmp_path / name, icc_profile=kept)
+        colour(tmp_path / name, tmp_path / f"{name}.{target}")
+    lines = [m for m in caplog.messages if "left out" in m]
+    assert lines == [f"the picture's colour profile is left out: it is for {space} alone"]
+    with (
+        Image.open(tmp_path / f"a.jpg.{target}") as made,
+        Image.open(tmp_path / f"without.jpg.{target}") as plain,
+    ):
+        assert made.info.get("icc_profile") is None
+        np.testing.assert_array_equal(made, plain)
+
+
+def test_a_colour_profile_that_is_lost_where_a_picture_is_turned_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("L", (64, 48), 90).save(tmp_path / "a.jpg", icc_profile=profile, exif=exif)
+    colour(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert "the picture's colour profile is left out: png keeps it" in caplog.messages
 
 
 @pytest.mark.parametrize(("tags", "said"), [({}, False), ({274: 1}, False), ({271: "Kodak"}, True)])

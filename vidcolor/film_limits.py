@@ -18,7 +18,7 @@ from vidcolor.media.encoders import EncoderPlan
 from vidcolor.media.hdr import further_metadata, loses_hdr
 from vidcolor.media.pixels import is_rgb, is_transparent, usual_matrix
 from vidcolor.media.quality import LOSSLESS
-from vidcolor.media.sidedata import has_profile, tells_by_exif
+from vidcolor.media.sidedata import RGB, profile_of, tells_by_exif
 from vidcolor.media.streams import sane_rate
 from vidcolor.media.traits import traits_of
 from vidcolor.media.unmarked import hidden_edges, unmarked_space
@@ -104,9 +104,12 @@ def _inexpressible(first: Frame, target: Target, plan: EncoderPlan) -> list[str]
         found.append(f"{codec} holds R'G'B' alone: luma comes back from it rounded; --codec ffv1 keeps it")
     if traits.is_image:
         holds = {"png": ("EXIF", "colour profile"), "mjpeg": ("colour profile",)}.get(codec, ())
-        came = {"EXIF": tells_by_exif(first.video), "colour profile": has_profile(first.video)}
-        lost = [name for name, there in came.items() if there and name not in holds]
+        profile = profile_of(first.video)
+        came = {"EXIF": tells_by_exif(first.video), "colour profile": profile == RGB}
+        lost = [name for name, there in came.items() if there and (plan.upright or name not in holds)]
         found += [f"the picture's {name} is left out: png keeps it" for name in lost]
+        if profile not in (None, RGB):
+            found.append(f"the picture's colour profile is left out: it is for {profile} alone")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import struct
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import av
@@ -18,6 +19,8 @@ from vidcolor.memory import never_free
 _KINDS = 64
 """Kinds of side data (AVFrameSideDataType) that are given a name: more than FFmpeg has."""
 _EXIF = 31  # AV_FRAME_DATA_EXIF
+RGB = "RGB"
+"""What a colour profile is for that fits the pictures made here."""
 _OF_EVERY_TIFF = frozenset(
     [254, 255, *range(256, 260), 262, 266, 273, 274, *range(277, 285), 296, 297, 305, 317, 320,
      *range(322, 326), 338, 339, 347, 530, 532]
@@ -33,9 +36,12 @@ def display_matrix(video: av.VideoFrame) -> tuple[int, ...] | None:
     return None
 
 
-def has_profile(video: av.VideoFrame) -> bool:
-    """Whether a colour profile (ICC) came with a frame."""
-    return _has(video, SideDataType.ICC_PROFILE)
+def profile_of(video: av.VideoFrame) -> str | None:
+    """For which colours the profile (ICC) is that came with a frame: RGB, GRAY, CMYK…; None without one."""
+    for data in side_data_of(video):
+        if data.type == SideDataType.ICC_PROFILE:
+            return bytes(data)[16:20].decode("ascii", "replace").strip()
+    return None
 
 
 def has_captions(video: av.VideoFrame) -> bool:
@@ -93,11 +99,8 @@ def side_data_of(video: av.VideoFrame) -> list[Any]:
 
     ``video.side_data`` would tie the frame into a cycle of references, which only the garbage collector ends.
     """
-    try:
-        found = list(SideDataContainer(video))  # type: ignore[call-arg]
-    except ValueError:
-        _name_all_kinds()
-        found = list(SideDataContainer(video))  # type: ignore[call-arg]
+    _name_all_kinds()  # first: PyAV would free what it has read up to an unknown kind
+    found = list(SideDataContainer(video))  # type: ignore[call-arg]
     for data in found:
         _leave_its_dictionary(data)
     return found
@@ -110,6 +113,7 @@ def _leave_its_dictionary(data: Any) -> None:
             never_free(held)
 
 
+@cache
 def _name_all_kinds() -> None:
     """PyAV gives out no side data at all of a frame with a kind that it has no name for, as EXIF."""
     kinds: dict[int, Any] = SideDataType._value2member_map_

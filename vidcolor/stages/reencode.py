@@ -22,6 +22,7 @@ from vidcolor.media.fieldorder import PROGRESSIVE, is_bottom_first
 from vidcolor.media.parameters import refused_option
 from vidcolor.media.pixels import depth_of, is_rgb, plane_array
 from vidcolor.media.priority import ordinary_priority
+from vidcolor.media.sidedata import RGB, profile_of
 
 _UNSPECIFIED = (0, 2)
 _RGB_MATRIX = 0
@@ -205,6 +206,8 @@ class Reencoder:
         if self._plan.codec == "ffv1":
             aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
             return f"setsar={aspect.numerator}/{aspect.denominator}"
+        if profile_of(frame.video) not in (None, RGB):
+            return "sidedata=mode=delete:type=ICC_PROFILE"
         if self._field_order <= PROGRESSIVE or frame.video.interlaced_frame:
             return None
         return "setfield=bff" if is_bottom_first(self._field_order) else "setfield=tff"
@@ -216,7 +219,7 @@ class Reencoder:
                 width=video.width, height=video.height, format=video.format, time_base=self.tick
             )
             sink = self._graph.add("buffersink")
-            self._graph.link_nodes(source, self._graph.add(*mark.split("=")), sink).configure()
+            self._graph.link_nodes(source, self._graph.add(*mark.split("=", 1)), sink).configure()
         self._graph.push(video)
         marked = self._graph.pull()
         assert isinstance(marked, av.VideoFrame)
