@@ -40,7 +40,7 @@ def profile_of(video: av.VideoFrame) -> str | None:
     """For which colours the profile (ICC) is that came with a frame: RGB, GRAY, CMYK…; None without one."""
     for data in side_data_of(video):
         if data.type == SideDataType.ICC_PROFILE:
-            return bytes(data)[16:20].decode("ascii", "replace").strip()
+            return bytes(data)[16:20].decode("ascii", "replace").strip() or "unknown colours"
     return None
 
 
