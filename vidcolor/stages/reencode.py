@@ -200,8 +200,8 @@ class Reencoder:
     def _mark(self, frame: Frame) -> str | None:
         """FFmpeg's filter that marks a frame as PyAV cannot.
 
-        FFV1 writes down the aspect ratio that the source's codec stated, though its container may have known
-        better; H.264 and others write of frames that a decoder left unmarked that their lower field is first.
+        FFV1 writes the aspect ratio of the source's codec, not the container's. H.264 and others write of
+        unmarked frames that their lower field is first. A profile for grey or CMYK does not fit R'G'B'.
         """
         if self._plan.codec == "ffv1":
             aspect = self._stream.codec_context.sample_aspect_ratio or Fraction(1)
