@@ -461,6 +461,15 @@ def test_a_restart_that_is_refused_loses_nothing(folder: Path, tmp_path: Path) -
     assert [line["step"] for line in lines(out, "train")] == [2]
 
 
+def test_a_restart_that_ends_at_once_can_be_run_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "own.safetensors"
+    assert train(folder, out).exit_code == 0
+    with mock.patch("vidcolor.training.loop._step", side_effect=KeyboardInterrupt):
+        assert train(folder, out, restart=True).exit_code == 130
+    assert train(folder, out, steps=2).exit_code == 0
+    assert [line["step"] for line in lines(out, "train")] == [2]
+
+
 def test_a_raised_budget_does_not_go_back_a_stage(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out).exit_code == 0

@@ -72,11 +72,15 @@ def held(work: Path) -> Iterator[None]:
 
 
 def _forget(work: Path) -> None:
-    """Remove what an earlier run left in its folder, and nothing else."""
+    """Remove what an earlier run left in its folder, and nothing else.
+
+    Numbers of none stay: by them the weights of that run are known as ones that may be written over.
+    """
     if not _has_run(work):
         return
     try:
-        for old in (*(work / name for name in (CHECKPOINT, BEST, METRICS, CURVES)), *work.glob(SAMPLES)):
+        (work / METRICS).write_bytes(b"")
+        for old in (*(work / name for name in (CHECKPOINT, BEST, CURVES)), *work.glob(SAMPLES)):
             old.unlink(missing_ok=True)
         for old in (*work.glob("stage-[0-9].safetensors"), *work.glob("tensorboard/events.out.tfevents.*")):
             old.unlink()
