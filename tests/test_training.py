@@ -32,6 +32,7 @@ from vidcolor.networks.efficientnet import EfficientNetLite
 from vidcolor.networks.pix2pix import Pix2PixUNet
 from vidcolor.networks.unet import LiteUNet
 from vidcolor.stages.predict import Predictor
+from vidcolor.training.cache import _locked
 from vidcolor.training.calibration import recalibrate
 from vidcolor.training.cli import main
 from vidcolor.training.data import PhotoSet, load_photos
@@ -807,7 +808,22 @@ def test_one_run_at_a_time(folder: Path, tmp_path: Path) -> None:
     with held(tmp_path / "own.safetensors.train"):
         result = train(folder, out)
     assert result.exit_code == 5 and "another run is at work there" in result.output
+    assert "name another --out" in result.output  # its weights would take the place of the other's
     assert train(folder, out).exit_code == 0
+
+
+def test_one_that_waits_for_the_pictures_of_another_says_so(folder: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    given = [sys.executable, "-c", "from vidcolor.training.cli import main; main()"]
+    given += arguments(folder, tmp_path / "own.safetensors", cache=cache)
+    with _locked(cache / "lock"), subprocess.Popen(given, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        lines = (line for line in process.stderr if "no --" not in line)
+        try:
+            assert next(lines) == f"vidcolor-train: {cache}: another process is decoding; waiting for it\n"
+        finally:
+            process.kill()
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names there are Unicode")

@@ -143,7 +143,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            log.info(_WAITING, path.parent)
+            log.warning(_WAITING, path.parent)
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -157,7 +157,7 @@ def _file_lock(path: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info(_WAITING, path.parent)
+        log.warning(_WAITING, path.parent)
         lock.acquire()
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import traceback
@@ -13,7 +14,7 @@ from typing import Any
 import click
 
 from vidcolor.cli_options import CONTEXT, Finite, OneLineCommand
-from vidcolor.cli_process import printable
+from vidcolor.cli_process import log_all_as, printable
 from vidcolor.errors import EXIT_BUG, UsageError, VidcolorError, fault, first_line
 from vidcolor.options import PRECISIONS
 
@@ -219,6 +220,7 @@ def _run(
     refuse_others(files)
     keep_freed_memory()
     with joined(resolve_device(device)) as place:
+        log_all_as("vidcolor-train", logging.WARNING if place.leads else logging.ERROR)
         training_precision(options.precision, place.device)
         check_parts(options, place)
         state = build_state(options, files, place.device)  # refuses what does not fit before work begins

@@ -60,7 +60,7 @@ def held(work: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise OutputError(
-            f"{work}: another run is at work there; wait for it, or name another --work-dir"
+            f"{work}: another run is at work there; wait for it, or name another --out and --work-dir"
         ) from error
     except (OSError, NotImplementedError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
