@@ -412,6 +412,13 @@ def test_it_goes_on_only_with_the_same_networks(folder: Path, features: Path, tm
         assert word in other.output
 
 
+def test_a_pickled_network_is_refused_without_advice_to_run_it(folder: Path, tmp_path: Path) -> None:
+    torch.save(torch.nn.ReLU(), tmp_path / "whole.pth")
+    result = train(folder, tmp_path / "own.safetensors", encoder=tmp_path / "whole.pth")
+    assert result.exit_code == 4 and "a state dict is needed" in result.output
+    assert "weights_only" not in result.output
+
+
 def test_it_goes_on_only_with_the_same_pictures(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "own.safetensors"
     assert train(folder, out).exit_code == 0

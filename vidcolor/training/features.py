@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:  # torch advises to run what the file holds
+        raise WeightsError(f"{path}: damaged, or holds more than tensors: a state dict is needed") from error
     except Exception as error:  # torch raises what it likes on damaged files
         raise WeightsError(f"{path}: not readable as a state dict ({first_line(error)})") from error
     plain = isinstance(state, Mapping) and all(
