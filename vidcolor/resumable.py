@@ -212,7 +212,7 @@ class ResumableJob:
     def _manifests(
         self, work: Workplace, source: FrameSource, first: Frame
     ) -> tuple[Manifest, Manifest | None]:
-        """Those to work by, and those of the unfinished job, if there is one that is wanted and fits."""
+        """The one to work by, and that of the unfinished job, if there is one that is wanted and fits."""
         options = self.order.options
         total = self.tools.meter.total()
         wanted = replace(self.wanted, segment_frames=frames_a_segment(first), total=total)
