@@ -71,7 +71,7 @@ def test_container_and_depth_choose_an_encoder_that_keeps_the_format(
         ("b.mkv", "yuv420p", {"pix_fmt": "pal8"}, "libx264 takes"),
         ("b.mkv", "yuv420p", {"codec": "ffv1", "crf": 20.0}, "no such scale"),
         ("b.ogv", "yuv420p", {}, "no encoder for theora"),
-        ("b.xyz", "yuv420p", {}, "names no container"),
+        ("b.xyz", "yuv420p", {}, "names no container; .*png or jpg for pictures"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_with_the_choices(

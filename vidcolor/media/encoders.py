@@ -101,7 +101,7 @@ def muxer_for(target: str, asked: str | None) -> str:
         return "matroska"
     if suffix not in MUXERS:
         fault = f".{suffix} names no container" if suffix else "without a suffix it names no container"
-        raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm… or --format")
+        raise UsageError(f"{target}: {fault}; use mp4, mov, mkv, webm…, png or jpg for pictures, or --format")
     return MUXERS[suffix]
 
 
