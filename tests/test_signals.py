@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,12 +226,16 @@ def test_a_signal_that_comes_as_the_first_of_two_films_ends_is_no_success(
     folder = tmp_path / "out"
     folder.mkdir()
     real = vidcolor.job.colorize
+    ended_at_once: list[int] = []
 
-    def then_interrupted(*given: Any, **named: Any) -> Any:
-        result = real(*given, **named)
-        os.kill(os.getpid(), signal.SIGINT)
+    def then_interrupted(*given: Any, cancel: threading.Event, **named: Any) -> Any:
+        result = real(*given, cancel=cancel, **named)
+        signal.raise_signal(signal.SIGINT)
+        assert cancel.wait(10.0)
         return result
 
     monkeypatch.setattr("vidcolor.job.colorize", then_interrupted)
+    monkeypatch.setattr("os._exit", ended_at_once.append)  # it would take the tests' own process along
     assert call(*films, folder) == 130
+    assert not ended_at_once
     assert os.listdir(folder) == ["a.mkv"]
