@@ -10,18 +10,14 @@ import struct
 import subprocess
 import sys
 import termios
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
-from calling import call, frames_in
+from calling import frames_in
 from media import make_film, read_film
-
-import vidcolor.job
 
 LONG = 3000  # frames: far more than a test waits for
 
@@ -220,22 +216,18 @@ def test_a_second_signal_ends_it_at_once(long_film: Path, weights: str) -> None:
 
 
 def test_a_signal_that_comes_as_the_first_of_two_films_ends_is_no_success(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, weights: str
 ) -> None:
     films = [make_film(tmp_path / f"{name}.mkv", frames=3) for name in "ab"]
     folder = tmp_path / "out"
     folder.mkdir()
-    real = vidcolor.job.colorize
-    ended_at_once: list[int] = []
-
-    def then_interrupted(*given: Any, cancel: threading.Event, **named: Any) -> Any:
-        result = real(*given, cancel=cancel, **named)
-        signal.raise_signal(signal.SIGINT)
-        assert cancel.wait(10.0)
-        return result
-
-    monkeypatch.setattr("vidcolor.job.colorize", then_interrupted)
-    monkeypatch.setattr("os._exit", ended_at_once.append)  # it would take the tests' own process along
-    assert call(*films, folder) == 130
-    assert not ended_at_once
+    interrupted = (
+        "import vidcolor.job as job; real = job.colorize\n"
+        "def colorize(*given, **named):\n"
+        "    result = real(*given, **named)\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "    return result\n"
+        "job.colorize = colorize\n"
+    )
+    assert Job(weights, *films, folder, before=interrupted).end()[0] == 130
     assert os.listdir(folder) == ["a.mkv"]
